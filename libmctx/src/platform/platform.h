@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The port contract: every service of an operating system that the core may use. A backend (posix + linux,
+ * darwin, windows, sim) implements all of it; the core includes no header of a system.
+ *
+ * Rules for every function here
+ * - It may be called from any thread. None keeps a pointer that it was given.
+ * - The system's error is read once, at the call, and returned as a status with its os_code. The core never
+ *   reads errno.
+ * - No function but mctx__wait and mctx__sleep blocks. A call that a signal cut short returns
+ *   MCTX_ERR_SIGNAL; the core decides whether to repeat it.
+ * - Addresses are mctx_address: family 4 or 6, port in host order.
+ * - Out-parameters are set on success only, unless said otherwise.
+ */
+#ifndef MCTX_PLATFORM_H
+#define MCTX_PLATFORM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mctx.h"
+
+/* What a system call came to. */
+typedef struct mctx__result {
+  mctx_status status;
+  int32_t os_code;
+} mctx__result;
+
+#define MCTX__DONE ((mctx__result){MCTX_OK, 0})
+
+/* ---- memory ---- */
+
+/* Zeroed memory, aligned to 64 bytes; NULL when there is none. */
+void *mctx__allocate(size_t size);
+/* NULL does nothing. */
+void mctx__release(void *memory);
+
+/* ---- locks, threads, time ---- */
+
+typedef struct mctx__mutex {
+  _Alignas(16) unsigned char storage[64];
+} mctx__mutex;
+
+void mctx__mutex_init(mctx__mutex *mutex);
+void mctx__mutex_lock(mctx__mutex *mutex);
+void mctx__mutex_unlock(mctx__mutex *mutex);
+/* The mutex is not locked. */
+void mctx__mutex_destroy(mctx__mutex *mutex);
+
+/* Gives the processor to another thread. */
+void mctx__yield(void);
+/* Sleeps about that long; may return early. */
+void mctx__sleep(int64_t duration_ns);
+/* Nanoseconds of a clock that never jumps. */
+int64_t mctx__clock_monotonic(void);
+/* Nanoseconds since 1970, UTC. */
+int64_t mctx__clock_utc(void);
+
+/* ---- fork ---- */
+
+/* Called once. `before` runs in the parent before a fork, `parent` and `child` after it, on each side. `child`
+ * uses async-signal-safe services only: mctx__socket_abandon, mctx__event_abandon, atomics. */
+typedef struct mctx__fork_hooks {
+  void (*before)(void);
+  void (*parent)(void);
+  void (*child)(void);
+} mctx__fork_hooks;
+mctx__result mctx__fork_watch(const mctx__fork_hooks *hooks);
+
+/* A word that holds 1, and 0 in a child made without libc's fork; NULL where the system has no such page. The
+ * same word for the life of the process; the caller may set it to 1 again. */
+_Atomic uint32_t *mctx__fork_page(void);
+
+/* ---- events: what wakes a waiter ---- */
+
+typedef struct mctx__event {
+  int64_t value;
+} mctx__event;
+
+#define MCTX__NO_EVENT ((mctx__event){-1})
+
+/* Not inherited by programs that this one starts. */
+mctx__result mctx__event_open(mctx__event *event);
+/* Sticky until cleared. Async-signal-safe; never fails. */
+void mctx__event_signal(mctx__event event);
+void mctx__event_clear(mctx__event event);
+void mctx__event_close(mctx__event event);
+/* In a forked child: closes this process's copy alone. Async-signal-safe. */
+void mctx__event_abandon(mctx__event event);
+
+/* ---- sockets ---- */
+
+/* A POSIX descriptor or a Windows SOCKET. */
+typedef struct mctx__socket {
+  int64_t value;
+} mctx__socket;
+
+#define MCTX__NO_SOCKET ((mctx__socket){-1})
+
+typedef enum mctx__option {
+  MCTX__HOP_LIMIT,     /* of multicast datagrams, 0..255 */
+  MCTX__LOOPBACK,      /* 0, 1 */
+  MCTX__DSCP,          /* 0..63; the ECN bits stay 0 */
+  MCTX__SEND_BUFFER,   /* set: bytes to ask for, above the system's maximum where rights allow; get: granted */
+  MCTX__REUSE_PORT,    /* 0, 1: several multicast sockets may bind the port */
+  MCTX__ERROR_QUEUE,   /* 0, 1: refusals of the device queue are errors of the send */
+  MCTX__DONT_FRAGMENT, /* 0, 1, or MCTX_AUTO (get only: the system's default) */
+  MCTX__PRIORITY,      /* 0..6 */
+  MCTX__MARK,          /* 0..2^32-1 */
+  MCTX__ISOLATED,      /* 1: nothing arrives of groups that this socket did not join */
+  MCTX__NONBLOCKING    /* 0, 1 */
+} mctx__option;
+
+/* Where to send: built once, used on every send. The backend's own bytes; length 0 stands for "connected". */
+typedef struct mctx__endpoint {
+  _Alignas(8) unsigned char bytes[32];
+  uint32_t length;
+} mctx__endpoint;
+
+/* What there is to know of a caller's socket. */
+typedef struct mctx__socket_facts {
+  uint32_t family; /* 4, 6, or 0 for another */
+  bool is_udp;
+  bool is_connected;
+  mctx_address local; /* port 0 if unbound */
+  mctx_address peer;  /* family 0 if not connected */
+} mctx__socket_facts;
+
+/* What an error queue held. */
+typedef struct mctx__drained {
+  uint32_t local;   /* errors that this host made */
+  uint32_t network; /* errors that came in by ICMP */
+} mctx__drained;
+
+/* A UDP socket, non-blocking, not inherited by programs that this one starts. IPv6 ones carry IPv6 alone. */
+mctx__result mctx__socket_open(uint32_t family, mctx__socket *socket);
+/* Leaves nothing registered with the system. */
+void mctx__socket_close(mctx__socket socket);
+/* In a forked child: closes this process's copy alone. Async-signal-safe. */
+void mctx__socket_abandon(mctx__socket socket);
+/* The caller's handle as a socket; checks its type only. */
+mctx__result mctx__socket_adopt(const mctx_os_handle *native, mctx__socket *socket, mctx__socket_facts *facts);
+mctx_os_handle mctx__socket_native(mctx__socket socket);
+
+mctx__result mctx__socket_set(mctx__socket socket, uint32_t family, mctx__option option, int64_t value);
+mctx__result mctx__socket_get(mctx__socket socket, uint32_t family, mctx__option option, int64_t *value);
+/* The interface that multicast leaves through; index 0: the routing table chooses. */
+mctx__result mctx__socket_set_interface(mctx__socket socket, uint32_t family, uint32_t index);
+/* IPv4: 0 where the system cannot tell. */
+mctx__result mctx__socket_get_interface(mctx__socket socket, uint32_t family, uint32_t *index);
+mctx__result mctx__socket_bind_device(mctx__socket socket, const char *name);
+mctx__result mctx__socket_bind(mctx__socket socket, const mctx_address *local);
+/* NULL dissolves the connection; a port that bind() gave remains, a chosen one may change. */
+mctx__result mctx__socket_connect(mctx__socket socket, uint32_t family, const mctx_address *peer);
+/* The socket's own address, port and scope id. */
+mctx__result mctx__socket_local(mctx__socket socket, mctx_address *local);
+
+void mctx__endpoint_set(mctx__endpoint *endpoint, const mctx_address *destination);
+
+/* Sends one datagram, without blocking. MCTX_OK: the system took it. Statuses that the core tells apart:
+ * would_block (wait for writability), queue_full (wait a while), datagram_too_large, no_route,
+ * interface_down, interface_gone, source_gone, firewall, permission, unreachable, signal, no_memory; else io.
+ */
+mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
+                               size_t length);
+
+#define MCTX__SEND_MANY_MAX 64
+
+/* Sends up to MCTX__SEND_MANY_MAX datagrams in order, in as few system calls as the system allows. `taken` is
+ * set always, and exact: the system took that many, from the first on. Status MCTX_OK with 0 < taken < count:
+ * the reason is not known, the next call will tell. A failure may come with taken > 0. */
+mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
+                                    const mctx_slice *slices, uint32_t count, uint32_t *taken);
+
+/* Empties the error queue and the pending error of a socket; bounded. `drained` is set always. */
+void mctx__socket_drain_errors(mctx__socket socket, uint32_t family, mctx__drained *drained);
+
+/* ---- waiting ---- */
+
+#define MCTX__WAIT_FAILED 0x40000000u /* the socket has an error to drain */
+#define MCTX__WAIT_EVENT  0x80000000u /* the event is signalled */
+#define MCTX__FOREVER     INT64_MAX
+
+/* Waits until the socket (or MCTX__NO_SOCKET) is ready for one of `events` (mctx_ready bits), or the event (or
+ * MCTX__NO_EVENT) is signalled, or the monotonic clock reaches the deadline; a deadline in the past asks
+ * without blocking. `ready` is set always. MCTX_OK with bits; MCTX_ERR_TIMEOUT; MCTX_ERR_SIGNAL; io. */
+mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event, int64_t deadline_ns,
+                        uint32_t *ready);
+
+/* ---- interfaces and routes ---- */
+
+typedef struct mctx__interface {
+  mctx_interface_info info; /* size unset */
+  uint32_t first_address;   /* in mctx__interfaces.addresses */
+  char friendly[1024];
+} mctx__interface;
+
+typedef struct mctx__interfaces {
+  mctx__interface *items; /* in order of index */
+  uint32_t count;
+  mctx_address *addresses;
+  uint32_t address_count;
+  uint32_t default_index[2]; /* IPv4, IPv6: where unnamed multicast leaves; 0 if nowhere */
+} mctx__interfaces;
+
+/* A snapshot; free it with mctx__interfaces_free. On failure nothing is held. */
+mctx__result mctx__interfaces_load(mctx__interfaces *interfaces);
+/* Zeroed ones do nothing. */
+void mctx__interfaces_free(mctx__interfaces *interfaces);
+
+/* How a datagram to `destination` would leave: the source address that the system would choose, and the
+ * interface. `interface_index` and `source` (family 0: none) restrict the choice. no_route if there is no way.
+ */
+mctx__result mctx__route_lookup(const mctx_address *destination, uint32_t interface_index,
+                                const mctx_address *source, mctx_address *chosen_source,
+                                uint32_t *chosen_index);
+
+/* ---- capabilities ---- */
+
+/* Fills state, os_code and reason; `id` is known. */
+void mctx__capability_probe(uint32_t id, mctx_capability_info *info);
+
+#endif
