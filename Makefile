@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# The project's tasks. Each sets up what it needs; `make help` lists them.
+
+BUILD    := $(CURDIR)/build
+PREFIX   ?= /usr/local
+PYTEST   := .venv/bin/python -m pytest
+export LIBMCTX_LIB_DIR := $(BUILD)/lib
+
+.DEFAULT_GOAL := all
+.PHONY: all demo test test-c test-python test-conformance test-docs lint docs conformance bench soak install clean help
+
+all: ## build the library, its static twin and the simulated one
+	@scripts/setup.sh debian gcc
+	@$(MAKE) --no-print-directory -C libmctx all BUILD=$(BUILD)
+
+demo: all ## real multicast on this host, from C and from Python: what was sent, received, lost, and how fast
+	@scripts/setup.sh python
+	@scripts/demo.sh
+
+test: test-c test-conformance test-docs test-python ## every test that needs no special right
+
+test-c: all ## the C tests: unit, fault, network and ABI
+	@scripts/setup.sh debian libcmocka-dev
+	@scripts/setup.sh python
+	@$(MAKE) --no-print-directory -C libmctx/tests check BUILD=$(BUILD)
+
+test-python: all ## the Python package's tests
+	@scripts/setup.sh python
+	cd bindings/python && $(CURDIR)/$(PYTEST) -q
+
+test-conformance: conformance
+conformance: all ## the conformance cases on both runners, and that their transcripts are equal
+	@scripts/setup.sh python
+	@$(MAKE) --no-print-directory -C conformance check BUILD=$(BUILD)
+
+test-docs: all ## the code of README, docs and examples
+	@scripts/setup.sh python
+	@scripts/test_docs.sh
+
+lint: ## formats, static analysis, types, exports, headers, generated documents
+	@scripts/lint.sh
+
+docs: ## the API reference from the header, into build/docs
+	@scripts/setup.sh debian doxygen
+	@scripts/docs.sh
+
+bench: all ## speed against plain sockets, as a table and as JSON
+	@scripts/setup.sh python
+	@scripts/bench.sh
+
+soak: all ## the long random runs: minutes to hours
+	@scripts/setup.sh debian libcmocka-dev
+	@$(MAKE) --no-print-directory -C libmctx/tests soak BUILD=$(BUILD)
+
+install: ## PREFIX=/usr/local DESTDIR=
+	@$(MAKE) --no-print-directory -C libmctx install BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+
+clean: ## remove what was built, .venv too
+	rm -rf build .venv
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
