@@ -9,6 +9,10 @@
  *   3 eth1  up, running, multicast, broadcast, MTU 1500, 10.0.1.1/24, fd01::1/64, fe80::2/64
  * unnamed multicast of both families leaves through eth0, the clock is at 1 s, send buffers never fill, no
  * faults are scheduled and the wire is empty.
+ *
+ * Sending, binding and routing keep Linux's rules as far as they were measured: an IPv4 source that is no
+ * longer local is `no_route`, an IPv6 one goes on; an IPv4 sender without an interface leaves through its
+ * source's; the IPv6 addresses of an interface that is down can't be bound.
  */
 #ifndef MCTX_SIM_H
 #define MCTX_SIM_H
@@ -30,7 +34,7 @@ enum mctx_sim_call {
   MCTX_SIM_BIND = 6,
   MCTX_SIM_CONNECT = 7,
   MCTX_SIM_LOCAL = 8,
-  MCTX_SIM_SEND = 9, /* one call for one or for many datagrams */
+  MCTX_SIM_SEND = 9, /* one call for one or for many datagrams; one for each where batch_send is absent */
   MCTX_SIM_WAIT = 10,
   MCTX_SIM_CALLS = 11
 };
@@ -43,7 +47,7 @@ enum mctx_sim_fault_type {
   MCTX_SIM_DELIVERED = 4 /* the call returns `value`, but its first datagram reached the members of this host */
 };
 
-/* Back to the state above. Handles that are open must have been closed. */
+/* Back to the state above, but for sockets, events and blocks of memory that are held: they stay. */
 MCTX_API void mctx_sim_reset(void);
 
 /* Schedules a fault for the nth call (1 is the next) of that sort from now on. Returns 0 if there is no room.
@@ -67,10 +71,13 @@ MCTX_API int32_t mctx_sim_address_remove(uint32_t index, const mctx_address *add
 MCTX_API void mctx_sim_route_set(uint32_t family, uint32_t index);
 
 /* Send buffers of sockets opened from now on: they hold `datagrams` (0: never fill), and one leaves each
- * `drain_ns` of virtual time. */
+ * `drain_ns` of virtual time (0: none ever leaves). */
 MCTX_API void mctx_sim_buffer(uint32_t datagrams, int64_t drain_ns);
-/* Whether a capability is there; all are after a reset. */
+/* Whether a capability is there; all are after a reset. Absent ones are missed where they are used: families,
+ * batch_send, error_queue, isolated_sender, bind_device, mark, send_buffer_force. */
 MCTX_API void mctx_sim_capability_set(uint32_t id, uint32_t state);
+/* From now on, as in a child that was made without libc's fork(), whose memory does not show it otherwise. */
+MCTX_API void mctx_sim_become_child(void);
 
 /* A datagram that the network took, in order. */
 typedef struct mctx_sim_datagram {
@@ -98,7 +105,15 @@ MCTX_API void mctx_sim_wire_clear(void);
 MCTX_API uint64_t mctx_sim_open_sockets(void);
 MCTX_API uint64_t mctx_sim_open_events(void);
 MCTX_API uint64_t mctx_sim_live_blocks(void);
-/* A socket of the simulated network, as a caller's own, to adopt: bound to `local` if its family is not 0. */
+/* Errors that wait in the error queues of open sockets. */
+MCTX_API uint64_t mctx_sim_pending_errors(void);
+/* How often the library used a socket or event that was not open; never right, and kept over a reset. */
+MCTX_API uint64_t mctx_sim_misuses(void);
+
+/* Added to a family: a stream socket. */
+#define MCTX_SIM_STREAM 256u
+/* A socket of the simulated network, as a caller's own, to adopt: bound to `local` if that is not NULL and has
+ * a family. `family` is 4, 6, or another number for a socket of another sort; it is blocking. 0 if it fails. */
 MCTX_API int32_t mctx_sim_socket(uint32_t family, const mctx_address *local, mctx_os_handle *native);
 MCTX_API void mctx_sim_socket_close(const mctx_os_handle *native);
 /* What an adopted socket is set to, to see that a failed call changed nothing. */
