@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Every check that reads instead of running: all of them, or those named.
+#   scripts/lint.sh [format|warnings|analyzer|tidy|cppcheck|python|shell|rules|abi|docs]...
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+all=(format warnings analyzer tidy cppcheck python shell rules abi docs)
+gcc_build=$PWD/build/lint-gcc
+clang_build=$PWD/build/lint-clang
+build() { make --no-print-directory -s -j2 WERROR=1 "$@"; }
+tracked() { git ls-files --cached --others --exclude-standard -- "$@"; }
+sources() { make -s --no-print-directory -C libmctx print-all | tr ' ' '\n' | sed 's|^|libmctx/|'; }
+includes=(-Ilibmctx/include -Ilibmctx/src -Ilibmctx/src/platform -Ilibmctx/src/platform/sim)
+
+lint_format() { tracked '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run -Werror; }
+
+lint_warnings() {
+  build -C libmctx all CC=gcc BUILD="$gcc_build" &&
+    build -C libmctx all CC=clang BUILD="$clang_build" &&
+    build -C libmctx/tests all CC=gcc BUILD="$gcc_build" &&
+    build -C libmctx/tests all CC=clang BUILD="$clang_build"
+}
+
+lint_analyzer() { build -C libmctx all CC=gcc BUILD="$PWD/build/lint-analyzer" CFLAGS=-fanalyzer; }
+
+lint_tidy() {
+  sources | xargs -P2 -n4 sh -c 'clang-tidy --quiet "$@" -- -std=c11 -DMCTX_BUILD -DMCTX_VERSION_STRING=\"0\" '"${includes[*]}"' 2>/dev/null' tidy
+}
+
+lint_cppcheck() {
+  sources | xargs cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+    --error-exitcode=1 --check-config "${includes[@]}" --suppress=missingIncludeSystem &&
+  sources | xargs cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+    --error-exitcode=1 --suppress=missingIncludeSystem -j2 "${includes[@]}"
+}
+
+lint_python() {
+  local files
+  mapfile -t files < <(tracked '*.py' '*.pyi')
+  .venv/bin/ruff format --check --quiet "${files[@]}" &&
+    .venv/bin/ruff check --quiet "${files[@]}" &&
+    (cd bindings/python && ../../.venv/bin/mypy --strict libmctx && ../../.venv/bin/ty check --python ../../.venv --quiet libmctx) &&
+    .venv/bin/mypy --strict scripts/*.py
+}
+
+lint_shell() { tracked '*.sh' .ci/run | xargs shellcheck; }
+
+lint_rules() { python3 scripts/rules.py "$gcc_build"/lib/*.a; }
+
+lint_abi() {
+  python3 scripts/abi.py check "$gcc_build/lib/libmctx.so.0" &&
+    abidiff --headers-dir1 libmctx/include --headers-dir2 libmctx/include \
+      libmctx/abi/libmctx.abi "$gcc_build/lib/libmctx.so.0"
+}
+
+lint_docs() { scripts/docs.sh && LIBMCTX_LIB_DIR=$gcc_build/lib python3 scripts/statuses.py --check; }
+
+scripts/setup.sh debian gcc clang clang-tidy cppcheck shellcheck doxygen abigail-tools libcmocka-dev || exit 1
+scripts/setup.sh python || exit 1
+scripts/setup.sh tools clang-format || exit 1
+
+failed=()
+for name in "${@:-${all[@]}}"; do
+  start=$SECONDS
+  if "lint_$name"; then verdict=ok; else verdict=FAIL failed+=("$name"); fi
+  printf '%-4s lint %s (%d s)\n' "$verdict" "$name" $((SECONDS - start))
+done
+[ ${#failed[@]} -eq 0 ] || { echo "lint failed: ${failed[*]}"; exit 1; }
