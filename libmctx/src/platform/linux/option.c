@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Options of sockets. */
+#include "../posix/posix.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "linux.h"
+
+/* Options that are a number of the system, as they are. */
+typedef struct native_option {
+  int level;
+  int name;
+} native_option;
+
+enum { FAMILIES = 2, OPTIONS = MCTX__NONBLOCKING + 1 };
+
+static const native_option natives[OPTIONS][FAMILIES] = {
+    [MCTX__HOP_LIMIT] = {{IPPROTO_IP, IP_MULTICAST_TTL}, {IPPROTO_IPV6, IPV6_MULTICAST_HOPS}},
+    [MCTX__LOOPBACK] = {{IPPROTO_IP, IP_MULTICAST_LOOP}, {IPPROTO_IPV6, IPV6_MULTICAST_LOOP}},
+    [MCTX__DSCP] = {{IPPROTO_IP, IP_TOS}, {IPPROTO_IPV6, IPV6_TCLASS}},
+    [MCTX__SEND_BUFFER] = {{SOL_SOCKET, SO_SNDBUF}, {SOL_SOCKET, SO_SNDBUF}},
+    /* For multicast, SO_REUSEADDR is what lets several sockets have the port. */
+    [MCTX__REUSE_PORT] = {{SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEADDR}},
+    [MCTX__ERROR_QUEUE] = {{IPPROTO_IP, IP_RECVERR}, {IPPROTO_IPV6, IPV6_RECVERR}},
+    [MCTX__DONT_FRAGMENT] = {{IPPROTO_IP, IP_MTU_DISCOVER}, {IPPROTO_IPV6, IPV6_MTU_DISCOVER}},
+    [MCTX__PRIORITY] = {{SOL_SOCKET, SO_PRIORITY}, {SOL_SOCKET, SO_PRIORITY}},
+    [MCTX__MARK] = {{SOL_SOCKET, SO_MARK}, {SOL_SOCKET, SO_MARK}},
+    [MCTX__ISOLATED] = {{IPPROTO_IP, IP_MULTICAST_ALL}, {IPPROTO_IPV6, IPV6_MULTICAST_ALL}},
+};
+
+static mctx__result number_set(int descriptor, native_option option, int value) {
+  if (setsockopt(descriptor, option.level, option.name, &value, sizeof value) == 0) return MCTX__DONE;
+  return mctx__failure(errno, MCTX__ASKED_OTHER);
+}
+
+static mctx__result number_get(int descriptor, native_option option, int *value) {
+  socklen_t length = sizeof *value;
+  if (getsockopt(descriptor, option.level, option.name, value, &length) == 0) return MCTX__DONE;
+  return mctx__failure(errno, MCTX__ASKED_OTHER);
+}
+
+static mctx__result nonblocking_set(int descriptor, int64_t value) {
+  const int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  const int wanted = value != 0 ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  if (wanted == flags || fcntl(descriptor, F_SETFL, wanted) == 0) return MCTX__DONE;
+  return mctx__failure(errno, MCTX__ASKED_OTHER);
+}
+
+static mctx__result nonblocking_get(int descriptor, int64_t *value) {
+  const int flags = fcntl(descriptor, F_GETFL);
+  if (flags < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  *value = (flags & O_NONBLOCK) != 0;
+  return MCTX__DONE;
+}
+
+/* The system counts twice what was asked, silently cuts it to its maximum, and doubles in an int. */
+static mctx__result send_buffer_set(int descriptor, int64_t value) {
+  const int asked = value < INT_MAX / 2 ? (int)value : INT_MAX / 2;
+  const native_option option = natives[MCTX__SEND_BUFFER][0];
+  const native_option force = {SOL_SOCKET, SO_SNDBUFFORCE};
+  int granted = 0;
+  mctx__result result = number_set(descriptor, option, asked);
+  if (result.status != MCTX_OK) return result;
+  result = number_get(descriptor, option, &granted);
+  if (result.status != MCTX_OK) return result;
+  if (granted / 2 < asked)
+    (void)number_set(descriptor, force, asked); /* wants rights: not having them is fine */
+  return MCTX__DONE;
+}
+
+/* 0, 1 and MCTX_AUTO as the contract says; settings beside these as 256 and more, to be restored as they were.
+ */
+enum { OTHER_DISCOVERY = 256 };
+
+static int discovery_of(int64_t value) {
+  if (value == MCTX_AUTO) return IP_PMTUDISC_WANT;
+  if (value >= OTHER_DISCOVERY) return (int)(value - OTHER_DISCOVERY);
+  return value != 0 ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT;
+}
+
+static int64_t dont_fragment_of(int discovery) {
+  switch (discovery) {
+    case IP_PMTUDISC_DONT:
+      return 0;
+    case IP_PMTUDISC_DO:
+      return 1;
+    case IP_PMTUDISC_WANT:
+      return MCTX_AUTO;
+    default:
+      return OTHER_DISCOVERY + discovery;
+  }
+}
+
+/* An older system lacks IPV6_MULTICAST_ALL, and has nothing to switch off. */
+static bool lacks_isolation(uint32_t family, mctx__option option, mctx__result result) {
+  return option == MCTX__ISOLATED && family == 6 && result.os_code == ENOPROTOOPT;
+}
+
+/* An option's value in the system's terms. */
+static int to_native(mctx__option option, int64_t value) {
+  switch (option) {
+    case MCTX__DSCP:
+      return (int)(value << 2);
+    case MCTX__DONT_FRAGMENT:
+      return discovery_of(value);
+    case MCTX__MARK:
+      return (int)(uint32_t)value;
+    case MCTX__ISOLATED:
+      return value == 0;
+    default:
+      return (int)value;
+  }
+}
+
+static int64_t from_native(mctx__option option, int value) {
+  switch (option) {
+    case MCTX__DSCP:
+      return value >> 2;
+    case MCTX__DONT_FRAGMENT:
+      return dont_fragment_of(value);
+    case MCTX__MARK:
+      return (uint32_t)value;
+    case MCTX__ISOLATED:
+      return value == 0;
+    default:
+      return value;
+  }
+}
+
+mctx__result mctx__socket_set(mctx__socket socket, uint32_t family, mctx__option option, int64_t value) {
+  const int descriptor = mctx__descriptor(socket);
+  if (option == MCTX__NONBLOCKING) return nonblocking_set(descriptor, value);
+  if (option == MCTX__SEND_BUFFER) return send_buffer_set(descriptor, value);
+  const mctx__result result = number_set(descriptor, natives[option][family == 6], to_native(option, value));
+  return lacks_isolation(family, option, result) ? MCTX__DONE : result;
+}
+
+mctx__result mctx__socket_get(mctx__socket socket, uint32_t family, mctx__option option, int64_t *value) {
+  const int descriptor = mctx__descriptor(socket);
+  int number = 0;
+  if (option == MCTX__NONBLOCKING) return nonblocking_get(descriptor, value);
+  const mctx__result result = number_get(descriptor, natives[option][family == 6], &number);
+  if (result.status != MCTX_OK && !lacks_isolation(family, option, result)) return result;
+  *value = from_native(option, number);
+  return MCTX__DONE;
+}
+
+mctx__result mctx__socket_set_interface(mctx__socket socket, uint32_t family, uint32_t index) {
+  const int descriptor = mctx__descriptor(socket);
+  const struct ip_mreqn request = {.imr_ifindex = (int)index};
+  const int number = (int)index;
+  const int failed = family == 6
+                         ? setsockopt(descriptor, IPPROTO_IPV6, IPV6_MULTICAST_IF, &number, sizeof number)
+                         : setsockopt(descriptor, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+  return failed == 0 ? MCTX__DONE : mctx__failure(errno, MCTX__ASKED_INTERFACE);
+}
+
+mctx__result mctx__socket_get_interface(mctx__socket socket, uint32_t family, uint32_t *index) {
+  int number = 0;
+  *index = 0;
+  if (family != 6) return MCTX__DONE; /* the system tells an address, if one was set, and never the index */
+  const mctx__result result =
+      number_get(mctx__descriptor(socket), (native_option){IPPROTO_IPV6, IPV6_MULTICAST_IF}, &number);
+  if (result.status == MCTX_OK) *index = (uint32_t)number;
+  return result;
+}
+
+mctx__result mctx__socket_bind_device(mctx__socket socket, const char *name) {
+  char device[IFNAMSIZ] = {0};
+  const size_t length = name != NULL ? strlen(name) : 0;
+  /* The system would cut a longer name, and take no name as a wish to be unbound. */
+  if (name != NULL && (length == 0 || length >= sizeof device)) {
+    return mctx__failure(ENODEV, MCTX__ASKED_INTERFACE);
+  }
+  if (name != NULL) memcpy(device, name, length);
+  if (setsockopt(mctx__descriptor(socket), SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)length) == 0) {
+    return MCTX__DONE;
+  }
+  return mctx__failure(errno, MCTX__ASKED_INTERFACE);
+}
