@@ -68,7 +68,7 @@ def layouts() -> str:
     values = [f"sizeof({name})" for name in structs()]
     values += [f"offsetof({name}, {member})" for name, body in structs().items() for member in body]
     lines = [f'printf("LAYOUT({value}, %zu);\\n", {value});' for value in values]
-    program = "\n".join(['#include <stdio.h>', '#include "mctx.h"', "int main(void) {", *lines, "}"])
+    program = "\n".join(["#include <stdio.h>", '#include "mctx.h"', "int main(void) {", *lines, "}"])
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder, "layouts")
         command = ["cc", "-x", "c", f"-I{HEADER.parent}", "-o", str(binary), "-"]

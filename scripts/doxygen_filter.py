@@ -27,7 +27,9 @@ def main() -> int:
     ]
     for table, lines in (("KIND", kinds), ("STATUS", statuses)):
         enumerators = rf"#define MCTX_{table}_ENUMERATOR.*?#undef MCTX_{table}_ENUMERATOR"
-        header, replaced = re.subn(enumerators, lambda _, lines=lines: "\n".join(lines), header, flags=re.DOTALL)
+        header, replaced = re.subn(
+            enumerators, lambda _, lines=lines: "\n".join(lines), header, flags=re.DOTALL
+        )
         if not lines or replaced != 1:
             raise SystemExit(f"{sys.argv[1]}: no table of that form: {table}")
     print(header)

@@ -78,7 +78,17 @@ def foreign_symbols(archive: Path) -> Iterator[str]:
 
 def tracked(*patterns: str) -> list[Path]:
     """Return the files under version control that match."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        *patterns,
+    ]
     names = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [ROOT / name for name in names if (ROOT / name).exists()]
 

@@ -38,7 +38,10 @@ def run(program: Path, limit: float) -> tuple[int, int, int]:
         )
         code, output = done.returncode, done.stdout.decode(errors="replace")
     except subprocess.TimeoutExpired as expired:
-        code, output = -1, (expired.stdout or b"").decode(errors="replace") + f"\ntimed out after {limit:.0f} s\n"
+        code, output = (
+            -1,
+            (expired.stdout or b"").decode(errors="replace") + f"\ntimed out after {limit:.0f} s\n",
+        )
     seconds = time.monotonic() - start
     name = f"{program.parent.name}/{program.name}"
     if code == CANNOT:
@@ -55,7 +58,10 @@ def run(program: Path, limit: float) -> tuple[int, int, int]:
     for reason in re.findall(r"^skip: (.*)$", output, re.MULTILINE):
         print(f"     skipped: {reason}")
     verdict = "FAIL" if failed else "ok"
-    print(f"{verdict:4} {name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.1f} s", flush=True)
+    print(
+        f"{verdict:4} {name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.1f} s",
+        flush=True,
+    )
     return passed, failed, skipped
 
 
