@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Send datagrams through a publication to an ordinary socket of this host, and count what arrived.
 
-Called as demo.py 4|6 COUNT. Prints one line, separated by tabs: sent, received in order, seconds, where from, where to. Ends with 77 and a
-reason where this host cannot do that IP version. A batch is received before the next one is sent, so no receive
-buffer overflows: whatever is missing was lost.
+Called as demo.py 4|6 COUNT. Prints one line, separated by tabs: sent, received in order, seconds, where from,
+where to. Ends with 77 and a reason where this host cannot do that IP version. A batch is received before the
+next one is sent, so no receive buffer overflows: whatever is missing was lost.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ CORE_SOURCES := \
   src/address.c \
   src/interface.c \
   src/context.c \
+  src/config.c \
   src/publication.c \
+  src/info.c \
   src/batch.c \
   src/wait.c \
   src/metrics.c \

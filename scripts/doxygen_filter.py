@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Print the public header as doxygen should read it: the enumerators that come from its tables are written out,
-each documented by its text in the table."""
+"""Print the public header as doxygen should read it.
+
+The enumerators that come from its tables are written out, each documented by its text in the table.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,10 @@ def main() -> int:
     ]
     for table, lines in (("KIND", kinds), ("STATUS", statuses)):
         enumerators = rf"#define MCTX_{table}_ENUMERATOR.*?#undef MCTX_{table}_ENUMERATOR"
-        header, replaced = re.subn(
-            enumerators, lambda _, lines=lines: "\n".join(lines), header, flags=re.DOTALL
-        )
-        if not lines or replaced != 1:
+        before, *after = re.split(enumerators, header, flags=re.DOTALL)
+        if not lines or len(after) != 1:
             raise SystemExit(f"{sys.argv[1]}: no table of that form: {table}")
+        header = "\n".join([before, *lines, *after])
     print(header)
     return 0
 

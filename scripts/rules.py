@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Check the rules of the C sources that no other tool knows: banned functions, what the core may include, where
-platforms may differ, names, lengths, licence lines."""
+"""Check the rules of the C sources that no other tool knows.
+
+Banned functions, what the core may include, where platforms may differ, names, lengths, licence lines.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "libmctx" / "src"
 PLATFORM = SOURCES / "platform"
 
-BANNED = "strcpy strcat sprintf vsprintf gets atoi atol strtok strerror inet_ntoa assert abort alloca exit printf puts"
+BANNED = """strcpy strcat sprintf vsprintf gets atoi atol strtok strerror inet_ntoa assert abort alloca exit
+    printf puts"""
 ALLOCATION = "malloc calloc realloc free posix_memalign aligned_alloc"
 ISO_HEADERS = "limits.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h string.h"
 SYSTEMS = r"_WIN32|WIN32|__linux__|__unix__|__APPLE__|__FreeBSD__|__NetBSD__|__OpenBSD__|_MSC_VER|__MINGW32__"
@@ -51,19 +54,19 @@ def complaints(path: Path) -> Iterator[tuple[int, str]]:
     text = path.read_text()
     code = without_comments(text)
     core = PLATFORM not in path.parents
-    own_headers = {header.name for header in SOURCES.glob("*.h")} | {"mctx.h", "platform.h"}
+    allowed = {header.name for header in SOURCES.glob("*.h")} | {"mctx.h", "platform.h", *ISO_HEADERS.split()}
     if text.count("\n") > FILE_LINES:
         yield 1, f"more than {FILE_LINES} lines"
     yield from long_functions(code)
-    for number, (line, raw) in enumerate(zip(code.splitlines(), text.splitlines()), 1):
+    for number, (line, raw) in enumerate(zip(code.splitlines(), text.splitlines(), strict=True), 1):
         if match := calls(BANNED).search(line):
             yield number, f"{match[1]}() is banned"
         if path.name != "memory.c" and (match := calls(ALLOCATION).search(line)):
             yield number, f"{match[1]}() outside its wrapper"
         if core and re.match(rf"\s*#\s*(if|ifdef|ifndef|elif).*\b({SYSTEMS})\b", line):
             yield number, "a difference of platforms outside of platform/"
-        if core and (match := re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', raw)):
-            if match[1].removeprefix("platform/") not in own_headers and match[1] not in ISO_HEADERS.split():
+        if core and (match := re.match(r'\s*#\s*include\s*[<"](?:platform/)?([^>"]+)[>"]', raw)):
+            if match[1] not in allowed:
                 yield number, f"the core must not include {match[1]}"
 
 

@@ -34,7 +34,12 @@ def run(program: Path, limit: float) -> tuple[int, int, int]:
     start = time.monotonic()
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=limit,
         )
         code, output = done.returncode, done.stdout.decode(errors="replace")
     except subprocess.TimeoutExpired as expired:
@@ -75,7 +80,9 @@ def main() -> int:
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1")
     totals = [0, 0, 0]
     for program in arguments.programs:
-        totals = [total + part for total, part in zip(totals, run(program.resolve(), arguments.limit))]
+        totals = [
+            total + part for total, part in zip(totals, run(program.resolve(), arguments.limit), strict=True)
+        ]
     print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
     return 1 if totals[1] or not sum(totals) else 0
 
