@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* Interfaces. */
+#include "runner.h"
+
+static mctx_interface_list arg_list(call *c) {
+  return arg_u64(c, "list", 0);
+}
+
+static uint32_t arg_position(call *c) {
+  return (uint32_t)arg_u64(c, "position", 0);
+}
+
+static void list_open(call *c) {
+  mctx_interface_list list;
+  out_prepare(&list, sizeof list);
+  c->status = mctx_interface_list_open(POINTER(c, "list", &list), ERROR(c));
+  if (!arg_null(c, "list")) out_check(c, &list, sizeof list);
+  if (c->status == MCTX_OK) result_handle(c, "list", list, MCTX_HANDLE_INTERFACE_LIST);
+}
+
+static void list_count(call *c) {
+  uint32_t count;
+  out_prepare(&count, sizeof count);
+  c->status = mctx_interface_list_count(arg_list(c), POINTER(c, "count", &count), ERROR(c));
+  if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
+  if (c->status == MCTX_OK) result_int(c, "count", count);
+}
+
+static void list_get(call *c) {
+  mctx_interface_info info;
+  out_prepare(&info, sizeof info);
+  info.size = (uint32_t)arg_u64(c, "size", sizeof info);
+  c->status = mctx_interface_list_get(arg_list(c), arg_position(c), POINTER(c, "info", &info), ERROR(c));
+  if (c->status != MCTX_OK) return;
+  result_int(c, "size", info.size);
+  result_int(c, "index", info.index);
+  if (info.size < sizeof info) return;
+  result_text(c, "name", info.name);
+  result(c, "flags", make_bits(c->doc, info.flags, interface_flag_names));
+  result_int(c, "mtu", info.mtu);
+  result_int(c, "address_count", info.address_count);
+  result(c, "hardware", make_payload(c->doc, info.hardware, info.hardware_length % 33));
+}
+
+static void list_addresses(call *c) {
+  mctx_address addresses[64];
+  uint32_t capacity = (uint32_t)arg_u64(c, "capacity", 64);
+  uint32_t count;
+  out_prepare(&count, sizeof count);
+  c->status =
+      mctx_interface_list_addresses(arg_list(c), arg_position(c), POINTER(c, "addresses", addresses),
+                                    capacity > 64 ? 64 : capacity, POINTER(c, "count", &count), ERROR(c));
+  if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
+  if (c->status != MCTX_OK) return;
+  value *list = yyjson_mut_arr(c->doc);
+  for (uint32_t i = 0; i < count && i < capacity && i < 64; i++) {
+    yyjson_mut_arr_append(list, make_address(c->doc, &addresses[i]));
+  }
+  result(c, "addresses", list);
+  result_int(c, "count", count);
+}
+
+static void list_friendly_name(call *c) {
+  char name[1024];
+  out_prepare(name, sizeof name);
+  size_t capacity = (size_t)arg_u64(c, "capacity", sizeof name);
+  size_t length = 0;
+  c->status = mctx_interface_list_friendly_name(arg_list(c), arg_position(c), POINTER(c, "text", name),
+                                                capacity, POINTER(c, "length", &length), ERROR(c));
+  if (c->status != MCTX_OK) return;
+  if (capacity != 0) result_text(c, "name", name);
+  result_int(c, "length", (int64_t)length);
+}
+
+static void list_find(call *c) {
+  uint32_t position;
+  out_prepare(&position, sizeof position);
+  mctx_interface_ref wanted = value_interface(c, arg(c, "interface"));
+  if (arg_null(c, "interface.name")) wanted.name = NULL;
+  c->status = mctx_interface_list_find(arg_list(c), POINTER(c, "interface", &wanted),
+                                       POINTER(c, "position", &position), ERROR(c));
+  if (!arg_null(c, "position")) out_check(c, &position, sizeof position);
+  if (c->status == MCTX_OK) result_int(c, "position", position);
+}
+
+static void list_default(call *c) {
+  uint32_t position;
+  out_prepare(&position, sizeof position);
+  c->status = mctx_interface_list_default(arg_list(c), arg_name(c, "family", family_names, 0),
+                                          POINTER(c, "position", &position), ERROR(c));
+  if (!arg_null(c, "position")) out_check(c, &position, sizeof position);
+  if (c->status == MCTX_OK) result_int(c, "position", position);
+}
+
+const operation interface_operations[] = {{"mctx_interface_list_open", list_open},
+                                          {"mctx_interface_list_count", list_count},
+                                          {"mctx_interface_list_get", list_get},
+                                          {"mctx_interface_list_addresses", list_addresses},
+                                          {"mctx_interface_list_friendly_name", list_friendly_name},
+                                          {"mctx_interface_list_find", list_find},
+                                          {"mctx_interface_list_default", list_default},
+                                          {NULL, NULL}};

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* The simulated network's controls, looked up at run time: the public library has none of them. */
+#include "mctx_sim.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "runner.h"
+
+static struct controls {
+  void (*reset)(void);
+  int32_t (*fault)(uint32_t, uint64_t, uint32_t, int64_t);
+  void (*clear_faults)(void);
+  uint64_t (*calls)(uint32_t);
+  int64_t (*now)(void);
+  void (*advance)(int64_t);
+  int32_t (*interface_set)(uint32_t, const char *, uint32_t, uint32_t);
+  int32_t (*interface_remove)(uint32_t);
+  int32_t (*address_add)(uint32_t, const mctx_address *);
+  int32_t (*address_remove)(uint32_t, const mctx_address *);
+  void (*route_set)(uint32_t, uint32_t);
+  void (*buffer)(uint32_t, int64_t);
+  void (*capability_set)(uint32_t, uint32_t);
+  uint64_t (*wire_count)(void);
+  int32_t (*wire_at)(uint64_t, mctx_sim_datagram *);
+  void (*wire_clear)(void);
+  uint64_t (*open_sockets)(void);
+  uint64_t (*open_events)(void);
+  int32_t (*socket)(uint32_t, const mctx_address *, mctx_os_handle *);
+  void (*socket_close)(const mctx_os_handle *);
+  int64_t (*socket_hash)(const mctx_os_handle *);
+} sim;
+
+static bool found;
+static bool looked;
+
+/* A function's address without the cast that ISO C forbids. */
+static void look_up(const char *name, void *slot) {
+  void *symbol = dlsym(RTLD_DEFAULT, name);
+  memcpy(slot, &symbol, sizeof symbol);
+  if (symbol == NULL) found = false;
+}
+
+static void look_up_all(void) {
+  looked = true;
+  found = true;
+  look_up("mctx_sim_reset", &sim.reset);
+  look_up("mctx_sim_fault", &sim.fault);
+  look_up("mctx_sim_clear_faults", &sim.clear_faults);
+  look_up("mctx_sim_calls", &sim.calls);
+  look_up("mctx_sim_now", &sim.now);
+  look_up("mctx_sim_advance", &sim.advance);
+  look_up("mctx_sim_interface_set", &sim.interface_set);
+  look_up("mctx_sim_interface_remove", &sim.interface_remove);
+  look_up("mctx_sim_address_add", &sim.address_add);
+  look_up("mctx_sim_address_remove", &sim.address_remove);
+  look_up("mctx_sim_route_set", &sim.route_set);
+  look_up("mctx_sim_buffer", &sim.buffer);
+  look_up("mctx_sim_capability_set", &sim.capability_set);
+  look_up("mctx_sim_wire_count", &sim.wire_count);
+  look_up("mctx_sim_wire_at", &sim.wire_at);
+  look_up("mctx_sim_wire_clear", &sim.wire_clear);
+  look_up("mctx_sim_open_sockets", &sim.open_sockets);
+  look_up("mctx_sim_open_events", &sim.open_events);
+  look_up("mctx_sim_socket", &sim.socket);
+  look_up("mctx_sim_socket_close", &sim.socket_close);
+  look_up("mctx_sim_socket_hash", &sim.socket_hash);
+}
+
+bool sim_available(void) {
+  if (!looked) look_up_all();
+  return found;
+}
+
+void sim_case_begin(void) {
+  if (sim_available()) sim.reset();
+}
+
+uint64_t sim_held(void) {
+  return sim.open_sockets() + sim.open_events();
+}
+
+bool sim_socket(uint32_t family, const mctx_address *local, mctx_os_handle *native) {
+  mctx_address none = {0};
+  return sim.socket(family, local == NULL ? &none : local, native) != 0;
+}
+
+void sim_socket_close(const mctx_os_handle *native) {
+  sim.socket_close(native);
+}
+
+int64_t sim_socket_hash(const mctx_os_handle *native) {
+  return sim.socket_hash(native);
+}
+
+/* ---- operations ---- */
+
+static const char *const call_names[] = {"allocate",    "interfaces",    "route", "event_open",
+                                         "socket_open", "socket_option", "bind",  "connect",
+                                         "local",       "send",          "wait",  NULL};
+static const char *const fault_names[] = {"", "fail", "partial", "earlier", "delivered", NULL};
+
+static void need(call *c, int32_t done) {
+  if (done == 0) call_invalid(c, "the simulated network has no room for it, or no such thing");
+}
+
+static void fault(call *c) {
+  uint32_t type = arg_name(c, "type", fault_names, 0);
+  value *given = arg(c, "value");
+  int64_t number = 0;
+  if (yyjson_mut_is_str(given) && type != MCTX_SIM_PARTIAL) {
+    char constant[80];
+    snprintf(constant, sizeof constant, "MCTX_ERR_%s", yyjson_mut_get_str(given));
+    for (char *letter = constant; *letter != '\0'; letter++) {
+      if (*letter >= 'a' && *letter <= 'z') *letter = (char)(*letter - 'a' + 'A');
+    }
+    if (mctx_constant(constant, &number, NULL) != MCTX_OK) call_invalid(c, "no constant %s", constant);
+  } else {
+    number = value_i64(c, given);
+  }
+  if (c->invalid) return;
+  need(c, sim.fault(arg_name(c, "call", call_names, 0), arg_u64(c, "nth", 1), type, number));
+}
+
+static void clear_faults(call *c) {
+  (void)c;
+  sim.clear_faults();
+}
+
+static void calls(call *c) {
+  result_u64(c, "calls", sim.calls(arg_name(c, "call", call_names, 0)));
+}
+
+static void now(call *c) {
+  result(c, "now_ns", make_i64(c->doc, sim.now()));
+}
+
+static void advance(call *c) {
+  sim.advance(arg_i64(c, "duration_ns", 0));
+}
+
+static void interface_set(call *c) {
+  need(c, sim.interface_set((uint32_t)arg_u64(c, "index", 0), arg_text(c, "name"),
+                            arg_bits(c, "flags", interface_flag_names), (uint32_t)arg_u64(c, "mtu", 1500)));
+}
+
+static void interface_remove(call *c) {
+  need(c, sim.interface_remove((uint32_t)arg_u64(c, "index", 0)));
+}
+
+static void address_add(call *c) {
+  mctx_address address = value_address(c, arg(c, "address"));
+  need(c, sim.address_add((uint32_t)arg_u64(c, "index", 0), &address));
+}
+
+static void address_remove(call *c) {
+  mctx_address address = value_address(c, arg(c, "address"));
+  need(c, sim.address_remove((uint32_t)arg_u64(c, "index", 0), &address));
+}
+
+static void route_set(call *c) {
+  sim.route_set(arg_name(c, "family", family_names, 0), (uint32_t)arg_u64(c, "index", 0));
+}
+
+static void buffer(call *c) {
+  sim.buffer((uint32_t)arg_u64(c, "datagrams", 0), arg_i64(c, "drain_ns", 0));
+}
+
+static void capability_set(call *c) {
+  static const char *const states[] = {"absent", "refused", "needs_privilege", "available", NULL};
+  const char *wanted = arg_text(c, "capability");
+  for (uint32_t id = 0; mctx_capability_name(id) != NULL; id++) {
+    if (strcmp(mctx_capability_name(id), wanted) == 0) sim.capability_set(id, arg_name(c, "state", states, 0));
+  }
+}
+
+static value *make_datagram(call *c, const mctx_sim_datagram *datagram) {
+  value *one = yyjson_mut_obj(c->doc);
+  yyjson_mut_obj_add_val(c->doc, one, "payload", make_payload(c->doc, datagram->payload, datagram->stored));
+  yyjson_mut_obj_add_val(c->doc, one, "length", make_u64(c->doc, datagram->length));
+  yyjson_mut_obj_add_val(c->doc, one, "source", make_address(c->doc, &datagram->source));
+  yyjson_mut_obj_add_val(c->doc, one, "destination", make_address(c->doc, &datagram->destination));
+  yyjson_mut_obj_add_int(c->doc, one, "interface_index", datagram->interface_index);
+  yyjson_mut_obj_add_int(c->doc, one, "hop_limit", datagram->hop_limit);
+  yyjson_mut_obj_add_int(c->doc, one, "loopback", datagram->loopback);
+  yyjson_mut_obj_add_int(c->doc, one, "dscp", datagram->dscp);
+  yyjson_mut_obj_add_int(c->doc, one, "local_only", datagram->local_only);
+  return one;
+}
+
+/* All that the wire holds, in order. */
+static void wire(call *c) {
+  value *datagrams = yyjson_mut_arr(c->doc);
+  uint64_t count = sim.wire_count();
+  for (uint64_t i = 0; i < count; i++) {
+    mctx_sim_datagram datagram;
+    if (sim.wire_at(i, &datagram) != 0) yyjson_mut_arr_append(datagrams, make_datagram(c, &datagram));
+  }
+  result_u64(c, "count", count);
+  result(c, "datagrams", datagrams);
+}
+
+/* How many of the wire's datagrams, from the first on, are what a sequence of that length is. */
+static void wire_sequence(call *c) {
+  size_t expected = 0;
+  mctx_slice *sequence = value_payloads(c, c->args, &expected);
+  uint64_t count = sim.wire_count();
+  uint64_t in_sequence = 0;
+  while (in_sequence < count && in_sequence < expected) {
+    mctx_sim_datagram datagram;
+    const mctx_slice *wanted = &sequence[in_sequence];
+    if (sim.wire_at(in_sequence, &datagram) == 0 || datagram.length != wanted->length ||
+        memcmp(datagram.payload, wanted->data, datagram.stored) != 0) {
+      break;
+    }
+    in_sequence++;
+  }
+  payloads_free(sequence, expected);
+  result_u64(c, "count", count);
+  result_u64(c, "in_sequence", in_sequence);
+}
+
+static void wire_clear(call *c) {
+  (void)c;
+  sim.wire_clear();
+}
+
+const operation sim_operations[] = {{"sim_fault", fault},
+                                    {"sim_clear_faults", clear_faults},
+                                    {"sim_calls", calls},
+                                    {"sim_now", now},
+                                    {"sim_advance", advance},
+                                    {"sim_interface_set", interface_set},
+                                    {"sim_interface_remove", interface_remove},
+                                    {"sim_address_add", address_add},
+                                    {"sim_address_remove", address_remove},
+                                    {"sim_route_set", route_set},
+                                    {"sim_buffer", buffer},
+                                    {"sim_capability_set", capability_set},
+                                    {"sim_wire", wire},
+                                    {"sim_wire_sequence", wire_sequence},
+                                    {"sim_wire_clear", wire_clear},
+                                    {NULL, NULL}};
