@@ -7,7 +7,7 @@ PYTEST   := .venv/bin/python -m pytest
 export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
 .DEFAULT_GOAL := all
-.PHONY: all demo test test-c test-python test-conformance test-docs lint docs conformance bench soak install clean help
+.PHONY: all cross fuzz demo test test-c test-python test-conformance test-docs lint docs conformance bench soak install clean help
 
 all: ## build the library, its static twin and the simulated one
 	@scripts/setup.sh debian gcc
@@ -39,6 +39,12 @@ test-docs: all ## the code of README, docs and examples
 
 lint: ## formats, static analysis, types, exports, headers, generated documents
 	@scripts/lint.sh
+
+cross: ## the header and the core compiled for other systems
+	@scripts/cross.sh
+
+fuzz: ## the fuzz harnesses, a minute each
+	@scripts/fuzz.sh
 
 docs: ## the API reference from the header, into build/docs
 	@scripts/setup.sh debian doxygen

@@ -12,6 +12,7 @@ CORE_SOURCES := \
   src/config.c \
   src/publication.c \
   src/info.c \
+  src/send.c \
   src/batch.c \
   src/wait.c \
   src/metrics.c \

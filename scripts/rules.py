@@ -103,6 +103,10 @@ def main() -> int:
         for path in sorted(SOURCES.rglob("*.[ch]"))
         for number, what in complaints(path)
     ]
+    listed = (SOURCES.parent / "sources.mk").read_text()
+    for path in sorted(SOURCES.rglob("*.c")):
+        if f" {path.relative_to(SOURCES.parent)}" not in listed:
+            found.append(f"{path.relative_to(ROOT)}: not in sources.mk")
     for path in tracked("*.c", "*.h", "*.sh", "*.mk", "*Makefile", "scripts/*.py"):
         if "SPDX-License-Identifier: MIT" not in "".join(path.read_text().splitlines(keepends=True)[:3]):
             found.append(f"{path.relative_to(ROOT)}:1: no licence line")
