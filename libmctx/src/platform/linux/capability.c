@@ -59,22 +59,22 @@ static finding probe_family(uint32_t family) {
   if (result.status != MCTX_OK) {
     const uint32_t state = state_of(result.os_code);
     return (finding){state == MCTX_CAPABILITY_ABSENT ? state : MCTX_CAPABILITY_REFUSED, result.os_code,
-                     "the system opens no socket of this family"};
+                     "The system opens no socket of this family."};
   }
   mctx__socket_close(socket);
   if (!has_address(family)) {
     return (finding){MCTX_CAPABILITY_REFUSED, 0,
-                     "sockets open, but no interface of this host has an address of this family"};
+                     "Sockets open, but no interface of this host has an address of this family."};
   }
-  return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "sockets of this family open"};
+  return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "Sockets of this family open."};
 }
 
 static finding probe_batch_send(mctx__socket socket) {
   struct mmsghdr none;
   const int code = sendmmsg(mctx__descriptor(socket), &none, 0, 0) == 0 ? 0 : errno;
-  if (code == 0) return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "the kernel has sendmmsg"};
+  if (code == 0) return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "The kernel has sendmmsg."};
   return (finding){code == ENOSYS ? MCTX_CAPABILITY_ABSENT : MCTX_CAPABILITY_REFUSED, code,
-                   "the system does not let this process call sendmmsg"};
+                   "The system does not let this process call sendmmsg."};
 }
 
 static finding probe_error_queue(mctx__socket socket) {
@@ -82,8 +82,8 @@ static finding probe_error_queue(mctx__socket socket) {
   int code = option_try(socket, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
   if (code == ENOPROTOOPT) code = option_try(socket, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
   return (finding){state_of(code), code,
-                   code == 0 ? "the kernel reports what a device queue refuses (IP_RECVERR, IPV6_RECVERR)"
-                             : "the kernel does not take IP_RECVERR or IPV6_RECVERR"};
+                   code == 0 ? "The kernel reports what a device queue refuses (IP_RECVERR, IPV6_RECVERR)."
+                             : "The kernel does not take IP_RECVERR or IPV6_RECVERR."};
 }
 
 static finding probe_isolated(mctx__socket either) {
@@ -91,49 +91,49 @@ static finding probe_isolated(mctx__socket either) {
   mctx__socket v6;
   int code = option_try(either, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof off);
   if (code != 0 && code != ENOPROTOOPT) {
-    return (finding){state_of(code), code, "the kernel does not take IP_MULTICAST_ALL"};
+    return (finding){state_of(code), code, "The kernel does not take IP_MULTICAST_ALL."};
   }
   if (mctx__socket_open(6, &v6).status != MCTX_OK) {
-    return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "the kernel has IP_MULTICAST_ALL"};
+    return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "The kernel has IP_MULTICAST_ALL."};
   }
   code = option_try(v6, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof off);
   mctx__socket_close(v6);
   return (finding){state_of(code), code,
-                   code == 0 ? "the kernel has IP_MULTICAST_ALL and IPV6_MULTICAST_ALL"
-                             : "IPv6 wants a kernel with IPV6_MULTICAST_ALL, of Linux 4.20 or later"};
+                   code == 0 ? "The kernel has IP_MULTICAST_ALL and IPV6_MULTICAST_ALL."
+                             : "IPv6 wants a kernel with IPV6_MULTICAST_ALL, of Linux 4.20 or later."};
 }
 
 static finding probe_bind_device(mctx__socket socket) {
   static const char loopback[] = "lo";
   const int code = option_try(socket, SOL_SOCKET, SO_BINDTODEVICE, loopback, sizeof loopback - 1);
   return (finding){state_of(code), code,
-                   code == 0 ? "the kernel lets this process bind to a device (SO_BINDTODEVICE)"
-                             : "binding to a device wants CAP_NET_RAW before Linux 5.7 (SO_BINDTODEVICE)"};
+                   code == 0 ? "The kernel lets this process bind to a device (SO_BINDTODEVICE)."
+                             : "Binding to a device wants CAP_NET_RAW before Linux 5.7 (SO_BINDTODEVICE)."};
 }
 
 static finding probe_mark(mctx__socket socket) {
   const uint32_t mark = 1;
   const int code = option_try(socket, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
   return (finding){state_of(code), code,
-                   code == 0 ? "this process may mark sockets (SO_MARK)"
-                             : "marking sockets wants CAP_NET_ADMIN or CAP_NET_RAW (SO_MARK)"};
+                   code == 0 ? "This process may mark sockets (SO_MARK)."
+                             : "Marking sockets wants CAP_NET_ADMIN or CAP_NET_RAW (SO_MARK)."};
 }
 
 static finding probe_send_buffer_force(mctx__socket socket) {
   const int size = 65536;
   const int code = option_try(socket, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
   return (finding){state_of(code), code,
-                   code == 0 ? "this process may exceed net.core.wmem_max (SO_SNDBUFFORCE)"
-                             : "exceeding net.core.wmem_max wants CAP_NET_ADMIN (SO_SNDBUFFORCE)"};
+                   code == 0 ? "This process may exceed net.core.wmem_max (SO_SNDBUFFORCE)."
+                             : "Exceeding net.core.wmem_max wants CAP_NET_ADMIN (SO_SNDBUFFORCE)."};
 }
 
 static finding probe_fork_detection(void) {
   if (mctx__fork_page() != NULL) {
     return (finding){MCTX_CAPABILITY_AVAILABLE, 0,
-                     "the kernel wipes a page in forked children (MADV_WIPEONFORK)"};
+                     "The kernel wipes a page in forked children (MADV_WIPEONFORK)."};
   }
   return (finding){MCTX_CAPABILITY_ABSENT, 0,
-                   "wiping a page in forked children wants Linux 4.14 (MADV_WIPEONFORK)"};
+                   "Wiping a page in forked children wants Linux 4.14 (MADV_WIPEONFORK)."};
 }
 
 static finding probe(uint32_t id, mctx__socket socket) {
@@ -151,7 +151,7 @@ static finding probe(uint32_t id, mctx__socket socket) {
     case MCTX_CAPABILITY_SEND_BUFFER_FORCE:
       return probe_send_buffer_force(socket);
     default:
-      return (finding){MCTX_CAPABILITY_ABSENT, 0, "the network is the system's own"};
+      return (finding){MCTX_CAPABILITY_ABSENT, 0, "The network is the system's own."};
   }
 }
 
@@ -159,7 +159,7 @@ static finding probe_on_a_socket(uint32_t id) {
   mctx__socket socket;
   const mctx__result opened = any_socket(&socket);
   if (opened.status != MCTX_OK) {
-    return (finding){MCTX_CAPABILITY_REFUSED, opened.os_code, "no socket could be opened to try it on"};
+    return (finding){MCTX_CAPABILITY_REFUSED, opened.os_code, "No socket could be opened to try it on."};
   }
   const finding found = probe(id, socket);
   mctx__socket_close(socket);

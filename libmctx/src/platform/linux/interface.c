@@ -164,8 +164,7 @@ static mctx__result address_add(const struct nlmsghdr *message, void *user) {
   last->address.family = (uint8_t)family;
   last->address.prefix = head.ifa_prefixlen;
   memcpy(last->address.bytes, own.data, own.length);
-  const bool is_link_local = family == 6 && own.data[0] == 0xfe && (own.data[1] & 0xc0) == 0x80;
-  if (is_link_local) last->address.scope_id = head.ifa_index;
+  if (mctx__is_scoped(&last->address)) last->address.scope_id = head.ifa_index;
   return MCTX__DONE;
 }
 

@@ -162,8 +162,10 @@ mctx__result mctx__socket_set_interface(mctx__socket socket, uint32_t family, ui
 
 mctx__result mctx__socket_get_interface(mctx__socket socket, uint32_t family, uint32_t *index) {
   int number = 0;
-  *index = 0;
-  if (family != 6) return MCTX__DONE; /* the system tells an address, if one was set, and never the index */
+  if (family != 6) { /* the system tells an address, if one was set, and never the index */
+    *index = 0;
+    return MCTX__DONE;
+  }
   const mctx__result result =
       number_get(mctx__descriptor(socket), (native_option){IPPROTO_IPV6, IPV6_MULTICAST_IF}, &number);
   if (result.status == MCTX_OK) *index = (uint32_t)number;

@@ -48,10 +48,6 @@ static mctx__result answer_read(const struct nlmsghdr *message, void *user) {
   return MCTX__DONE;
 }
 
-static bool is_link_local(const mctx_address *address) {
-  return address->family == 6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
-}
-
 static bool is_unspecified(const mctx_address *address) {
   static const uint8_t any[16] = {0};
   return memcmp(address->bytes, any, sizeof any) == 0;
@@ -83,7 +79,7 @@ mctx__result mctx__route_ask(mctx__netlink *netlink, const mctx_address *destina
     memcpy(answer.source.bytes, source->bytes, sizeof answer.source.bytes);
   }
   if (is_unspecified(&answer.source)) answer.source.family = 0;
-  if (is_link_local(&answer.source)) answer.source.scope_id = answer.index;
+  if (mctx__is_scoped(&answer.source)) answer.source.scope_id = answer.index;
   *chosen_source = answer.source;
   *chosen_index = answer.index;
   return MCTX__DONE;

@@ -23,7 +23,7 @@ static struct sockaddr *destination_of(const mctx__endpoint *endpoint) {
   return endpoint->length == 0 ? NULL : (struct sockaddr *)(uintptr_t)endpoint->bytes;
 }
 
-/* ---- why there is no route: the system says the same of a missing interface, link or source ---- */
+/* ---- why there is no way: the system says the same of a missing interface, link, source or route ---- */
 
 /* The interface that a datagram would have left through; 0 where the socket does not tell. */
 static uint32_t outgoing_interface(mctx__socket socket, const mctx__endpoint *endpoint) {
@@ -31,9 +31,8 @@ static uint32_t outgoing_interface(mctx__socket socket, const mctx__endpoint *en
   uint32_t index = mctx__bound_device(mctx__descriptor(socket));
   if (index != 0) return index;
   memcpy(&native, endpoint->bytes, endpoint->length);
-  index = mctx__sockaddr_get(&native, endpoint->length).scope_id;
-  if (index != 0) return index;
-  (void)mctx__socket_get_interface(socket, 6, &index);
+  index = mctx__sockaddr_get(&native, (socklen_t)endpoint->length).scope_id;
+  if (index == 0) (void)mctx__socket_get_interface(socket, 6, &index);
   return index;
 }
 
@@ -65,14 +64,11 @@ static bool source_is_gone(mctx__socket socket) {
 
 static mctx__result send_failure(mctx__socket socket, const mctx__endpoint *endpoint, int code) {
   mctx__result result = mctx__failure(code, MCTX__ASKED_SEND);
-  if (result.status != MCTX_ERR_NO_ROUTE) return result;
+  if (code != ENETUNREACH && code != EADDRNOTAVAIL) return result;
   const uint32_t index = outgoing_interface(socket, endpoint);
-  const mctx_status status = index != 0 ? interface_status(mctx__descriptor(socket), index) : MCTX_OK;
-  if (status != MCTX_OK) {
-    result.status = status;
-  } else if (source_is_gone(socket)) {
-    result.status = MCTX_ERR_SOURCE_GONE;
-  }
+  result.status = index != 0 ? interface_status(mctx__descriptor(socket), index) : MCTX_OK;
+  if (result.status == MCTX_OK)
+    result.status = source_is_gone(socket) ? MCTX_ERR_SOURCE_GONE : MCTX_ERR_NO_ROUTE;
   return result;
 }
 

@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "platform.h"
 
@@ -33,6 +35,14 @@ mctx__result mctx__failure(int code, uint32_t asked);
 socklen_t mctx__sockaddr_set(struct sockaddr_storage *native, const mctx_address *address);
 /* `length` bytes of an address in the system's form; family 0 for what is neither IPv4 nor IPv6. */
 mctx_address mctx__sockaddr_get(const struct sockaddr_storage *native, socklen_t length);
+
+/* A link-local IPv6 address: it means something on one interface alone. */
+static inline bool mctx__is_scoped(const mctx_address *address) {
+  return address->family == 6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+}
+
+/* poll() with the precision of its timeout; each system has its own call for that. */
+int mctx__poll(struct pollfd *watched, nfds_t count, const struct timespec *timeout);
 
 /* The descriptor of a socket. */
 static inline int mctx__descriptor(mctx__socket socket) {

@@ -34,6 +34,11 @@ mctx__result mctx__socket_local(mctx__socket socket, mctx_address *local) {
   if (getsockname(mctx__descriptor(socket), (struct sockaddr *)&native, &length) != 0) {
     return mctx__failure(errno, MCTX__ASKED_OTHER);
   }
-  *local = mctx__sockaddr_get(&native, length);
+  mctx_address found = mctx__sockaddr_get(&native, length);
+  /* The system leaves out the scope of a source that it chose itself. */
+  if (mctx__is_scoped(&found) && found.scope_id == 0) {
+    (void)mctx__socket_get_interface(socket, 6, &found.scope_id);
+  }
+  *local = found;
   return MCTX__DONE;
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "posix.h"
 
-#include <poll.h>
-#include <time.h>
-
 enum { NS_PER_S = 1000000000, LONGEST_S = 86400, SOCKET = 0, EVENT = 1 };
 
 /* Polls until the deadline, or for a day: the caller asks the clock again. */
@@ -17,7 +14,7 @@ static int poll_until(struct pollfd *watched, int64_t deadline_ns) {
       left.tv_nsec = (long)(left_ns % NS_PER_S);
     }
   }
-  return ppoll(watched, 2, &left, NULL);
+  return mctx__poll(watched, 2, &left);
 }
 
 /* What poll said of the socket, as bits. */
