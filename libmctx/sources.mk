@@ -20,8 +20,34 @@ CORE_SOURCES := \
   src/constants.c \
   src/library.c
 
-POSIX_SOURCES := $(sort $(wildcard src/platform/posix/*.c))
+POSIX_SOURCES := \
+  src/platform/posix/address.c \
+  src/platform/posix/fork.c \
+  src/platform/posix/memory.c \
+  src/platform/posix/mutex.c \
+  src/platform/posix/socket.c \
+  src/platform/posix/status.c \
+  src/platform/posix/time.c \
+  src/platform/posix/wait.c
 
-LINUX_SOURCES := $(sort $(wildcard src/platform/linux/*.c))
+LINUX_SOURCES := \
+  src/platform/linux/capability.c \
+  src/platform/linux/event.c \
+  src/platform/linux/fork_page.c \
+  src/platform/linux/interface.c \
+  src/platform/linux/option.c \
+  src/platform/linux/poll.c \
+  src/platform/linux/route.c \
+  src/platform/linux/rtnl.c \
+  src/platform/linux/send.c \
+  src/platform/linux/socket.c
 
-SIM_SOURCES := $(sort $(wildcard src/platform/sim/*.c))
+SIM_SOURCES := \
+  src/platform/sim/clock.c \
+  src/platform/sim/fault.c \
+  src/platform/sim/memory.c \
+  src/platform/sim/network.c \
+  src/platform/sim/send.c \
+  src/platform/sim/socket.c \
+  src/platform/sim/wait.c \
+  src/platform/sim/wire.c
