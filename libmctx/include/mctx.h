@@ -279,7 +279,7 @@ MCTX_API mctx_status mctx_status_at(uint32_t position);
 /**
  * The name of a kind.
  * @param kind ::mctx_kind
- * @return "usage", "network", ..., or "unknown"; static, never NULL
+ * @return "usage", "network", ..., "none" for 0, or "unknown"; static, never NULL
  * @note Never blocks. Since 0.1.
  */
 MCTX_API const char *mctx_kind_name(uint32_t kind);

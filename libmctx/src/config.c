@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "address.h"
+#include "interface.h"
+
+#define MAX_MARK INT64_C(0xffffffff)
+
+/* ---- checks of the options alone ---- */
+
+static bool in_range(int64_t value, int64_t low, int64_t high) {
+  return value >= low && value <= high;
+}
+
+static mctx_status invalid(const mctx__call *call, const char *field, int64_t value, const char *hint) {
+  return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = (uint64_t)value, .hint = hint);
+}
+
+static mctx_status check_shape(const mctx__call *call, const mctx_address *address, const char *field) {
+  if (!mctx__is_wellformed(address) || address->prefix != 0)
+    return invalid(call, field, address->family,
+                   "make the address with mctx_address_parse(), without a prefix length; family is 4, 6 or 0");
+  return MCTX_OK;
+}
+
+static mctx_status read_group(const mctx__call *call, const mctx_publication_options *options,
+                              mctx__config *config) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[200];
+  mctx_status status = check_shape(call, &options->group, "group");
+  if (status != MCTX_OK) return status;
+  if (!mctx__is_multicast(&options->group)) {
+    snprintf(hint, sizeof hint,
+             "%s%sgroups are 224.0.0.0 to 239.255.255.255 and ff00::/8; 239.0.0.0/8 and "
+             "ff15::/16 are for private use",
+             options->group.family != 0 ? mctx__address_text(&options->group, text) : "",
+             options->group.family != 0 ? " is none: " : "");
+    return MCTX__FAIL(call, MCTX_ERR_GROUP_NOT_MULTICAST, .field = "group", .hint = hint);
+  }
+  int32_t port = options->port == MCTX_AUTO ? options->group.port : options->port;
+  if (port == 0)
+    return MCTX__FAIL(call, MCTX_ERR_PORT_ZERO, .field = "port",
+                      .hint = "set `port` (or the port of `group`) to the receivers' port, 1 to 65535");
+  if (!in_range(port, 1, UINT16_MAX))
+    return MCTX__FAIL(call, MCTX_ERR_PORT_RANGE, .field = "port", .value = (uint64_t)port, .limit = UINT16_MAX,
+                      .hint = "ports go from 1 to 65535");
+  if (options->group.port != 0 && options->group.port != port)
+    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "port", .value = (uint64_t)port,
+                      .limit = options->group.port,
+                      .hint = "`port` and the port of `group` differ: set one of them");
+  config->destination = options->group;
+  config->destination.port = (uint16_t)port;
+  return MCTX_OK;
+}
+
+static mctx_status check_source(const mctx__call *call, const mctx_address *source, uint32_t family) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[200];
+  if (source->family != family) {
+    snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
+             mctx__address_text(source, text), (unsigned)source->family, (unsigned)family);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = "source", .hint = hint);
+  }
+  if (mctx__is_unspecified(source))
+    return MCTX__FAIL(
+        call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = "source",
+        .hint = "name one of this host's addresses, or leave the source out to let the system choose");
+  if (mctx__is_multicast(source)) {
+    snprintf(hint, sizeof hint, "%s is a group: a datagram's source is one of this host's unicast addresses",
+             mctx__address_text(source, text));
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = "source", .hint = hint);
+  }
+  return MCTX_OK;
+}
+
+/* `bind` is source and source port in one; its unspecified address leaves the source open. */
+static mctx_status read_bind(const mctx__call *call, const mctx_publication_options *options,
+                             mctx__config *config) {
+  if (options->source.family != 0 || options->source_port != MCTX_AUTO)
+    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "bind",
+                      .hint = "`bind` is source and source port in one: set it, or `source` and `source_port`");
+  mctx_status status = check_shape(call, &options->bind, "bind");
+  if (status != MCTX_OK) return status;
+  if (options->bind.port != 0) config->source_port = options->bind.port;
+  if (options->bind.family == config->destination.family && mctx__is_unspecified(&options->bind))
+    return MCTX_OK;
+  config->source = options->bind;
+  return check_source(call, &options->bind, config->destination.family);
+}
+
+static mctx_status read_source(const mctx__call *call, const mctx_publication_options *options,
+                               mctx__config *config) {
+  int32_t port = options->source_port;
+  config->source_port = MCTX_AUTO;
+  if (options->bind.family != 0) return read_bind(call, options, config);
+  if (options->source.family != 0) {
+    mctx_status status = check_shape(call, &options->source, "source");
+    if (status == MCTX_OK) status = check_source(call, &options->source, config->destination.family);
+    if (status != MCTX_OK) return status;
+    config->source = options->source;
+    if (port == MCTX_AUTO && options->source.port != 0) port = options->source.port;
+  }
+  if (port == MCTX_AUTO) return MCTX_OK;
+  if (port == 0)
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_PORT_ZERO, .field = "source_port",
+                      .hint = "leave the source port out to let the system choose one");
+  if (!in_range(port, 1, UINT16_MAX))
+    return MCTX__FAIL(call, MCTX_ERR_PORT_RANGE, .field = "source_port", .value = (uint64_t)port,
+                      .limit = UINT16_MAX, .hint = "ports go from 1 to 65535");
+  if (options->source.port != 0 && options->source.port != port)
+    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "source_port", .value = (uint64_t)port,
+                      .limit = options->source.port,
+                      .hint = "`source_port` and the port of `source` differ: set one of them");
+  config->source_port = port;
+  return MCTX_OK;
+}
+
+/* 0, 1, or MCTX_AUTO where `otherwise` says what that means. */
+static mctx_status read_switch(const mctx__call *call, const char *field, int32_t given, bool may_be_auto,
+                               int32_t otherwise, int32_t *value) {
+  if (given == MCTX_AUTO && may_be_auto) {
+    *value = otherwise;
+    return MCTX_OK;
+  }
+  if (!in_range(given, 0, 1))
+    return invalid(call, field, given, may_be_auto ? "use 0, 1 or MCTX_AUTO" : "use 0 or 1");
+  *value = given;
+  return MCTX_OK;
+}
+
+static mctx_status read_numbers(const mctx__call *call, const mctx_publication_options *options,
+                                mctx__config *config) {
+  if (!in_range(options->hop_limit, 0, UINT8_MAX))
+    return MCTX__FAIL(call, MCTX_ERR_HOP_LIMIT_RANGE, .field = "hop_limit",
+                      .value = (uint64_t)options->hop_limit, .limit = UINT8_MAX,
+                      .hint = "0 stays on this host, 1 on the local network, up to 255 crosses routers");
+  if (!in_range(options->dscp, 0, 63))
+    return MCTX__FAIL(call, MCTX_ERR_DSCP_RANGE, .field = "dscp", .value = (uint64_t)options->dscp, .limit = 63,
+                      .hint = "a DSCP has six bits: it is the TOS byte divided by four");
+  if (options->priority != MCTX_AUTO && !in_range(options->priority, 0, 6))
+    return invalid(call, "priority", options->priority, "priorities go from 0 to 6");
+  if (options->mark != MCTX_AUTO && !in_range(options->mark, 0, MAX_MARK))
+    return invalid(call, "mark", options->mark, "marks go from 0 to 4294967295");
+  if (!in_range(options->send_buffer, 0, INT_MAX))
+    return invalid(call, "send_buffer", options->send_buffer, "bytes, 0 for the system's default");
+  config->hop_limit = options->hop_limit;
+  config->dscp = options->dscp;
+  config->priority = options->priority;
+  config->mark = options->mark;
+  config->send_buffer = options->send_buffer;
+  return MCTX_OK;
+}
+
+static mctx_status read_switches(const mctx__call *call, const mctx_publication_options *options,
+                                 mctx__config *config) {
+  mctx_status status = read_switch(call, "loopback", options->loopback, false, 0, &config->loopback);
+  if (status == MCTX_OK)
+    status = read_switch(call, "connected", options->connected, false, 0, &config->connected);
+  if (status == MCTX_OK)
+    status = read_switch(call, "reuse_port", options->reuse_port, true, config->source_port != MCTX_AUTO,
+                         &config->reuse_port);
+  if (status == MCTX_OK)
+    status =
+        read_switch(call, "error_queue", options->error_queue, true, !config->loopback, &config->error_queue);
+  if (status == MCTX_OK)
+    status =
+        read_switch(call, "dont_fragment", options->dont_fragment, true, MCTX_AUTO, &config->dont_fragment);
+  return status;
+}
+
+static mctx_status read_names(const mctx__call *call, const mctx_publication_options *options,
+                              mctx__config *config) {
+  mctx_status status = mctx__interface_check(call, &options->outgoing_interface, config->destination.family);
+  if (status != MCTX_OK) return status;
+  config->interface.by = options->outgoing_interface.by;
+  if (config->interface.by == MCTX_INTERFACE_BY_INDEX)
+    config->interface.index = options->outgoing_interface.index;
+  if (config->interface.by == MCTX_INTERFACE_BY_ADDRESS) {
+    config->interface.address = options->outgoing_interface.address;
+    config->interface.address.port = 0;
+    config->interface.address.prefix = 0;
+  }
+  if (config->interface.by == MCTX_INTERFACE_BY_NAME) {
+    const char *name = options->outgoing_interface.name;
+    if (mctx__copy_text(config->interface_name, sizeof config->interface_name, name) >=
+        sizeof config->interface_name)
+      return invalid(call, "interface.name", 0, "names have at most 1023 bytes");
+  }
+  if (options->bind_device != NULL &&
+      (options->bind_device[0] == '\0' || mctx__copy_text(config->bind_device, sizeof config->bind_device,
+                                                          options->bind_device) >= sizeof config->bind_device))
+    return invalid(call, "bind_device", 0, "name an interface, or leave it NULL");
+  return MCTX_OK;
+}
+
+static mctx_status read_socket(const mctx__call *call, const mctx_publication_options *options,
+                               mctx__config *config) {
+  if (options->socket.reserved != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "socket.reserved", .value = options->socket.reserved);
+  if (options->socket.type != MCTX_OS_NONE && options->socket.type != MCTX_OS_DESCRIPTOR &&
+      options->socket.type != MCTX_OS_SOCKET)
+    return invalid(call, "socket.type", options->socket.type, "use MCTX_OS_DESCRIPTOR or MCTX_OS_SOCKET");
+  config->socket = options->socket;
+  return MCTX_OK;
+}
+
+mctx_status mctx__config_read(const mctx__call *call, const mctx_publication_options *options,
+                              mctx__config *config) {
+  if ((options->flags & ~(uint32_t)MCTX_PUBLICATION_DUPLICATE) != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = options->flags);
+  config->flags = options->flags;
+  mctx_status status = read_group(call, options, config);
+  if (status == MCTX_OK) status = read_source(call, options, config);
+  if (status == MCTX_OK) status = read_names(call, options, config);
+  if (status == MCTX_OK) status = read_numbers(call, options, config);
+  if (status == MCTX_OK) status = read_switches(call, options, config);
+  if (status == MCTX_OK) status = read_socket(call, options, config);
+  return status;
+}
+
+/* ---- what the options mean on this host ---- */
+
+static mctx_status resolve_interface(const mctx__call *call, const mctx__interfaces *interfaces,
+                                     mctx__config *config) {
+  uint32_t scope = config->destination.scope_id;
+  if (config->interface.by != MCTX_INTERFACE_ANY) {
+    mctx_interface_ref wanted = config->interface;
+    if (wanted.by == MCTX_INTERFACE_BY_NAME) wanted.name = config->interface_name;
+    const mctx__interface *found = mctx__interface_find(interfaces, &wanted);
+    if (found == NULL) return mctx__interface_not_found(call, interfaces, &wanted);
+    config->interface_index = found->info.index;
+  }
+  if (scope == 0) return MCTX_OK;
+  if (config->interface_index != 0 && config->interface_index != scope)
+    return MCTX__FAIL(
+        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = scope,
+        .limit = config->interface_index,
+        .hint = "the group's scope names another interface than `outgoing_interface`: set one of them");
+  if (mctx__interface_by_index(interfaces, scope) == NULL)
+    return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = "group.scope_id", .value = scope,
+                      .hint = "the scope of a group is the index of an interface of this host");
+  config->interface_index = scope;
+  return MCTX_OK;
+}
+
+static mctx_status source_not_local(const mctx__call *call, const mctx__config *config) {
+  char text[MCTX__ADDRESS_TEXT];
+  char message[128];
+  snprintf(message, sizeof message, "%s is not an address of this host",
+           mctx__address_text(&config->source, text));
+  return MCTX__FAIL(call, MCTX_ERR_SOURCE_NOT_LOCAL, .field = "source", .message = message,
+                    .hint =
+                        "use an address that `ip address` shows, or leave the source out to let the system "
+                        "choose");
+}
+
+/* RFC 4007: the same link-local address may stand on several interfaces. */
+static mctx_status resolve_link_local_source(const mctx__call *call, const mctx__interfaces *interfaces,
+                                             mctx__config *config) {
+  const mctx__interface *found = NULL;
+  for (uint32_t i = 0; i < interfaces->count; i++) {
+    if (!mctx__interface_has_address(interfaces, &interfaces->items[i], &config->source)) continue;
+    if (found != NULL)
+      return MCTX__FAIL(call, MCTX_ERR_INTERFACE_REQUIRED, .field = "interface",
+                        .message = "several interfaces have this link-local source",
+                        .hint = "name the interface, or write the source with its scope: fe80::1%eth0");
+    found = &interfaces->items[i];
+  }
+  config->interface_index = found->info.index;
+  return MCTX_OK;
+}
+
+static mctx_status resolve_source(const mctx__call *call, const mctx__interfaces *interfaces,
+                                  mctx__config *config) {
+  const mctx_address *source = &config->source;
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[256];
+  if (source->family == 0) return MCTX_OK;
+  const mctx__interface *owner = mctx__interface_by_address(interfaces, source);
+  if (owner == NULL) return source_not_local(call, config);
+  if (source->family == 4) return MCTX_OK;
+  if (config->interface_index == 0)
+    return mctx__is_link_local(source) ? resolve_link_local_source(call, interfaces, config) : MCTX_OK;
+
+  const mctx__interface *asked = mctx__interface_by_index(interfaces, config->interface_index);
+  if (asked != NULL && !mctx__interface_has_address(interfaces, asked, source)) {
+    snprintf(hint, sizeof hint,
+             "%s is an address of %s, the interface asked for is %s: use an address of that, or "
+             "leave one of the two out",
+             mctx__address_text(source, text), owner->info.name, asked->info.name);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_ON_OTHER_INTERFACE, .field = "source", .hint = hint);
+  }
+  return MCTX_OK;
+}
+
+static mctx_status resolve_device(const mctx__call *call, const mctx__interfaces *interfaces,
+                                  const mctx__config *config) {
+  if (config->bind_device[0] == '\0') return MCTX_OK;
+  for (uint32_t i = 0; i < interfaces->count; i++)
+    if (strcmp(interfaces->items[i].info.name, config->bind_device) == 0) return MCTX_OK;
+  return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = "bind_device",
+                    .hint = "name an interface of this host, as `ip link` shows it");
+}
+
+/* What to bind: the source, or the address that names the interface, or the port alone. */
+static void choose_local(mctx__config *config) {
+  if (config->source.family != 0)
+    config->local = config->source;
+  else if (config->interface.by == MCTX_INTERFACE_BY_ADDRESS)
+    config->local = config->interface.address;
+  else if (config->source_port != MCTX_AUTO)
+    config->local.family = config->destination.family;
+  if (config->local.family == 0) return;
+  config->local.port = config->source_port != MCTX_AUTO ? (uint16_t)config->source_port : 0;
+  config->local.scope_id = mctx__is_link_local(&config->local) ? config->interface_index : 0;
+  if (config->source.family != 0) {
+    config->source.port = config->local.port;
+    config->source.scope_id = config->local.scope_id;
+  }
+}
+
+static uint64_t mix(uint64_t key, const void *bytes, size_t length) {
+  const unsigned char *at = bytes;
+  for (size_t i = 0; i < length; i++)
+    key = (key ^ at[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
+  return key;
+}
+
+static void make_key(mctx__config *config) {
+  uint64_t key = UINT64_C(0xcbf29ce484222325);
+  key = mix(key, &config->destination, sizeof config->destination);
+  key = mix(key, &config->local, sizeof config->local);
+  config->key = mix(key, &config->interface_index, sizeof config->interface_index);
+}
+
+static bool needs_interfaces(const mctx__config *config) {
+  return config->interface.by != MCTX_INTERFACE_ANY || config->source.family != 0 ||
+         config->destination.scope_id != 0 || config->bind_device[0] != '\0';
+}
+
+static mctx_status look_up(const mctx__call *call, mctx__config *config) {
+  mctx__interfaces interfaces;
+  mctx__result result = mctx__interfaces_load(&interfaces);
+  if (result.status != MCTX_OK)
+    return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "interface",
+                      .message = "the interfaces of this host cannot be listed");
+  mctx_status status = resolve_interface(call, &interfaces, config);
+  if (status == MCTX_OK) status = resolve_source(call, &interfaces, config);
+  if (status == MCTX_OK) status = resolve_device(call, &interfaces, config);
+  mctx__interfaces_free(&interfaces);
+  return status;
+}
+
+mctx_status mctx__config_resolve(const mctx__call *call, mctx__config *config) {
+  if (needs_interfaces(config)) {
+    mctx_status status = look_up(call, config);
+    if (status != MCTX_OK) return status;
+  }
+  bool scoped = mctx__is_scoped_group(&config->destination);
+  if (scoped && config->interface_index == 0)
+    return MCTX__FAIL(call, MCTX_ERR_INTERFACE_REQUIRED, .field = "interface",
+                      .hint =
+                          "interface-local and link-local groups (ff01::, ff02::, ff11::, ff12::, ff31::, "
+                          "ff32::) mean something on one interface alone: name it, or use a link-local source");
+  config->destination.scope_id = scoped ? config->interface_index : 0;
+  choose_local(config);
+  make_key(config);
+  return MCTX_OK;
+}
+
+bool mctx__config_same(const mctx__config *a, const mctx__config *b) {
+  return mctx__same_address(&a->destination, &b->destination) && mctx__same_address(&a->local, &b->local) &&
+         a->interface_index == b->interface_index && a->hop_limit == b->hop_limit &&
+         a->loopback == b->loopback && a->dscp == b->dscp && a->connected == b->connected &&
+         a->reuse_port == b->reuse_port && a->error_queue == b->error_queue &&
+         a->dont_fragment == b->dont_fragment && a->priority == b->priority && a->mark == b->mark &&
+         a->send_buffer == b->send_buffer && strcmp(a->bind_device, b->bind_device) == 0;
+}

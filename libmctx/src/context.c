@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "context.h"
+
+#include <string.h>
+
+#include "options.h"
+#include "publication.h"
+
+/* ---- children ---- */
+
+static bool find_same(const mctx__context *context, const mctx__publication *publication) {
+  for (uint32_t i = 0; i < context->count; i++)
+    if (context->children[i].key == publication->config.key &&
+        mctx__config_same(&context->children[i].publication->config, &publication->config))
+      return true;
+  return false;
+}
+
+static bool make_room(mctx__context *context) {
+  if (context->count < context->capacity) return true;
+  uint32_t capacity = context->capacity == 0 ? 8 : context->capacity * 2;
+  mctx__child *children = mctx__allocate(capacity * sizeof *children);
+  if (children == NULL) return false;
+  if (context->count > 0) memcpy(children, context->children, context->count * sizeof *children);
+  mctx__release(context->children);
+  context->children = children;
+  context->capacity = capacity;
+  return true;
+}
+
+mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
+                                 mctx__publication *publication) {
+  mctx_status status = MCTX_OK;
+  mctx__mutex_lock(&context->mutex);
+  if ((publication->config.flags & MCTX_PUBLICATION_DUPLICATE) == 0 && find_same(context, publication))
+    status = MCTX_ERR_PUBLICATION_EXISTS;
+  else if (!make_room(context))
+    status = MCTX_ERR_NO_MEMORY;
+  else
+    context->children[context->count++] = (mctx__child){publication->config.key, publication};
+  mctx__mutex_unlock(&context->mutex);
+
+  if (status == MCTX_ERR_PUBLICATION_EXISTS)
+    return MCTX__FAIL(call, status, .field = "options",
+                      .hint =
+                          "send on the publication that is there, close it first, or set "
+                          "MCTX_PUBLICATION_DUPLICATE for a second socket, one per thread for example");
+  if (status != MCTX_OK) return MCTX__FAIL(call, status);
+  return MCTX_OK;
+}
+
+mctx_handle mctx__context_publish(mctx__context *context, mctx__publication *publication) {
+  mctx__mutex_lock(&context->mutex);
+  context->added++;
+  mctx_handle handle = mctx__object_publish(&publication->object);
+  mctx__mutex_unlock(&context->mutex);
+  return handle;
+}
+
+void mctx__context_detach(mctx__context *context, mctx__publication *publication) {
+  mctx__mutex_lock(&context->mutex);
+  uint32_t at = 0;
+  while (context->children[at].publication != publication)
+    at++;
+  context->count--;
+  memmove(&context->children[at], &context->children[at + 1],
+          (context->count - at) * sizeof *context->children);
+  if (publication->object.handle != 0) context->removed++;
+  mctx__counters_add(&context->closed, &publication->counters);
+  mctx__mutex_unlock(&context->mutex);
+}
+
+bool mctx__context_each(mctx__context *context, uint32_t most, uint32_t *count, mctx__visitor *visit,
+                        void *argument) {
+  uint32_t published = 0;
+  mctx__mutex_lock(&context->mutex);
+  for (uint32_t i = 0; i < context->count; i++)
+    published += context->children[i].publication->object.handle != 0;
+  for (uint32_t i = 0; i < context->count && published <= most; i++)
+    if (context->children[i].publication->object.handle != 0) visit(context->children[i].publication, argument);
+  mctx__mutex_unlock(&context->mutex);
+  if (count != NULL) *count = published;
+  return published <= most;
+}
+
+void mctx__context_totals(mctx__context *context, mctx__counters *sum, uint64_t *added, uint64_t *removed) {
+  mctx__mutex_lock(&context->mutex);
+  *added = context->added;
+  *removed = context->removed;
+  mctx__counters_add(sum, &context->closed);
+  for (uint32_t i = 0; i < context->count; i++)
+    mctx__counters_add(sum, &context->children[i].publication->counters);
+  mctx__mutex_unlock(&context->mutex);
+}
+
+/* ---- the object ---- */
+
+/* The last child, or 0. Nobody opens one any more: the context is claimed. */
+static mctx_handle last_child(mctx__context *context) {
+  mctx__mutex_lock(&context->mutex);
+  mctx_handle handle =
+      context->count > 0 ? context->children[context->count - 1].publication->object.handle : 0;
+  mctx__mutex_unlock(&context->mutex);
+  return handle;
+}
+
+static void destroy_context(mctx__object *object) {
+  mctx__context *context = (mctx__context *)object;
+  for (mctx_handle handle = last_child(context); handle != 0; handle = last_child(context)) {
+    mctx__object *child;
+    if (mctx__object_claim(handle, MCTX_HANDLE_PUBLICATION, &child) == MCTX_OK)
+      child->class->destroy(child);
+    else
+      mctx__yield(); /* another thread is closing it */
+  }
+  mctx__object_retire(object);
+  mctx__mutex_destroy(&context->mutex);
+  mctx__release(context->children);
+  mctx__release(context);
+}
+
+static void abandon_context(mctx__object *object) {
+  (void)object; /* its children are abandoned each by itself */
+}
+
+static const mctx__class context_class = {MCTX_HANDLE_CONTEXT, destroy_context, abandon_context};
+
+void mctx_context_options_init(mctx_context_options *options, uint32_t size) {
+  static const mctx_context_options defaults;
+  mctx__struct_init(options, size, &defaults, sizeof defaults);
+}
+
+mctx_status mctx_context_open(const mctx_context_options *options, mctx_context *context, mctx_error *error) {
+  const mctx__call call = {__func__, 0, error};
+  mctx_context_options own = {0};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (context == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "context");
+  *context = 0;
+  mctx_status status = MCTX_OK;
+  if (options != NULL) status = mctx__struct_read(&call, options, &own, sizeof own, "options");
+  if (status != MCTX_OK) return status;
+  if (own.flags != 0) return MCTX__FAIL(&call, MCTX_ERR_RESERVED, .field = "flags", .value = own.flags);
+
+  mctx__context *object = mctx__allocate(sizeof *object);
+  if (object == NULL) return MCTX__FAIL(&call, MCTX_ERR_NO_MEMORY, .value = sizeof *object);
+  status = mctx__object_reserve(&call, &object->object, &context_class);
+  if (status != MCTX_OK) {
+    mctx__release(object);
+    return status;
+  }
+  mctx__mutex_init(&object->mutex);
+  *context = mctx__object_publish(&object->object);
+  return MCTX_OK;
+}
+
+/* Where the handles go that a call lists. */
+typedef struct listing {
+  mctx_publication *publications;
+  uint32_t capacity;
+  uint32_t count;
+} listing;
+
+static void list_one(mctx__publication *publication, void *argument) {
+  listing *list = argument;
+  if (list->count < list->capacity) list->publications[list->count] = publication->object.handle;
+  list->count++;
+}
+
+mctx_status mctx_context_publications(mctx_context context, mctx_publication *publications, uint32_t capacity,
+                                      uint32_t *count, mctx_error *error) {
+  const mctx__call call = {__func__, context, error};
+  mctx__object *object;
+  listing list = {publications, capacity, 0};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
+  *count = 0;
+  if (publications == NULL && capacity > 0)
+    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "publications");
+  mctx_status status = mctx__enter(&call, MCTX_HANDLE_CONTEXT, &object);
+  if (status != MCTX_OK) return status;
+  mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, list_one, &list);
+  *count = list.count;
+  mctx__unpin(object);
+  return MCTX_OK;
+}
+
+mctx_status mctx_close(mctx_handle handle, mctx_error *error) {
+  const mctx__call call = {__func__, handle, error};
+  mctx__object *object;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  mctx_status status = mctx__object_claim(handle, MCTX_HANDLE_NONE, &object);
+  if (status != MCTX_OK) return mctx__pin_failed(&call, status);
+  object->class->destroy(object);
+  return MCTX_OK;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "error.h"
+
+#include <string.h>
+
+#include "options.h"
+
+size_t mctx__copy_text(char *to, size_t capacity, const char *text) {
+  size_t length = strlen(text);
+  if (capacity > 0) {
+    size_t copied = length < capacity ? length : capacity - 1;
+    memcpy(to, text, copied);
+    to[copied] = '\0';
+  }
+  return length;
+}
+
+uint32_t mctx__status_retry(mctx_status status) {
+  switch (mctx_status_kind(status)) {
+    case MCTX_KIND_WOULD_BLOCK:
+    case MCTX_KIND_TIMEOUT:
+    case MCTX_KIND_INTERRUPTED:
+      return MCTX_RETRY_WHEN_READY;
+    case MCTX_KIND_LIMIT:
+      return status == MCTX_ERR_QUEUE_FULL ? MCTX_RETRY_AFTER_DELAY : MCTX_RETRY_AFTER_CHANGE;
+    case MCTX_KIND_NOT_FOUND:
+    case MCTX_KIND_ALREADY_EXISTS:
+    case MCTX_KIND_PERMISSION:
+    case MCTX_KIND_NETWORK:
+    case MCTX_KIND_IO:
+      return MCTX_RETRY_AFTER_CHANGE;
+    default:
+      return MCTX_RETRY_NEVER;
+  }
+}
+
+/* These happen on hot paths: their records carry numbers alone. */
+static bool is_hot(mctx_status status) {
+  return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_TIMEOUT || status == MCTX_ERR_QUEUE_FULL;
+}
+
+mctx_status mctx__fail(const mctx__call *call, const mctx__failure *failure) {
+  if (call->error == NULL) return failure->status;
+
+  mctx_error own;
+  memset(&own, 0, sizeof own);
+  own.status = failure->status;
+  own.kind = mctx_status_kind(failure->status);
+  own.os_code = failure->os_code;
+  own.handle = call->handle;
+  own.item = (int64_t)failure->nth - 1;
+  own.value = failure->value;
+  own.limit = failure->limit;
+  own.flags = failure->flags;
+  own.retry = (failure->flags & MCTX_ERROR_DELIVERED_LOCALLY) != 0 ? MCTX_RETRY_NEVER
+                                                                   : mctx__status_retry(failure->status);
+  if (!is_hot(failure->status)) {
+    mctx__copy_text(own.operation, sizeof own.operation, call->operation);
+    mctx__copy_text(own.field, sizeof own.field, failure->field != NULL ? failure->field : "");
+    mctx__copy_text(own.message, sizeof own.message,
+                    failure->message != NULL ? failure->message : mctx_status_text(failure->status));
+    mctx__copy_text(own.hint, sizeof own.hint, failure->hint != NULL ? failure->hint : "");
+  }
+  mctx__struct_write(call->error, &own, sizeof own);
+  return failure->status;
+}
+
+void mctx_error_init(mctx_error *error, uint32_t size) {
+  static const mctx_error defaults;
+  mctx__struct_init(error, size, &defaults, sizeof defaults);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "events.h"
+
+#include "context.h"
+#include "options.h"
+#include "publication.h"
+
+void mctx__events_add(mctx__events *events, const mctx_event *event) {
+  if (events->count == MCTX__EVENTS_KEPT) {
+    events->first = (events->first + 1) % MCTX__EVENTS_KEPT;
+    events->count--;
+    events->lost++;
+  }
+  events->ring[(events->first + events->count) % MCTX__EVENTS_KEPT] = *event;
+  events->count++;
+}
+
+int mctx__events_take(mctx__events *events, mctx_event *event) {
+  if (events->count == 0) return 0;
+  *event = events->ring[events->first];
+  if (events->lost > 0) {
+    *event = (mctx_event){
+        .type = MCTX_EVENT_OVERFLOW, .handle = event->handle, .time_ns = event->time_ns, .value = events->lost};
+    events->lost = 0;
+    return 1;
+  }
+  events->first = (events->first + 1) % MCTX__EVENTS_KEPT;
+  events->count--;
+  return 1;
+}
+
+/* Where the events go that a call takes. */
+typedef struct taking {
+  mctx_event *events;
+  uint32_t stride;
+  uint32_t capacity;
+  uint32_t count;
+} taking;
+
+static void take_from(mctx__publication *publication, void *context) {
+  taking *taken = context;
+  mctx_event event;
+  mctx__mutex_lock(&publication->mutex);
+  while (taken->count < taken->capacity && mctx__events_take(&publication->events, &event))
+    mctx__element_write(taken->events, taken->stride, taken->count++, &event, sizeof event);
+  mctx__mutex_unlock(&publication->mutex);
+}
+
+mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride, uint32_t capacity,
+                        uint32_t *count, mctx_error *error) {
+  const mctx__call call = {__func__, handle, error};
+  mctx__object *object;
+  taking taken = {events, stride, capacity, 0};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
+  *count = 0;
+  mctx_status status = mctx__array_check(&call, events, stride, capacity, "events");
+  if (status != MCTX_OK) return status;
+  status = mctx__enter(&call, MCTX_HANDLE_NONE, &object);
+  if (status != MCTX_OK) return status;
+  if (object->class->kind == MCTX_HANDLE_PUBLICATION)
+    take_from((mctx__publication *)object, &taken);
+  else if (object->class->kind == MCTX_HANDLE_CONTEXT)
+    mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, take_from, &taken);
+  else
+    status = mctx__pin_failed(&call, MCTX_ERR_WRONG_HANDLE);
+  *count = taken.count;
+  mctx__unpin(object);
+  return status;
+}

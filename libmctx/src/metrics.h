@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters of sending. */
+#ifndef MCTX_METRICS_H
+#define MCTX_METRICS_H
+
+#include <stdatomic.h>
+
+#include "mctx.h"
+#include "platform/platform.h"
+
+enum { MCTX__KINDS = MCTX_KIND_INTERRUPTED + 1 };
+
+/* What the calls of one publication came to. A spin lock makes the vector coherent: one locked operation, and
+ * nobody holds it for more than a few instructions. */
+typedef struct mctx__counters {
+  atomic_flag lock;
+  uint64_t send_calls;
+  uint64_t packets_sent;
+  uint64_t bytes_sent;
+  uint64_t send_errors;
+  uint64_t errors[MCTX__KINDS]; /* of send_errors, by kind */
+  uint64_t drained;             /* errors of earlier datagrams taken off the socket */
+  uint64_t reconnects;
+} mctx__counters;
+
+static inline void mctx__counters_lock(mctx__counters *counters) {
+  while (atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire))
+    mctx__yield();
+}
+
+static inline void mctx__counters_unlock(mctx__counters *counters) {
+  atomic_flag_clear_explicit(&counters->lock, memory_order_release);
+}
+
+/* One call that sent so much. */
+static inline void mctx__counters_sent(mctx__counters *counters, uint64_t packets, uint64_t bytes) {
+  mctx__counters_lock(counters);
+  counters->send_calls++;
+  counters->packets_sent += packets;
+  counters->bytes_sent += bytes;
+  mctx__counters_unlock(counters);
+}
+
+/* One call that sent so much and then failed. */
+void mctx__counters_failed(mctx__counters *counters, uint64_t packets, uint64_t bytes, mctx_status status);
+/* Adds a coherent copy of `from` to `sum`, which is the caller's alone. */
+void mctx__counters_add(mctx__counters *sum, mctx__counters *from);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Structs that cross the boundary and start with `uint32_t size`. */
+#ifndef MCTX_OPTIONS_H
+#define MCTX_OPTIONS_H
+
+#include "error.h"
+
+/* Whether a struct of this size can be one of ours, of any version. */
+bool mctx__struct_size_valid(uint32_t size);
+
+/* Reads what the caller gave over `own`, which holds the defaults: an older, shorter struct leaves the rest at
+ * the defaults; of a newer, longer one the tail must be zero. */
+mctx_status mctx__struct_read(const mctx__call *call, const void *given, void *own, uint32_t own_size,
+                              const char *field);
+
+/* Checks a struct that the call will write. */
+mctx_status mctx__struct_check(const mctx__call *call, const void *given, const char *field);
+
+/* Writes as much of `own` as the caller's struct has room for, zeroes the rest, keeps the caller's size. */
+void mctx__struct_write(void *given, const void *own, uint32_t own_size);
+
+/* Fills a struct of the caller's with defaults and sets its size. */
+void mctx__struct_init(void *given, uint32_t size, const void *defaults, uint32_t own_size);
+
+/* Writes one element of a result array whose elements are `stride` bytes for the caller. */
+void mctx__element_write(void *array, uint32_t stride, uint64_t position, const void *own, uint32_t own_size);
+
+/* Checks a result array. */
+mctx_status mctx__array_check(const mctx__call *call, const void *array, uint32_t stride, uint64_t capacity,
+                              const char *field);
+
+#endif

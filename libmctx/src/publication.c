@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+#include "publication.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "address.h"
+#include "options.h"
+
+/* ---- the socket's settings ---- */
+
+typedef struct setting {
+  mctx__option option;
+  int64_t value;
+  const char *field;
+} setting;
+
+enum { MAX_SETTINGS = 11 };
+
+/* The settings that a configuration needs, in the order in which they are made: the DSCP before the priority,
+ * because some systems derive one from the other. */
+static uint32_t list_settings(const mctx__config *config, setting settings[MAX_SETTINGS]) {
+  uint32_t count = 0;
+  if (config->reuse_port != 0) settings[count++] = (setting){MCTX__REUSE_PORT, 1, "reuse_port"};
+  settings[count++] = (setting){MCTX__ISOLATED, 1, ""};
+  settings[count++] = (setting){MCTX__HOP_LIMIT, config->hop_limit, "hop_limit"};
+  settings[count++] = (setting){MCTX__LOOPBACK, config->loopback, "loopback"};
+  settings[count++] = (setting){MCTX__DSCP, config->dscp, "dscp"};
+  settings[count++] = (setting){MCTX__ERROR_QUEUE, config->error_queue, "error_queue"};
+  if (config->dont_fragment != MCTX_AUTO)
+    settings[count++] = (setting){MCTX__DONT_FRAGMENT, config->dont_fragment, "dont_fragment"};
+  if (config->priority != MCTX_AUTO)
+    settings[count++] = (setting){MCTX__PRIORITY, config->priority, "priority"};
+  if (config->mark != MCTX_AUTO) settings[count++] = (setting){MCTX__MARK, config->mark, "mark"};
+  settings[count++] = (setting){MCTX__NONBLOCKING, 1, "socket"};
+  return count;
+}
+
+/* What an adopted socket was set to, to put it back if opening fails. */
+typedef struct undo {
+  setting settings[MAX_SETTINGS];
+  uint32_t count;
+  bool has_interface;
+  uint32_t interface_index;
+} undo;
+
+static void put_back(mctx__socket socket, uint32_t family, const undo *before) {
+  if (before->has_interface) mctx__socket_set_interface(socket, family, before->interface_index);
+  for (uint32_t i = before->count; i > 0; i--)
+    mctx__socket_set(socket, family, before->settings[i - 1].option, before->settings[i - 1].value);
+}
+
+static mctx_status setting_failed(const mctx__call *call, mctx__result result, const char *field) {
+  const char *hint = "";
+  if (result.status == MCTX_ERR_PERMISSION)
+    hint = "the system wants more rights for this option (on Linux CAP_NET_ADMIN): leave it out, or grant them";
+  else if (result.status == MCTX_ERR_UNSUPPORTED)
+    hint = "this system does not have the option: leave it out";
+  return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field, .hint = hint);
+}
+
+/* Notes what the socket was set to, then sets it. An option that cannot be read cannot be put back: of those,
+ * only the ones that harm nobody are set regardless. */
+static mctx__result change(mctx__socket socket, uint32_t family, const setting *wanted, undo *before) {
+  int64_t old = 0;
+  mctx__result result = mctx__socket_get(socket, family, wanted->option, &old);
+  if (result.status == MCTX_OK && old == wanted->value) return result;
+  bool readable = result.status == MCTX_OK;
+  result = mctx__socket_set(socket, family, wanted->option, wanted->value);
+  if (result.status == MCTX_OK && readable)
+    before->settings[before->count++] = (setting){wanted->option, old, wanted->field};
+  return result;
+}
+
+static mctx_status apply_settings(const mctx__call *call, mctx__socket socket, const mctx__config *config,
+                                  undo *before) {
+  setting settings[MAX_SETTINGS];
+  uint32_t family = config->destination.family;
+  uint32_t count = list_settings(config, settings);
+  for (uint32_t i = 0; i < count; i++) {
+    mctx__result result = change(socket, family, &settings[i], before);
+    if (result.status != MCTX_OK) return setting_failed(call, result, settings[i].field);
+  }
+  if (config->interface_index != 0) {
+    before->has_interface =
+        mctx__socket_get_interface(socket, family, &before->interface_index).status == MCTX_OK;
+    mctx__result result = mctx__socket_set_interface(socket, family, config->interface_index);
+    if (result.status != MCTX_OK) return setting_failed(call, result, "interface");
+  }
+  if (config->bind_device[0] != '\0') {
+    mctx__result result = mctx__socket_bind_device(socket, config->bind_device);
+    if (result.status != MCTX_OK) return setting_failed(call, result, "bind_device");
+  }
+  return MCTX_OK;
+}
+
+/* ---- opening ---- */
+
+static mctx_status bind_failed(const mctx__call *call, const mctx__config *config, mctx__result result) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[256] = "";
+  const char *field = "source";
+  mctx__address_text(&config->local, text);
+  if (result.status == MCTX_ERR_ADDRESS_IN_USE) {
+    field = "source_port";
+    snprintf(hint, sizeof hint,
+             "another program holds %s without sharing it: choose another source port, or let "
+             "both share it (`reuse_port`)",
+             text);
+  } else if (result.status == MCTX_ERR_SOURCE_NOT_LOCAL) {
+    snprintf(hint, sizeof hint,
+             "%s is not, or not yet, an address of this host; a new IPv6 address is tentative "
+             "for a second or two",
+             text);
+  } else if (result.status == MCTX_ERR_PERMISSION) {
+    field = "source_port";
+    snprintf(hint, sizeof hint, "the system wants more rights for %s: ports below 1024 are often reserved",
+             text);
+  }
+  return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field, .hint = hint);
+}
+
+void mctx__publication_aim(mctx__publication *publication, bool connected) {
+  publication->endpoint_used = (publication->endpoint_used + 1) % MCTX__ENDPOINTS;
+  mctx__endpoint *endpoint = &publication->endpoints[publication->endpoint_used];
+  memset(endpoint, 0, sizeof *endpoint);
+  if (!connected) mctx__endpoint_set(endpoint, &publication->config.destination);
+  publication->is_connected = connected;
+  atomic_store_explicit(&publication->endpoint, endpoint, memory_order_release);
+}
+
+/* A missing route is no failure: the interface may not be up yet. Datagrams then go by address, and the first
+ * one that fails tries to connect again. */
+static mctx_status connect_socket(const mctx__call *call, mctx__publication *publication, mctx__socket socket) {
+  const mctx__config *config = &publication->config;
+  bool connected = false;
+  if (config->connected != 0) {
+    mctx__result result = mctx__socket_connect(socket, config->destination.family, &config->destination);
+    connected = result.status == MCTX_OK;
+    if (!connected && mctx_status_kind(result.status) != MCTX_KIND_NETWORK)
+      return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "group");
+  }
+  mctx__socket_local(socket, &publication->local);
+  mctx__publication_aim(publication, connected);
+  return MCTX_OK;
+}
+
+static mctx_status check_adopted(const mctx__call *call, const mctx__config *config,
+                                 const mctx__socket_facts *facts) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[256];
+  if (!facts->is_udp)
+    return MCTX__FAIL(call, MCTX_ERR_SOCKET_TYPE, .field = "socket",
+                      .hint = "adopt a datagram socket: socket(AF_INET or AF_INET6, SOCK_DGRAM, 0)");
+  if (facts->family != config->destination.family) {
+    snprintf(hint, sizeof hint, "the group is IPv%u: adopt an IPv%u socket",
+             (unsigned)config->destination.family, (unsigned)config->destination.family);
+    return MCTX__FAIL(call, MCTX_ERR_SOCKET_FAMILY, .field = "socket", .value = facts->family, .hint = hint);
+  }
+  if (facts->local.port == 0) return MCTX_OK;
+  snprintf(hint, sizeof hint,
+           "it is bound to %s: leave source and source port out, or adopt one that is not bound",
+           mctx__address_text(&facts->local, text));
+  if (config->source_port != MCTX_AUTO && config->source_port != facts->local.port)
+    return MCTX__FAIL(call, MCTX_ERR_SOCKET_PORT, .field = "socket", .value = facts->local.port,
+                      .limit = (uint64_t)config->source_port, .hint = hint);
+  if (config->source.family != 0 && !mctx__same_host(&config->source, &facts->local))
+    return MCTX__FAIL(call, MCTX_ERR_SOCKET_ADDRESS, .field = "socket", .hint = hint);
+  return MCTX_OK;
+}
+
+/* The socket, ours or the caller's, and whether it must still be bound. */
+static mctx_status obtain_socket(const mctx__call *call, const mctx__config *config, mctx__socket *socket,
+                                 bool *must_bind) {
+  *must_bind = config->local.family != 0;
+  if (config->socket.type == MCTX_OS_NONE) {
+    mctx__result result = mctx__socket_open(config->destination.family, socket);
+    if (result.status != MCTX_OK)
+      return MCTX__FAIL(
+          call, result.status, .os_code = result.os_code, .field = "group",
+          .hint = result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS
+                      ? "each publication is a descriptor: raise the limit (`ulimit -n`), or close some"
+                      : "");
+    return MCTX_OK;
+  }
+  mctx__socket_facts facts;
+  mctx__result result = mctx__socket_adopt(&config->socket, socket, &facts);
+  if (result.status != MCTX_OK)
+    return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "socket",
+                      .hint = "pass the descriptor of an open UDP socket");
+  if (facts.local.port != 0) *must_bind = false;
+  return check_adopted(call, config, &facts);
+}
+
+/* Last, because what a system reports of its buffer is not what it must be set to again. */
+static mctx_status size_buffer(const mctx__call *call, mctx__socket socket, const mctx__config *config) {
+  if (config->send_buffer == 0) return MCTX_OK;
+  uint32_t family = config->destination.family;
+  mctx__result result = mctx__socket_set(socket, family, MCTX__SEND_BUFFER, config->send_buffer);
+  if (result.status == MCTX_OK) return MCTX_OK;
+  mctx__socket_connect(socket, family, NULL);
+  return setting_failed(call, result, "send_buffer");
+}
+
+/* Makes the socket what the configuration says. On failure an adopted one is as it was. */
+static mctx_status open_socket(const mctx__call *call, mctx__publication *publication) {
+  const mctx__config *config = &publication->config;
+  mctx__socket socket = MCTX__NO_SOCKET;
+  bool must_bind;
+  undo before = {0};
+  mctx_status status = obtain_socket(call, config, &socket, &must_bind);
+  if (status != MCTX_OK) return status;
+  status = apply_settings(call, socket, config, &before);
+  if (status == MCTX_OK && must_bind) {
+    mctx__result result = mctx__socket_bind(socket, &config->local);
+    if (result.status != MCTX_OK) status = bind_failed(call, config, result);
+  }
+  if (status == MCTX_OK) status = connect_socket(call, publication, socket);
+  if (status == MCTX_OK) status = size_buffer(call, socket, config);
+  if (status == MCTX_OK)
+    atomic_store(&publication->socket, socket.value);
+  else if (config->socket.type == MCTX_OS_NONE)
+    mctx__socket_close(socket);
+  else
+    put_back(socket, config->destination.family, &before);
+  return status;
+}
+
+static void destroy_publication(mctx__object *object) {
+  mctx__publication *publication = (mctx__publication *)object;
+  mctx__context_detach(publication->context, publication);
+  int64_t socket = atomic_exchange(&publication->socket, MCTX__NO_SOCKET.value);
+  if (socket != MCTX__NO_SOCKET.value) mctx__socket_close((mctx__socket){socket});
+  mctx__object_retire(object);
+  mctx__mutex_destroy(&publication->mutex);
+  mctx__release(publication);
+}
+
+static void abandon_publication(mctx__object *object) {
+  mctx__publication *publication = (mctx__publication *)object;
+  int64_t socket = atomic_exchange(&publication->socket, MCTX__NO_SOCKET.value);
+  if (socket != MCTX__NO_SOCKET.value) mctx__socket_abandon((mctx__socket){socket});
+}
+
+static const mctx__class publication_class = {MCTX_HANDLE_PUBLICATION, destroy_publication,
+                                              abandon_publication};
+
+static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx__publication *publication,
+                           mctx_publication *handle) {
+  mctx_status status = mctx__config_resolve(call, &publication->config);
+  if (status != MCTX_OK) return status;
+  publication->context = context;
+  publication->singly = publication->config.error_queue != 0 && publication->config.loopback != 0;
+  atomic_init(&publication->socket, MCTX__NO_SOCKET.value);
+  atomic_init(&publication->endpoint, &publication->endpoints[0]);
+  status = mctx__object_reserve(call, &publication->object, &publication_class);
+  if (status != MCTX_OK) return status;
+  status = mctx__context_attach(call, context, publication);
+  if (status != MCTX_OK) goto cancel;
+  status = open_socket(call, publication);
+  if (status != MCTX_OK) goto detach;
+  *handle = mctx__context_publish(context, publication);
+  return MCTX_OK;
+
+detach:
+  mctx__context_detach(context, publication);
+cancel:
+  mctx__object_cancel(&publication->object);
+  return status;
+}
+
+void mctx_publication_options_init(mctx_publication_options *options, uint32_t size) {
+  static const mctx_publication_options defaults = {
+      .port = MCTX_AUTO,
+      .source_port = MCTX_AUTO,
+      .hop_limit = 1,
+      .loopback = 1,
+      .connected = 1,
+      .reuse_port = MCTX_AUTO,
+      .error_queue = MCTX_AUTO,
+      .dont_fragment = MCTX_AUTO,
+      .priority = MCTX_AUTO,
+      .mark = MCTX_AUTO,
+  };
+  mctx__struct_init(options, size, &defaults, sizeof defaults);
+}
+
+mctx_status mctx_publication_open(mctx_context context, const mctx_publication_options *options,
+                                  mctx_publication *publication, mctx_error *error) {
+  const mctx__call call = {__func__, context, error};
+  mctx_publication_options own;
+  mctx__object *owner;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (publication == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "publication");
+  *publication = 0;
+  mctx_publication_options_init(&own, sizeof own);
+  mctx_status status = mctx__struct_read(&call, options, &own, sizeof own, "options");
+  if (status != MCTX_OK) return status;
+  status = mctx__enter(&call, MCTX_HANDLE_CONTEXT, &owner);
+  if (status != MCTX_OK) return status;
+
+  mctx__publication *object = mctx__allocate(sizeof *object);
+  if (object == NULL) {
+    status = MCTX__FAIL(&call, MCTX_ERR_NO_MEMORY, .value = sizeof *object);
+    goto leave;
+  }
+  mctx__mutex_init(&object->mutex);
+  status = mctx__config_read(&call, &own, &object->config);
+  if (status == MCTX_OK) status = open_in(&call, (mctx__context *)owner, object, publication);
+  if (status != MCTX_OK) {
+    mctx__mutex_destroy(&object->mutex);
+    mctx__release(object);
+  }
+leave:
+  mctx__unpin(owner);
+  return status;
+}
+
+mctx_status mctx_publication_take(mctx_publication publication, mctx_os_handle *native, mctx_error *error) {
+  const mctx__call call = {__func__, publication, error};
+  mctx__object *object;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (native == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "native");
+  *native = (mctx_os_handle){0};
+  mctx_status status = mctx__object_claim(publication, MCTX_HANDLE_PUBLICATION, &object);
+  if (status != MCTX_OK) return mctx__pin_failed(&call, status);
+  int64_t socket = atomic_exchange(&((mctx__publication *)object)->socket, MCTX__NO_SOCKET.value);
+  *native = mctx__socket_native((mctx__socket){socket});
+  object->class->destroy(object);
+  return MCTX_OK;
+}

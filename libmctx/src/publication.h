@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* The send side: one socket for one group and port. */
+#ifndef MCTX_PUBLICATION_H
+#define MCTX_PUBLICATION_H
+
+#include "config.h"
+#include "context.h"
+#include "events.h"
+#include "handle.h"
+#include "metrics.h"
+
+enum { MCTX__ENDPOINTS = 4 };
+
+struct mctx__publication {
+  mctx__object object;
+  /* read by every send */
+  _Atomic int64_t socket;
+  _Atomic(const mctx__endpoint *) endpoint;
+  bool singly; /* a refused datagram may have reached this host: each is a call of its own, none goes twice */
+  _Alignas(64) mctx__counters counters;
+  /* rarely used */
+  mctx__context *context;
+  mctx__config config; /* fixed after opening, but for interface_index and the scope of destination */
+  mctx__mutex mutex;   /* guards what follows and the healing of the socket */
+  mctx__endpoint endpoints[MCTX__ENDPOINTS]; /* used in turn, so that no sender meets one half written */
+  uint32_t endpoint_used;
+  bool is_connected;
+  bool source_missing; /* and reported */
+  mctx_address local;  /* the socket's address when it was last connected */
+  mctx__events events;
+};
+
+static inline mctx__socket mctx__publication_socket(mctx__publication *publication) {
+  return (mctx__socket){atomic_load_explicit(&publication->socket, memory_order_relaxed)};
+}
+
+/* The largest payload of a datagram, in bytes (RFC 768 with RFC 791, RFC 8200). */
+static inline uint64_t mctx__max_datagram(uint32_t family) {
+  return family == 4 ? 65507 : 65527;
+}
+
+/* Sends to the destination by connection if `connected`, else by address. With the mutex held, or unpublished.
+ */
+void mctx__publication_aim(mctx__publication *publication, bool connected);
+
+/* Takes the errors of earlier datagrams off the socket. */
+void mctx__publication_drain(mctx__publication *publication);
+
+/* After a send failed: takes earlier errors off, and mends the connection where the failure asks for it. The
+ * same datagram may be tried once more. */
+void mctx__publication_recover(mctx__publication *publication, mctx_status failed);
+
+/* Describes why datagram `nth` (from 1; 0: the only one) was not taken, and returns the true reason. */
+mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *publication, mctx__result result,
+                                   uint64_t nth, uint64_t length);
+
+/* Sends one datagram, with the second try. */
+mctx__result mctx__publication_send(mctx__publication *publication, const void *data, size_t length);
+
+#endif

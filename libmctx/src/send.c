@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* Sending one datagram, and what to do when the system refuses it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "address.h"
+#include "interface.h"
+#include "options.h"
+#include "publication.h"
+
+/* ---- mending the socket ---- */
+
+void mctx__publication_drain(mctx__publication *publication) {
+  mctx__drained drained;
+  mctx__socket_drain_errors(mctx__publication_socket(publication), publication->config.destination.family,
+                            &drained);
+  mctx__counters_lock(&publication->counters);
+  publication->counters.drained += (uint64_t)drained.local + drained.network;
+  mctx__counters_unlock(&publication->counters);
+}
+
+/* With the mutex held. */
+static void report(mctx__publication *publication, uint32_t type, const mctx_address *address) {
+  mctx_event event = {.type = type,
+                      .interface_index = publication->config.interface_index,
+                      .handle = publication->object.handle,
+                      .time_ns = mctx__clock_utc(),
+                      .address = *address};
+  mctx__events_add(&publication->events, &event);
+}
+
+/* The interface that the user named may have been made anew, with another index. With the mutex held. */
+static bool follow_interface(mctx__publication *publication, const mctx__interfaces *interfaces) {
+  mctx__config *config = &publication->config;
+  mctx_interface_ref wanted = config->interface;
+  if (wanted.by != MCTX_INTERFACE_BY_NAME && wanted.by != MCTX_INTERFACE_BY_ADDRESS) return false;
+  wanted.name = config->interface_name;
+  const mctx__interface *found = mctx__interface_find(interfaces, &wanted);
+  if (found == NULL || found->info.index == config->interface_index) return false;
+  if (mctx__socket_set_interface(mctx__publication_socket(publication), config->destination.family,
+                                 found->info.index)
+          .status != MCTX_OK)
+    return false;
+  config->interface_index = found->info.index;
+  if (mctx__is_scoped_group(&config->destination)) config->destination.scope_id = found->info.index;
+  return true;
+}
+
+/* Connects anew, so that the system chooses another source. Until then datagrams go by address. With the mutex
+ * held. */
+static void reconnect(mctx__publication *publication) {
+  mctx__config *config = &publication->config;
+  mctx__socket socket = mctx__publication_socket(publication);
+  uint32_t family = config->destination.family;
+  mctx_address before = publication->local;
+  mctx__publication_aim(publication, false);
+  mctx__socket_connect(socket, family, NULL);
+  bool connected = mctx__socket_connect(socket, family, &config->destination).status == MCTX_OK;
+  mctx__socket_local(socket, &publication->local);
+  mctx__publication_aim(publication, connected);
+  mctx__counters_lock(&publication->counters);
+  publication->counters.reconnects++;
+  mctx__counters_unlock(&publication->counters);
+  if (connected && before.family != 0 && !mctx__is_unspecified(&before) &&
+      !mctx__same_host(&before, &publication->local))
+    report(publication, MCTX_EVENT_SOURCE_CHANGED, &publication->local);
+}
+
+/* Whether the socket speaks from an address that is still this host's. With the mutex held. */
+static bool source_is_here(const mctx__publication *publication, const mctx__interfaces *interfaces) {
+  const mctx_address *local = &publication->local;
+  return local->family == 0 || mctx__is_unspecified(local) || mctx__is_multicast(local) ||
+         mctx__interface_by_address(interfaces, local) != NULL;
+}
+
+static void heal(mctx__publication *publication) {
+  const mctx__config *config = &publication->config;
+  mctx__interfaces interfaces;
+  if (mctx__interfaces_load(&interfaces).status != MCTX_OK) return;
+  mctx__mutex_lock(&publication->mutex);
+  bool moved = follow_interface(publication, &interfaces);
+  bool here = source_is_here(publication, &interfaces);
+  if (here) publication->source_missing = false;
+  if (mctx__config_names_source(config) && !here) {
+    if (!publication->source_missing) report(publication, MCTX_EVENT_SOURCE_GONE, &publication->local);
+    publication->source_missing = true;
+  } else if (config->connected != 0 && (moved || !here || !publication->is_connected)) {
+    reconnect(publication);
+  } else if (moved) {
+    mctx__publication_aim(publication, publication->is_connected);
+  }
+  mctx__mutex_unlock(&publication->mutex);
+  mctx__interfaces_free(&interfaces);
+}
+
+void mctx__publication_recover(mctx__publication *publication, mctx_status failed) {
+  mctx__publication_drain(publication);
+  if (mctx_status_kind(failed) == MCTX_KIND_NETWORK) {
+    heal(publication);
+    return;
+  }
+  /* Another thread may be reconnecting the socket, which made this send fail: wait for it. */
+  mctx__mutex_lock(&publication->mutex);
+  mctx__mutex_unlock(&publication->mutex);
+}
+
+/* ---- why it failed ---- */
+
+typedef struct diagnosis {
+  mctx_status status;
+  char message[256];
+  char hint[512];
+} diagnosis;
+
+static void diagnose_route(diagnosis *found, const mctx__config *config) {
+  char text[MCTX__ADDRESS_TEXT];
+  mctx__address_text(&config->destination, text);
+  snprintf(found->message, sizeof found->message, "no route leads to %s", text);
+  if (config->interface_index == 0)
+    snprintf(found->hint, sizeof found->hint, "name the interface to send through, or add a route: %s",
+             config->destination.family == 4 ? "`ip route add 224.0.0.0/4 dev eth0`"
+                                             : "`ip -6 route add multicast ff00::/8 dev eth0 table local`");
+  else
+    snprintf(
+        found->hint, sizeof found->hint,
+        "the interface is there; `ip route get` shows what the routing table makes of it, and an IPv6 address "
+        "may still be tentative");
+}
+
+/* The reason behind a failure of the network's kind, from the state of the interfaces. */
+static void diagnose_network(diagnosis *found, mctx__publication *publication,
+                             const mctx__interfaces *interfaces) {
+  char text[MCTX__ADDRESS_TEXT];
+  mctx__mutex_lock(&publication->mutex);
+  const mctx__config *config = &publication->config;
+  const mctx__interface *interface = mctx__interface_by_index(interfaces, config->interface_index);
+  if (config->interface_index != 0 && interface == NULL) {
+    found->status = MCTX_ERR_INTERFACE_GONE;
+    snprintf(found->message, sizeof found->message, "the interface %.64s (index %u) was removed",
+             config->interface_name[0] != '\0' ? config->interface_name : "asked for",
+             (unsigned)config->interface_index);
+    snprintf(found->hint, sizeof found->hint, "named by name or address it is found again when it comes back");
+  } else if (interface != NULL && (interface->info.flags & MCTX_INTERFACE_UP) == 0) {
+    found->status = MCTX_ERR_INTERFACE_DOWN;
+    snprintf(found->message, sizeof found->message, "the interface %.64s is down", interface->info.name);
+    snprintf(found->hint, sizeof found->hint, "set it up: `ip link set %.64s up`", interface->info.name);
+  } else if (mctx__config_names_source(config) && !source_is_here(publication, interfaces)) {
+    found->status = MCTX_ERR_SOURCE_GONE;
+    snprintf(found->message, sizeof found->message, "the source %s is no longer an address of this host",
+             mctx__address_text(&publication->local, text));
+    snprintf(found->hint, sizeof found->hint,
+             "give the address back to an interface, or open the publication with "
+             "another source or none");
+  } else {
+    diagnose_route(found, config);
+  }
+  mctx__mutex_unlock(&publication->mutex);
+}
+
+static void diagnose_size(diagnosis *found, mctx__publication *publication, uint64_t length) {
+  uint64_t most = mctx__max_datagram(publication->config.destination.family);
+  if (length > most)
+    snprintf(found->hint, sizeof found->hint, "an IPv%u datagram carries at most %u bytes: split the payload",
+             (unsigned)publication->config.destination.family, (unsigned)most);
+  else
+    snprintf(found->hint, sizeof found->hint,
+             "it does not fit the interface's MTU, and may not be fragmented "
+             "(`dont_fragment`), or it is larger than the send buffer (`send_buffer`)");
+}
+
+mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *publication, mctx__result result,
+                                   uint64_t nth, uint64_t length) {
+  diagnosis found = {.status = result.status};
+  mctx__interfaces interfaces;
+  uint64_t limit = 0;
+  uint32_t flags = 0;
+  if (result.status == MCTX_ERR_QUEUE_FULL && publication->singly) flags = MCTX_ERROR_DELIVERED_LOCALLY;
+  if (result.status == MCTX_ERR_DATAGRAM_TOO_LARGE) {
+    limit = mctx__max_datagram(publication->config.destination.family);
+    diagnose_size(&found, publication, length);
+  } else if (result.status == MCTX_ERR_FIREWALL) {
+    snprintf(found.hint, sizeof found.hint,
+             "an output rule drops it: `nft list ruleset` or `iptables -L OUTPUT`");
+  } else if (mctx_status_kind(result.status) == MCTX_KIND_NETWORK &&
+             mctx__interfaces_load(&interfaces).status == MCTX_OK) {
+    diagnose_network(&found, publication, &interfaces);
+    mctx__interfaces_free(&interfaces);
+  } else if (result.status == MCTX_ERR_CLOSED) {
+    return mctx__pin_failed(call, MCTX_ERR_CLOSED);
+  }
+  return MCTX__FAIL(call, found.status, .os_code = result.os_code, .nth = nth, .value = length, .limit = limit,
+                    .flags = flags, .message = found.message[0] != '\0' ? found.message : NULL,
+                    .hint = found.hint);
+}
+
+/* ---- one datagram ---- */
+
+static mctx__result try_once(mctx__publication *publication, const void *data, size_t length) {
+  mctx__result result;
+  do {
+    result =
+        mctx__socket_send(mctx__publication_socket(publication),
+                          atomic_load_explicit(&publication->endpoint, memory_order_acquire), data, length);
+  } while (result.status == MCTX_ERR_SIGNAL);
+  return result;
+}
+
+/* An error may belong to an earlier datagram: only what a second try returns is this one's. After would_block
+ * and queue_full there is none: nothing else was wrong, and a datagram may have reached this host. */
+mctx__result mctx__publication_send(mctx__publication *publication, const void *data, size_t length) {
+  mctx__result result = try_once(publication, data, length);
+  if (result.status == MCTX_OK || result.status == MCTX_ERR_WOULD_BLOCK || result.status == MCTX_ERR_QUEUE_FULL)
+    return result;
+  mctx__publication_recover(publication, result.status);
+  return try_once(publication, data, length);
+}
+
+mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
+  mctx__object *object;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (data == NULL && length > 0) {
+    const mctx__call call = {__func__, publication, error};
+    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
+  }
+  mctx_status status = mctx__pin(publication, MCTX_HANDLE_PUBLICATION, &object);
+  if (status != MCTX_OK) {
+    const mctx__call call = {__func__, publication, error};
+    return mctx__pin_failed(&call, status);
+  }
+  mctx__publication *own = (mctx__publication *)object;
+  mctx__result result = mctx__publication_send(own, data, length);
+  if (result.status == MCTX_OK) {
+    mctx__counters_sent(&own->counters, 1, length);
+  } else {
+    const mctx__call call = {__func__, publication, error};
+    status = mctx__publication_fail(&call, own, result, 0, length);
+    mctx__counters_failed(&own->counters, 0, 0, status);
+  }
+  mctx__unpin(object);
+  return status;
+}
+
+/* ---- one payload on every publication ---- */
+
+typedef struct everywhere {
+  const void *data;
+  size_t length;
+  mctx_send_outcome *outcomes; /* or NULL */
+  uint32_t stride;
+  uint32_t count;
+  const mctx__call *call;
+  mctx_status first; /* failure */
+} everywhere;
+
+static void send_one(mctx__publication *publication, void *argument) {
+  everywhere *all = argument;
+  mctx__result result = mctx__publication_send(publication, all->data, all->length);
+  mctx_status status = MCTX_OK;
+  uint32_t at = all->count++;
+  if (result.status == MCTX_OK) {
+    mctx__counters_sent(&publication->counters, 1, all->length);
+  } else {
+    mctx__call call = {all->call->operation, publication->object.handle, NULL};
+    if (all->first == MCTX_OK) call.error = all->call->error;
+    status = mctx__publication_fail(&call, publication, result, (uint64_t)at + 1, all->length);
+    mctx__counters_failed(&publication->counters, 0, 0, status);
+    if (all->first == MCTX_OK) all->first = status;
+  }
+  if (all->outcomes == NULL) return;
+  const mctx_send_outcome outcome = {publication->object.handle, status, result.os_code};
+  mctx__element_write(all->outcomes, all->stride, at, &outcome, sizeof outcome);
+}
+
+mctx_status mctx_send_all(mctx_context context, const void *data, size_t length, mctx_send_outcome *outcomes,
+                          uint32_t stride, uint32_t capacity, uint32_t *count, mctx_error *error) {
+  const mctx__call call = {__func__, context, error};
+  mctx__object *object;
+  everywhere all = {data, length, outcomes, stride, 0, &call, MCTX_OK};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (count != NULL) *count = 0;
+  if (count == NULL || (data == NULL && length > 0))
+    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = count == NULL ? "count" : "data");
+  mctx_status status = mctx__array_check(&call, outcomes, stride, capacity, "outcomes");
+  if (status != MCTX_OK) return status;
+  status = mctx__enter(&call, MCTX_HANDLE_CONTEXT, &object);
+  if (status != MCTX_OK) return status;
+
+  uint32_t needed = 0;
+  bool done = mctx__context_each((mctx__context *)object, outcomes != NULL ? capacity : UINT32_MAX, &needed,
+                                 send_one, &all);
+  *count = needed;
+  status = all.first;
+  if (!done)
+    status =
+        MCTX__FAIL(&call, MCTX_ERR_CAPACITY, .field = "capacity", .value = capacity, .limit = needed,
+                   .hint = "make room for one outcome a publication, or pass NULL and 0; nothing was sent");
+  mctx__unpin(object);
+  return status;
+}
