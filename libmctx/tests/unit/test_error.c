@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* Error records: sizes of older and newer callers, what is filled, what is left alone. */
+#include "sim_fixture.h"
+
+/* Fails with texts and numbers, and needs nothing. */
+static mctx_status fail_into(mctx_error *error) {
+  mctx_address address;
+  return mctx_address_parse("not an address", &address, error);
+}
+
+static void a_failure_fills_the_record(void **state) {
+  (void)state;
+  mctx_error error;
+  memset(&error, 0xa5, sizeof error);
+  mctx_error_init(&error, sizeof error);
+  assert_status(fail_into(&error), MCTX_ERR_ADDRESS_SYNTAX);
+  assert_int_equal(error.size, sizeof error);
+  assert_int_equal(error.status, MCTX_ERR_ADDRESS_SYNTAX);
+  assert_int_equal(error.kind, MCTX_KIND_USAGE);
+  assert_int_equal(error.os_code, 0);
+  assert_int_equal(error.handle, 0);
+  assert_int_equal(error.item, -1);
+  assert_int_equal(error.retry, MCTX_RETRY_NEVER);
+  assert_int_equal(error.flags, 0);
+  assert_string_equal(error.operation, "mctx_address_parse");
+  assert_string_equal(error.field, "text");
+  assert_true(strlen(error.message) > 0);
+  assert_true(strlen(error.hint) > 0);
+}
+
+static void success_does_not_touch_the_record(void **state) {
+  (void)state;
+  mctx_error error, before;
+  mctx_address address;
+  memset(&error, 0xa5, sizeof error);
+  error.size = sizeof error;
+  before = error;
+  assert_ok(mctx_address_parse("239.1.1.1", &address, &error));
+  assert_memory_equal(&error, &before, sizeof error);
+}
+
+static void a_second_failure_leaves_nothing_of_the_first(void **state) {
+  (void)state;
+  mctx_error error;
+  memset(&error, 0xff, sizeof error);
+  error.size = sizeof error;
+  mctx_error fresh = MCTX_ERROR_INIT;
+  (void)fail_into(&error);
+  (void)fail_into(&fresh);
+  assert_memory_equal(&error, &fresh, sizeof error);
+}
+
+/* Callers of every size: the record of theirs is written, nothing behind it; what this library doesn't know is
+ * zero. */
+static void callers_of_every_size_are_served(void **state) {
+  (void)state;
+  enum { ROOM = 2048 };
+  union {
+    mctx_error error;
+    unsigned char bytes[ROOM];
+  } given;
+  mctx_error whole = MCTX_ERROR_INIT;
+  (void)fail_into(&whole);
+  for (uint32_t size = 8; size <= ROOM - 8; size += 8) {
+    memset(&given, 0xa5, sizeof given);
+    given.error.size = size;
+    assert_status(fail_into(&given.error), MCTX_ERR_ADDRESS_SYNTAX);
+    assert_int_equal(given.error.size, size);
+    uint32_t shared = size < sizeof whole ? size : (uint32_t)sizeof whole;
+    assert_memory_equal(given.bytes + 4, (unsigned char *)&whole + 4, shared - 4);
+    for (uint32_t i = shared; i < size; i++)
+      assert_int_equal(given.bytes[i], 0);
+    for (uint32_t i = size; i < ROOM; i++)
+      assert_int_equal(given.bytes[i], 0xa5);
+  }
+}
+
+static void a_record_without_a_size_is_refused_and_not_written(void **state) {
+  (void)state;
+  static const uint32_t sizes[] = {0, 1, 4, 7, 12, 65544, UINT32_MAX};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    mctx_error error, before;
+    mctx_address address;
+    memset(&error, 0xa5, sizeof error);
+    error.size = sizes[i];
+    before = error;
+    assert_status(mctx_address_parse("239.1.1.1", &address, &error), MCTX_ERR_STRUCT_SIZE);
+    assert_memory_equal(&error, &before, sizeof error);
+  }
+}
+
+static void no_record_is_fine(void **state) {
+  (void)state;
+  assert_status(fail_into(NULL), MCTX_ERR_ADDRESS_SYNTAX);
+}
+
+static void the_initialiser_respects_the_size(void **state) {
+  (void)state;
+  union {
+    mctx_error error;
+    unsigned char bytes[2048];
+  } given;
+  memset(&given, 0xa5, sizeof given);
+  mctx_error_init(&given.error, 64);
+  assert_int_equal(given.error.size, 64);
+  for (size_t i = 4; i < 64; i++)
+    assert_int_equal(given.bytes[i], 0);
+  assert_int_equal(given.bytes[64], 0xa5);
+  mctx_error_init(&given.error, sizeof given);
+  for (size_t i = 4; i < sizeof given; i++)
+    assert_int_equal(given.bytes[i], 0);
+  mctx_error_init(NULL, sizeof(mctx_error));
+}
+
+/* They happen on hot paths. */
+static void hot_failures_carry_numbers_alone(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication publication = open_group(context, "239.1.1.1:5000");
+  static const mctx_status hot[] = {MCTX_ERR_WOULD_BLOCK, MCTX_ERR_QUEUE_FULL};
+  static const uint32_t retry[] = {MCTX_RETRY_WHEN_READY, MCTX_RETRY_AFTER_DELAY};
+  for (size_t i = 0; i < 2; i++) {
+    mctx_error error = MCTX_ERROR_INIT;
+    assert_true(mctx_sim_fault(MCTX_SIM_SEND, 1, MCTX_SIM_FAIL, hot[i]));
+    assert_status(mctx_send(publication, "x", 1, &error), hot[i]);
+    assert_int_equal(error.status, hot[i]);
+    assert_int_equal(error.kind, mctx_status_kind(hot[i]));
+    assert_int_equal(error.handle, publication);
+    assert_int_equal(error.retry, retry[i]);
+    assert_true(error.os_code != 0);
+    assert_string_equal(error.field, "");
+    assert_string_equal(error.message, "");
+    assert_string_equal(error.hint, "");
+  }
+  assert_closed(context);
+}
+
+static void cold_failures_say_who_and_what(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication_options options = options_for("239.1.1.1:5000");
+  options.outgoing_interface.by = MCTX_INTERFACE_BY_INDEX;
+  options.outgoing_interface.index = 3;
+  mctx_publication publication = open_with(context, &options);
+  mctx_error error = MCTX_ERROR_INIT;
+  assert_true(mctx_sim_interface_set(3, "eth1", MCTX_INTERFACE_MULTICAST, 1500));
+  assert_status(mctx_send(publication, "x", 1, &error), MCTX_ERR_INTERFACE_DOWN);
+  assert_string_equal(error.operation, "mctx_send");
+  assert_int_equal(error.handle, publication);
+  assert_int_equal(error.retry, MCTX_RETRY_AFTER_CHANGE);
+  assert_true(error.os_code != 0);
+  assert_non_null(strstr(error.hint, "eth1"));
+  assert_closed(context);
+}
+
+int main(void) {
+  static const struct CMUnitTest tests[] = {
+      fixture_test(a_failure_fills_the_record),
+      fixture_test(success_does_not_touch_the_record),
+      fixture_test(a_second_failure_leaves_nothing_of_the_first),
+      fixture_test(callers_of_every_size_are_served),
+      fixture_test(a_record_without_a_size_is_refused_and_not_written),
+      fixture_test(no_record_is_fine),
+      fixture_test(the_initialiser_respects_the_size),
+      fixture_test(hot_failures_carry_numbers_alone),
+      fixture_test(cold_failures_say_who_and_what),
+  };
+  return cmocka_run_group_tests_name("error", tests, NULL, NULL);
+}
