@@ -57,22 +57,23 @@ static mctx_status read_group(const mctx__call *call, const mctx_publication_opt
   return MCTX_OK;
 }
 
-static mctx_status check_source(const mctx__call *call, const mctx_address *source, uint32_t family) {
+static mctx_status check_source(const mctx__call *call, const mctx_address *source, uint32_t family,
+                                const char *field) {
   char text[MCTX__ADDRESS_TEXT];
   char hint[200];
   if (source->family != family) {
     snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
              mctx__address_text(source, text), (unsigned)source->family, (unsigned)family);
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = "source", .hint = hint);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = field, .hint = hint);
   }
   if (mctx__is_unspecified(source))
     return MCTX__FAIL(
-        call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = "source",
+        call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = field,
         .hint = "name one of this host's addresses, or leave the source out to let the system choose");
   if (mctx__is_multicast(source)) {
     snprintf(hint, sizeof hint, "%s is a group: a datagram's source is one of this host's unicast addresses",
              mctx__address_text(source, text));
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = "source", .hint = hint);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = field, .hint = hint);
   }
   return MCTX_OK;
 }
@@ -89,17 +90,19 @@ static mctx_status read_bind(const mctx__call *call, const mctx_publication_opti
   if (options->bind.family == config->destination.family && mctx__is_unspecified(&options->bind))
     return MCTX_OK;
   config->source = options->bind;
-  return check_source(call, &options->bind, config->destination.family);
+  config->source_field = "bind";
+  return check_source(call, &options->bind, config->destination.family, "bind");
 }
 
 static mctx_status read_source(const mctx__call *call, const mctx_publication_options *options,
                                mctx__config *config) {
   int32_t port = options->source_port;
   config->source_port = MCTX_AUTO;
+  config->source_field = "source";
   if (options->bind.family != 0) return read_bind(call, options, config);
   if (options->source.family != 0) {
     mctx_status status = check_shape(call, &options->source, "source");
-    if (status == MCTX_OK) status = check_source(call, &options->source, config->destination.family);
+    if (status == MCTX_OK) status = check_source(call, &options->source, config->destination.family, "source");
     if (status != MCTX_OK) return status;
     config->source = options->source;
     if (port == MCTX_AUTO && options->source.port != 0) port = options->source.port;
@@ -252,7 +255,7 @@ static mctx_status source_not_local(const mctx__call *call, const mctx__config *
   char message[128];
   snprintf(message, sizeof message, "%s is not an address of this host",
            mctx__address_text(&config->source, text));
-  return MCTX__FAIL(call, MCTX_ERR_SOURCE_NOT_LOCAL, .field = "source", .message = message,
+  return MCTX__FAIL(call, MCTX_ERR_SOURCE_NOT_LOCAL, .field = config->source_field, .message = message,
                     .hint =
                         "use an address that `ip address` shows, or leave the source out to let the system "
                         "choose");
@@ -292,7 +295,7 @@ static mctx_status resolve_source(const mctx__call *call, const mctx__interfaces
              "%s is an address of %s, the interface asked for is %s: use an address of that, or "
              "leave one of the two out",
              mctx__address_text(source, text), owner->info.name, asked->info.name);
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_ON_OTHER_INTERFACE, .field = "source", .hint = hint);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_ON_OTHER_INTERFACE, .field = config->source_field, .hint = hint);
   }
   return MCTX_OK;
 }

@@ -12,6 +12,7 @@ typedef struct mctx__config {
   uint32_t flags;
   mctx_address destination;     /* group and port; a scope id where the group's scope wants one */
   mctx_address source;          /* as asked, with its port; family 0: none */
+  const char *source_field;     /* the option that said it: "source" or "bind" */
   mctx_address local;           /* what to bind; family 0: nothing */
   mctx_interface_ref interface; /* as asked; the name is a copy */
   uint32_t interface_index;     /* the interface now; 0: the routing table chooses */
