@@ -39,8 +39,8 @@ static bool is_hot(mctx_status status) {
   return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_TIMEOUT || status == MCTX_ERR_QUEUE_FULL;
 }
 
-mctx_status mctx__fail(const mctx__call *call, const mctx__failure *failure) {
-  if (call->error == NULL) return failure->status;
+void mctx__describe(const mctx__call *call, const mctx__failure *failure) {
+  if (call->error == NULL) return;
 
   mctx_error own;
   memset(&own, 0, sizeof own);
@@ -62,7 +62,6 @@ mctx_status mctx__fail(const mctx__call *call, const mctx__failure *failure) {
     mctx__copy_text(own.hint, sizeof own.hint, failure->hint != NULL ? failure->hint : "");
   }
   mctx__struct_write(call->error, &own, sizeof own);
-  return failure->status;
 }
 
 void mctx_error_init(mctx_error *error, uint32_t size) {

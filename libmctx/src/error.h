@@ -28,8 +28,14 @@ typedef struct mctx__failure {
   const char *hint;
 } mctx__failure;
 
-/* Describes the failure in the caller's record, and returns its status. */
-mctx_status mctx__fail(const mctx__call *call, const mctx__failure *failure);
+/* Describes the failure in the caller's record. */
+void mctx__describe(const mctx__call *call, const mctx__failure *failure);
+
+/* The same, and returns its status: inline, so that analysers see which it is. */
+static inline mctx_status mctx__fail(const mctx__call *call, const mctx__failure *failure) {
+  mctx__describe(call, failure);
+  return failure->status;
+}
 
 #define MCTX__FAIL(call, code, ...) mctx__fail((call), &(mctx__failure){.status = (code), __VA_ARGS__})
 
