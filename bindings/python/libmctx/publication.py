@@ -1,0 +1,639 @@
+# SPDX-License-Identifier: MIT
+"""Publications: ready-to-send sockets, each for one group and port."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import socket as _socket
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from libmctx import _convert, _ffi, _waiting, errors, values
+from libmctx._convert import Endpoint
+from libmctx._payload import Batch, address_of
+from libmctx.report import Route, SendReport
+from libmctx.values import Event, Metrics, Ready
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from libmctx._payload import Payload
+    from libmctx.context import Owner
+
+__all__ = ["Publication", "PublicationInfo"]
+
+_AUTO = _convert.AUTO
+_BY_INDEX = _ffi.constant("MCTX_INTERFACE_BY_INDEX")
+_BY_ADDRESS = _ffi.constant("MCTX_INTERFACE_BY_ADDRESS")
+_BY_NAME = _ffi.constant("MCTX_INTERFACE_BY_NAME")
+_ADOPTED = _ffi.constant("MCTX_PUBLICATION_ADOPTED")
+_DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
+_KIND_CLOSED = _ffi.constant("MCTX_KIND_CLOSED")
+_CACHED_SIZES = 9216
+
+
+class _Sizes(dict[int, Any]):
+    """Lengths as prepared arguments of the native send."""
+
+    def __missing__(self, size: int) -> Any:
+        argument = _ffi.size_argument(size)
+        if size <= _CACHED_SIZES:
+            self[size] = argument
+        return argument
+
+
+_native_send = _ffi.send
+_sizes = _Sizes()
+_spare_errors: list[Any] = []
+"""Error records that no send is using, as arguments: taking one and giving it back are atomic."""
+
+
+@dataclass(frozen=True)
+class PublicationInfo:
+    """What a publication is: what the user configured, and what the system chose.
+
+    Attributes:
+        id: The publication's id.
+        group: The destination: group, port, and the scope id in use.
+        source: The source as configured, with its port; None if none was.
+        local: The socket's own address, port and scope id now; None if the system doesn't tell.
+        sender: The source that receivers see, with its port; None if no route tells.
+        interface: The outgoing interface as configured: a name, an address, an index, or None.
+        interface_index: The index of the interface in effect, or 0 if no route tells.
+        interface_name: Its name, or "".
+        ttl: TTL or hop limit in effect.
+        loopback: Whether members on this host receive too.
+        dscp: The differentiated services code point in effect.
+        connected: Whether the socket is connected to the group.
+        reuse_port: Whether others may share the source port.
+        error_queue: Whether refusals of the interface's queue are reported.
+        dont_fragment: As configured; None for the system's setting.
+        priority: The socket priority as configured; None for the system's.
+        mark: The socket mark as configured; None for none.
+        source_port: The source port as configured; None if the system chose.
+        send_buffer_asked: The send buffer's bytes as configured; None for the system's default.
+        send_buffer: Bytes granted, as the system counts them (Linux: twice the asked).
+        max_datagram: The largest payload in bytes.
+        duplicate: Whether a second publication of the same configuration was allowed.
+        adopted: Whether the socket was the caller's.
+    """
+
+    id: int
+    group: Endpoint
+    source: Endpoint | None
+    local: Endpoint | None
+    sender: Endpoint | None
+    interface: str | int | None
+    interface_index: int
+    interface_name: str
+    ttl: int
+    loopback: bool
+    dscp: int
+    connected: bool
+    reuse_port: bool
+    error_queue: bool
+    dont_fragment: bool | None
+    priority: int | None
+    mark: int | None
+    source_port: int | None
+    send_buffer_asked: int | None
+    send_buffer: int
+    max_datagram: int
+    duplicate: bool
+    adopted: bool
+
+
+def _chosen(value: int) -> int | None:
+    return None if value == _AUTO else value
+
+
+class Publication:
+    """A ready-to-send UDP socket for one group and port; `Context.add_publication` opens it.
+
+    Safe to use from any number of threads, and while others close it: they and later calls get `ClosedError`.
+    A context manager that closes it. Not picklable; in a forked child it is closed.
+    """
+
+    __slots__ = ("__weakref__", "_argument", "_closing", "_handle", "_hooks", "_label", "_last_info", "_owner")
+
+    def __init__(self) -> None:
+        """Refuse: publications are opened by `Context.add_publication`.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("publications are opened by Context.add_publication()")
+
+    _owner: Owner
+    _handle: int
+    _argument: Any
+    _label: str
+    _last_info: _ffi.PublicationInfo | None
+    _hooks: set[Callable[[], None]]
+    _closing: bool
+
+    @classmethod
+    def _wrap(cls, owner: Owner, handle: int) -> Self:
+        self = cls.__new__(cls)
+        self._owner = owner
+        self._handle = handle
+        self._argument = _ffi.handle_argument(handle)
+        self._last_info = None
+        self._hooks = set()
+        self._closing = False
+        self._label = ""
+        group = self._native_info().group
+        endpoint = _convert.endpoint(group)
+        assert endpoint is not None
+        family = "ipv4" if group.family == 4 else "ipv6"
+        self._label = f"id={handle}, group={endpoint.addr!r}, port={endpoint.port}, family={family!r}"
+        return self
+
+    # ---- what it is ----
+
+    def _native_info(self) -> _ffi.PublicationInfo:
+        info = _ffi.PublicationInfo(size=ctypes.sizeof(_ffi.PublicationInfo))
+        errors.call(_ffi.publication_get_info, self._handle, info)
+        return info
+
+    def _route(self) -> Route:
+        """Return where datagrams come from and go to, now or when the publication was closed."""
+        try:
+            info = self._native_info()
+        except errors.ClosedError:
+            if self._last_info is None:
+                raise
+            info = self._last_info
+        destination = _convert.endpoint(info.group)
+        assert destination is not None
+        sender = _convert.endpoint(info.sender)
+        return Route(destination, _convert.endpoint(info.local), None if sender is None else sender.addr)
+
+    @property
+    def id(self) -> int:
+        """The number that `Context.get_publication` and the like take; never used twice by a process."""
+        return self._handle
+
+    @property
+    def group(self) -> str:
+        """The group's address.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return _convert.address_text(self._native_info().group)
+
+    @property
+    def dst_port(self) -> int:
+        """The destination port.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return int(self._native_info().group.port)
+
+    @property
+    def family(self) -> str:
+        """The address family, "ipv4" or "ipv6".
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return "ipv4" if self._native_info().group.family == 4 else "ipv6"
+
+    @property
+    def configured_source_addr(self) -> str | None:
+        """The source address that was configured, or None.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        source = self._native_info().source
+        return _convert.address_text(source) if source.family and any(source.bytes) else None
+
+    @property
+    def source_port(self) -> int | None:
+        """The source port that was configured, or None.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        info = self._native_info()
+        return _chosen(info.source_port) or info.source.port or None
+
+    @property
+    def outgoing_interface(self) -> str | None:
+        """The interface that was configured by an address or a name, or None.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        reference = self._native_info().outgoing_interface
+        if reference.by == _BY_ADDRESS:
+            return _convert.address_text(reference.address)
+        return self._interface_name() if reference.by == _BY_NAME else None
+
+    @property
+    def outgoing_interface_index(self) -> int | None:
+        """The interface that was configured by its index, or None.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        reference = self._native_info().outgoing_interface
+        return int(reference.index) if reference.by == _BY_INDEX else None
+
+    @property
+    def ttl(self) -> int:
+        """The TTL or hop limit in effect.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return int(self._native_info().hop_limit)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether members on this host receive too.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return bool(self._native_info().loopback)
+
+    @property
+    def destination(self) -> tuple[str, int]:
+        """The group and the destination port.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        group = self._native_info().group
+        return _convert.address_text(group), int(group.port)
+
+    @property
+    def destination_scope_id(self) -> int | None:
+        """The interface index of a scoped IPv6 group, 0 for another IPv6 group, None for IPv4.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        group = self._native_info().group
+        return int(group.scope_id) if group.family == 6 else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by itself or with its context, or belongs to a parent process."""
+        record = _ffi.new_error()
+        code = _ffi.pollable(self._handle, _ffi.OsHandle(), record)
+        return errors.kind_of(code) == _KIND_CLOSED
+
+    def _interface_name(self) -> str:
+        return _convert.filled_text(_ffi.publication_interface_name, self._handle)
+
+    def info(self) -> PublicationInfo:
+        """Return everything that was configured, and everything that the system chose.
+
+        Asks the system; does not wait for the network.
+
+        Raises:
+            ClosedError: It was closed.
+            IoError: The system failed.
+        """
+        info = self._native_info()
+        name = self._interface_name()
+        reference = info.outgoing_interface
+        interface: str | int | None = None
+        if reference.by == _BY_ADDRESS:
+            interface = _convert.address_text(reference.address)
+        elif reference.by == _BY_INDEX:
+            interface = int(reference.index)
+        elif reference.by == _BY_NAME:
+            interface = name
+        group = _convert.endpoint(info.group)
+        assert group is not None
+        dont_fragment = _chosen(info.dont_fragment)
+        return PublicationInfo(
+            id=self._handle,
+            group=group,
+            source=_convert.endpoint(info.source),
+            local=_convert.endpoint(info.local),
+            sender=_convert.endpoint(info.sender),
+            interface=interface,
+            interface_index=info.interface_index,
+            interface_name=name,
+            ttl=info.hop_limit,
+            loopback=bool(info.loopback),
+            dscp=info.dscp,
+            connected=bool(info.connected),
+            reuse_port=bool(info.reuse_port),
+            error_queue=bool(info.error_queue),
+            dont_fragment=None if dont_fragment is None else bool(dont_fragment),
+            priority=_chosen(info.priority),
+            mark=_chosen(info.mark),
+            source_port=_chosen(info.source_port),
+            send_buffer_asked=info.send_buffer_asked or None,
+            send_buffer=info.send_buffer,
+            max_datagram=info.max_datagram,
+            duplicate=bool(info.flags & _DUPLICATE),
+            adopted=bool(info.flags & _ADOPTED),
+        )
+
+    def local_addr(self) -> tuple[str, int]:
+        """Return the socket's own address and port.
+
+        Raises:
+            ClosedError: It was closed.
+            IoError: The system failed.
+        """
+        local = self._native_info().local
+        return _convert.address_text(local), int(local.port)
+
+    def local_scope_id(self) -> int | None:
+        """Return the interface index of a link-local IPv6 socket address, 0 for another, None for IPv4.
+
+        Raises:
+            ClosedError: It was closed.
+            IoError: The system failed.
+        """
+        local = self._native_info().local
+        return int(local.scope_id) if local.family == 6 else None
+
+    def source_addr(self) -> str:
+        """Return the sender address that receivers see.
+
+        Raises:
+            NetworkError: No route tells which it would be.
+            ClosedError: It was closed.
+        """
+        return self.announce_tuple()[0]
+
+    def announce_tuple(self) -> tuple[str, str, int]:
+        """Return what a receiver needs to subscribe to exactly this: (source, group, port).
+
+        Raises:
+            NetworkError: No route tells which source would be used.
+            ClosedError: It was closed.
+        """
+        source, group = _ffi.Address(), _ffi.Address()
+        errors.call(_ffi.publication_announce, self._handle, source, group)
+        return _convert.address_text(source), _convert.address_text(group), int(group.port)
+
+    # ---- sending ----
+
+    def send(self, payload: Payload) -> SendReport:
+        """Send one datagram.
+
+        Never blocks. The report is filled in when somebody looks at it.
+
+        Args:
+            payload: Any contiguous buffer; an empty one is a datagram too.
+
+        Raises:
+            WouldBlockError: The socket's buffer is full; `wait` tells when it isn't.
+            LimitError: The interface's queue is full (``name`` is "queue_full"): not sent to the network.
+            TooLargeError: It is larger than what can be sent.
+            NetworkError: No route, the interface is down or gone, the source is gone.
+            PermissionDeniedError: A firewall of this host refused it.
+            ClosedError: The publication was closed.
+            TypeError: The payload is not a buffer.
+            BufferError: Its bytes are not contiguous.
+        """
+        if type(payload) is not bytes:
+            return self._send_buffer(payload)
+        length = len(payload)
+        try:
+            error = _spare_errors.pop()
+        except IndexError:
+            error = _ffi.error_argument()
+        code = _native_send(self._argument, payload, _sizes[length], error)
+        if code != 0:
+            raise errors.from_record(code, error._obj)
+        _spare_errors.append(error)
+        return SendReport(self, self._handle, length)
+
+    def _send_buffer(self, payload: Payload) -> SendReport:
+        address, length, keep = address_of(payload)
+        error = _ffi.error_argument()
+        code = _native_send(self._argument, _ffi.pointer_argument(address), _ffi.size_argument(length), error)
+        del keep
+        if code != 0:
+            raise errors.from_record(code, error._obj)
+        return SendReport(self, self._handle, length)
+
+    def send_many(self, payloads: Iterable[Payload], *, timeout: float | None = 0) -> int:
+        """Send many datagrams in order, in as few calls as the system allows.
+
+        The accepted ones are exactly the first ones: none is skipped, sent twice or reordered. Blocks as long
+        as asked; Ctrl-C and other signals are handled while the main thread waits.
+
+        Args:
+            payloads: One contiguous buffer for each datagram.
+            timeout: Seconds; 0 takes what goes now, otherwise waits and resumes; None waits for ever.
+
+        Returns:
+            How many datagrams the system accepted: all, or fewer when the socket's buffer is full (timeout 0)
+            or the time has passed.
+
+        Raises:
+            WouldBlockError: None was accepted, and the socket's buffer is full (timeout 0).
+            TimedOutError: None was accepted in time.
+            WaitInterruptedError: `wake` ended the wait.
+            MctxError: As `send`; ``accepted`` says how many went, and ``item`` which one failed.
+            TypeError: ``payloads`` is one buffer itself, or one of them is not a buffer.
+            BufferError: The bytes of one are not contiguous.
+        """
+        return _waiting.send(self._handle, Batch.of(payloads), timeout)
+
+    def send_segments(self, buffer: Payload, size: int, *, timeout: float | None = 0) -> int:
+        """Send one buffer as many datagrams of one size, without a copy; the last may be shorter.
+
+        The promise is that of `send_many`.
+
+        Args:
+            buffer: Any contiguous buffer; nothing is sent of an empty one.
+            size: Of each datagram, in bytes.
+            timeout: Seconds; 0 takes what goes now, otherwise waits and resumes; None waits for ever.
+
+        Returns:
+            How many datagrams the system accepted, as `send_many`.
+
+        Raises:
+            UsageError: ``size`` is 0 or larger than a datagram.
+            OverflowError: ``size`` is negative or doesn't fit.
+            MctxError: As `send_many`.
+        """
+        number = _convert.integer(size, "size", 32, signed=False)
+        return _waiting.send(self._handle, Batch.segments(buffer, number), timeout)
+
+    # ---- waiting ----
+
+    def wait(self, timeout: float | None = None, *, events: Ready = Ready.WRITABLE) -> Ready:
+        """Wait until the publication is ready.
+
+        Blocks as long as asked; Ctrl-C and other signals are handled while the main thread waits.
+
+        Args:
+            timeout: Seconds; 0 asks without blocking, None waits for ever.
+            events: What to wait for; ``Ready(0)`` waits for `wake` alone.
+
+        Returns:
+            What it is ready for.
+
+        Raises:
+            WouldBlockError: It isn't (timeout 0).
+            TimedOutError: The time has passed.
+            WaitInterruptedError: `wake` ended the wait.
+            ClosedError: It was closed, before or meanwhile.
+        """
+        wanted = _convert.integer(events, "events", 32, signed=False)
+        return Ready(_waiting.wait(self._handle, wanted, timeout))
+
+    def wake(self) -> None:
+        """End one wait on the publication with `WaitInterruptedError`: the current one, or else the next.
+
+        Waits are `wait`, and `send_many` and `send_segments` with a timeout. Never blocks.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        code = _ffi.wake(self._handle)
+        if code != 0:
+            raise errors.from_code(code, operation="mctx_wake", handle=self._handle)
+
+    # ---- watching ----
+
+    def metrics(self) -> Metrics:
+        """Return the publication's counters: a state between two of its calls.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return values.read_metrics(self._handle, values.PUBLICATION)
+
+    def events(self) -> list[Event]:
+        """Take what happened to the publication by itself, oldest first.
+
+        It keeps 16; later ones push out the oldest, which an event "overflow" counts. Never blocks.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return values.take_events(self._handle)
+
+    # ---- the socket ----
+
+    def _native_socket(self) -> int:
+        native = _ffi.OsHandle()
+        errors.call(_ffi.pollable, self._handle, native)
+        return int(native.value)
+
+    if sys.platform == "win32":
+
+        def socket_handle(self) -> int:
+            """Return the socket's handle, which stays the publication's: to watch it for writability.
+
+            Raises:
+                ClosedError: It was closed.
+            """
+            return self._native_socket()
+    else:
+
+        def fileno(self) -> int:
+            """Return the socket's descriptor, which stays the publication's: to watch it for writability.
+
+            Raises:
+                ClosedError: It was closed.
+            """
+            return self._native_socket()
+
+    def detach(self) -> int:
+        """Take the socket out as a descriptor: the publication is closed, the descriptor is the caller's.
+
+        The socket stays open, configured and non-blocking. Waits for other threads' calls, which end at once.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        native = _ffi.OsHandle()
+        self._before_close()
+        try:
+            errors.call(_ffi.publication_take, self._handle, native)
+        finally:
+            self._closing = self.closed
+        self._owner.forget(self._handle)
+        return int(native.value)
+
+    def release(self) -> _socket.socket:
+        """Take the socket out as a ``socket.socket``: the publication is closed, the socket is the caller's.
+
+        The socket stays open, configured and non-blocking. Waits for other threads' calls, which end at once.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        socket = _socket.socket(fileno=self.detach())
+        socket.setblocking(False)
+        return socket
+
+    # ---- closing ----
+
+    def _add_hook(self, hook: Callable[[], None]) -> bool:
+        """Have a function called before the socket is closed; False if that has begun already."""
+        self._hooks.add(hook)
+        if self._closing:
+            self._hooks.discard(hook)
+            return False
+        return True
+
+    def _remove_hook(self, hook: Callable[[], None]) -> None:
+        self._hooks.discard(hook)
+
+    def _before_close(self) -> None:
+        """Keep what reports need, and take the socket off the event loops that watch it."""
+        self._closing = True
+        with contextlib.suppress(errors.MctxError):
+            self._last_info = self._native_info()
+        for hook in list(self._hooks):
+            self._hooks.discard(hook)
+            hook()
+
+    def remove(self) -> bool:
+        """Close the publication.
+
+        Waiting calls on it get `ClosedError`; the port is free when this returns. Waits for other threads'
+        calls, which end at once.
+
+        Returns:
+            Whether this call closed it: False if it was closed already.
+        """
+        self._before_close()
+        record = _ffi.new_error()
+        code = _ffi.close(self._handle, record)
+        self._owner.forget(self._handle)
+        if code != 0 and errors.kind_of(code) != _KIND_CLOSED:
+            raise errors.from_record(code, record)
+        return bool(code == 0)
+
+    def close(self) -> None:
+        """Close the publication, as `remove` does; closing it again does nothing."""
+        self.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Publication cannot be pickled or copied: it is an open socket of this process")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._label}{', closed' if self.closed else ''}>"

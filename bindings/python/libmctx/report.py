@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""What a send tells: made for each datagram at next to no cost, and filled in when somebody looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from libmctx._convert import Endpoint
+from libmctx.errors import MctxError
+
+if TYPE_CHECKING:
+    from libmctx.publication import Publication
+
+__all__ = ["SendOutcome", "SendReport"]
+
+
+class Route(NamedTuple):
+    """Where the datagrams of a publication come from and go to."""
+
+    destination: Endpoint
+    local: Endpoint | None
+    source_addr: str | None
+
+
+class SendReport:
+    """What became of one datagram that the system accepted.
+
+    The addresses are looked up when one of them is first asked for, and kept; after the publication was closed
+    they are those that it had then.
+
+    Attributes:
+        publication_id: The id of the publication that sent it.
+        bytes_sent: The payload's length in bytes.
+    """
+
+    __slots__ = ("_publication", "_route", "bytes_sent", "publication_id")
+
+    publication_id: int
+    bytes_sent: int
+    _publication: Publication | None
+    _route: Route | None
+
+    def __init__(
+        self, publication: Publication | None, publication_id: int, bytes_sent: int, route: Route | None = None
+    ) -> None:
+        self._publication = publication
+        self.publication_id = publication_id
+        self.bytes_sent = bytes_sent
+        self._route = route
+
+    def _look(self) -> Route:
+        if self._route is None:
+            assert self._publication is not None
+            self._route = self._publication._route()
+        return self._route
+
+    @property
+    def destination(self) -> tuple[str, int]:
+        """The group and the port that it was sent to."""
+        return self._look().destination[:2]
+
+    @property
+    def destination_addr(self) -> str:
+        """The group that it was sent to."""
+        return self._look().destination.addr
+
+    @property
+    def destination_port(self) -> int:
+        """The port that it was sent to."""
+        return self._look().destination.port
+
+    @property
+    def destination_scope_id(self) -> int | None:
+        """The interface index of a scoped IPv6 group, 0 for another IPv6 group, None for IPv4."""
+        return self._look().destination.scope_id
+
+    @property
+    def local_addr(self) -> tuple[str, int] | None:
+        """The socket's own address and port; None if the system doesn't tell."""
+        local = self._look().local
+        return None if local is None else local[:2]
+
+    @property
+    def local_scope_id(self) -> int | None:
+        """The interface index of a link-local IPv6 socket address, 0 for another IPv6 one, None for IPv4."""
+        local = self._look().local
+        return None if local is None else local.scope_id
+
+    @property
+    def source_addr(self) -> str | None:
+        """The sender address that receivers see; None if no route tells."""
+        return self._look().source_addr
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values, without the publication."""
+        return SendReport, (None, self.publication_id, self.bytes_sent, self._look())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SendReport):
+            return NotImplemented
+        mine = (self.publication_id, self.bytes_sent)
+        return mine == (other.publication_id, other.bytes_sent) and self._look() == other._look()
+
+    def __hash__(self) -> int:
+        return hash((self.publication_id, self.bytes_sent))
+
+    def __repr__(self) -> str:
+        return (
+            f"SendReport(publication_id={self.publication_id}, destination={self.destination!r}, "
+            f"source_addr={self.source_addr!r}, bytes_sent={self.bytes_sent})"
+        )
+
+
+@dataclass(frozen=True)
+class SendOutcome:
+    """What became of the datagram of one publication in `Context.send_all`.
+
+    Attributes:
+        publication: The publication.
+        report: The report, or None if the system didn't accept the datagram.
+        error: Why it didn't, or None.
+    """
+
+    publication: Publication
+    report: SendReport | None
+    error: MctxError | None
+
+    def __bool__(self) -> bool:
+        """Whether the system accepted the datagram."""
+        return self.error is None
