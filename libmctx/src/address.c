@@ -166,7 +166,7 @@ static mctx_status read_scope(const char **text, uint32_t *scope_id) {
 static mctx_status read_address(const char *text, mctx_address *address) {
   bool bracketed = *text == '[';
   const char *at = text + (bracketed ? 1 : 0);
-  uint32_t number;
+  uint32_t number = 0;
   if (!bracketed && read_ipv4(&at, address->bytes)) {
     address->family = 4;
   } else {

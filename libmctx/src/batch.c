@@ -113,13 +113,18 @@ static mctx__result back_off(sending *batch, mctx__result full) {
 static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
   switch (refusal.status) {
     case MCTX_ERR_WOULD_BLOCK:
+      batch->tried = false; /* nothing else was wrong: what comes after the wait may be an earlier error again */
       return wait_writable(batch);
     case MCTX_ERR_QUEUE_FULL:
+      batch->tried = false;
       return back_off(batch, refusal);
     case MCTX_ERR_SIGNAL:
       return (batch->flags & MCTX_INTERRUPTIBLE) != 0 ? refusal : MCTX__DONE;
     default:
-      if (batch->tried) return refusal;
+      if (batch->tried) {
+        mctx__publication_drain(batch->publication);
+        return refusal;
+      }
       batch->tried = true;
       mctx__publication_recover(batch->publication, refusal.status);
       return MCTX__DONE;

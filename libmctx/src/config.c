@@ -273,7 +273,7 @@ static mctx_status resolve_link_local_source(const mctx__call *call, const mctx_
                         .hint = "name the interface, or write the source with its scope: fe80::1%eth0");
     found = &interfaces->items[i];
   }
-  config->interface_index = found->info.index;
+  if (found != NULL) config->interface_index = found->info.index;
   return MCTX_OK;
 }
 

@@ -189,7 +189,7 @@ mctx_status mctx_close(mctx_handle handle, mctx_error *error) {
   mctx__object *object;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__object_claim(handle, MCTX_HANDLE_NONE, &object);
-  if (status != MCTX_OK) return mctx__pin_failed(&call, status);
+  if (status != MCTX_OK) return mctx__handle_failed(&call, status);
   object->class->destroy(object);
   return MCTX_OK;
 }

@@ -63,7 +63,7 @@ mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride,
   else if (object->class->kind == MCTX_HANDLE_CONTEXT)
     mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, take_from, &taken);
   else
-    status = mctx__pin_failed(&call, MCTX_ERR_WRONG_HANDLE);
+    status = mctx__handle_failed(&call, MCTX_ERR_WRONG_HANDLE);
   *count = taken.count;
   mctx__unpin(object);
   return status;

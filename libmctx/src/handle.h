@@ -20,6 +20,7 @@
 #include "error.h"
 
 typedef struct mctx__object mctx__object;
+typedef struct mctx__slot mctx__slot;
 
 /* What the kinds of object do when they end. */
 typedef struct mctx__class {
@@ -35,16 +36,35 @@ typedef struct mctx__class {
 struct mctx__object {
   const mctx__class *class;
   mctx_handle handle; /* 0 until published */
-  uint32_t index;
+  mctx__slot *slot;
   _Atomic uint32_t woken; /* the token of mctx_wake() */
   _Atomic int64_t event;  /* wakes the waiters; opened by the first */
 };
 
-typedef struct mctx__slot {
+enum {
+  MCTX__INDEX_BITS = 20,
+  MCTX__GENERATION_BITS = 28,
+  MCTX__KIND_SHIFT = MCTX__INDEX_BITS + MCTX__GENERATION_BITS,
+  MCTX__SLOTS = 1 << MCTX__INDEX_BITS,
+  MCTX__CHUNK_BITS = 10,
+  MCTX__CHUNK_SLOTS = 1 << MCTX__CHUNK_BITS,
+  MCTX__CHUNKS = MCTX__SLOTS / MCTX__CHUNK_SLOTS,
+  MCTX__LIVE = 1 /* the state of an open object, in the upper half of the word */
+};
+
+#define MCTX__LAST_GENERATION ((UINT64_C(1) << MCTX__GENERATION_BITS) - 1)
+
+struct mctx__slot {
   _Alignas(64) _Atomic uint64_t word;
   mctx__object *object;
   uint32_t next_free; /* guarded by the table's lock */
-} mctx__slot;
+  uint32_t index;
+};
+
+/* The chunks, NULL until needed; and the word that a fork wipes, 1 while it has not. */
+extern _Atomic(mctx__slot *) mctx__chunks[MCTX__CHUNKS];
+extern _Atomic(_Atomic uint32_t *) mctx__fork_word;
+MCTX__COLD void mctx__notice_fork(void);
 
 /* Gives an object a slot; it cannot be found yet. On failure the object is as it was. */
 mctx_status mctx__object_reserve(const mctx__call *call, mctx__object *object, const mctx__class *class);
@@ -53,13 +73,46 @@ mctx_handle mctx__object_publish(mctx__object *object);
 /* Undoes a reservation. */
 void mctx__object_cancel(mctx__object *object);
 
-/* Enters an object of one kind (MCTX_HANDLE_NONE: of any). Without a failure description: for hot paths. */
+static inline void mctx__check_fork(void) {
+  _Atomic uint32_t *word = atomic_load_explicit(&mctx__fork_word, memory_order_relaxed);
+  if (atomic_load_explicit(word, memory_order_relaxed) != 1) mctx__notice_fork();
+}
+
+static inline mctx__slot *mctx__slot_of(mctx_handle handle) {
+  uint32_t index = handle & (MCTX__SLOTS - 1);
+  mctx__slot *chunk = atomic_load_explicit(&mctx__chunks[index >> MCTX__CHUNK_BITS], memory_order_acquire);
+  return chunk != NULL ? &chunk[index & (MCTX__CHUNK_SLOTS - 1)] : NULL;
+}
+
+static inline void mctx__unpin(mctx__object *object) {
+  atomic_fetch_sub_explicit(&object->slot->word, 1, memory_order_release);
+}
+
+/* Enters the open object of a handle, of whatever kind; NULL if there is none. On the way of every datagram. */
+static inline mctx__object *mctx__pin_live(mctx_handle handle) {
+  mctx__check_fork();
+  mctx__slot *slot = mctx__slot_of(handle);
+  if (slot == NULL) return NULL;
+  uint64_t live = (handle >> MCTX__INDEX_BITS & MCTX__LAST_GENERATION) << 4 | MCTX__LIVE;
+  uint64_t word = atomic_fetch_add_explicit(&slot->word, 1, memory_order_acquire);
+  if (word >> 32 == live && slot->object->handle == handle) return slot->object;
+  atomic_fetch_sub_explicit(&slot->word, 1, memory_order_release);
+  return NULL;
+}
+
+static inline uint32_t mctx__handle_kind(mctx_handle handle) {
+  return (uint32_t)(handle >> MCTX__KIND_SHIFT);
+}
+
+/* Why a handle does not lead to an open object of the kind (MCTX_HANDLE_NONE: of any kind). */
+mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind);
+/* Describes it. */
+mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status);
+
+/* Enters an object of one kind (MCTX_HANDLE_NONE: of any). */
 mctx_status mctx__pin(mctx_handle handle, uint32_t kind, mctx__object **object);
 /* The same with the failure described. */
 mctx_status mctx__enter(const mctx__call *call, uint32_t kind, mctx__object **object);
-/* Describes a failure of mctx__pin. */
-mctx_status mctx__pin_failed(const mctx__call *call, mctx_status status);
-void mctx__unpin(mctx__object *object);
 
 /* Whether somebody is closing it: a call inside must leave soon. */
 bool mctx__object_closing(const mctx__object *object);

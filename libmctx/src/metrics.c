@@ -102,7 +102,7 @@ mctx_status mctx_metrics(mctx_handle handle, uint64_t *values, uint32_t capacity
   else if (object->class->kind == MCTX_HANDLE_CONTEXT)
     *count = read_context((mctx__context *)object, vector);
   else
-    status = mctx__pin_failed(&call, MCTX_ERR_WRONG_HANDLE);
+    status = mctx__handle_failed(&call, MCTX_ERR_WRONG_HANDLE);
   for (uint32_t i = 0; i < *count && i < capacity; i++)
     values[i] = vector[i];
   mctx__unpin(object);

@@ -323,7 +323,7 @@ mctx_status mctx_publication_take(mctx_publication publication, mctx_os_handle *
   if (native == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "native");
   *native = (mctx_os_handle){0};
   mctx_status status = mctx__object_claim(publication, MCTX_HANDLE_PUBLICATION, &object);
-  if (status != MCTX_OK) return mctx__pin_failed(&call, status);
+  if (status != MCTX_OK) return mctx__handle_failed(&call, status);
   int64_t socket = atomic_exchange(&((mctx__publication *)object)->socket, MCTX__NO_SOCKET.value);
   *native = mctx__socket_native((mctx__socket){socket});
   object->class->destroy(object);

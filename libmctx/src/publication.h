@@ -54,7 +54,4 @@ void mctx__publication_recover(mctx__publication *publication, mctx_status faile
 mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *publication, mctx__result result,
                                    uint64_t nth, uint64_t length);
 
-/* Sends one datagram, with the second try. */
-mctx__result mctx__publication_send(mctx__publication *publication, const void *data, size_t length);
-
 #endif

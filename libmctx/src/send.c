@@ -133,7 +133,10 @@ static void diagnose_network(diagnosis *found, mctx__publication *publication,
   char text[MCTX__ADDRESS_TEXT];
   mctx__mutex_lock(&publication->mutex);
   const mctx__config *config = &publication->config;
+  const mctx_interface_ref device = {.by = MCTX_INTERFACE_BY_NAME, .name = config->bind_device};
   const mctx__interface *interface = mctx__interface_by_index(interfaces, config->interface_index);
+  if (config->interface_index == 0 && config->bind_device[0] != '\0')
+    interface = mctx__interface_find(interfaces, &device);
   if (config->interface_index != 0 && interface == NULL) {
     found->status = MCTX_ERR_INTERFACE_GONE;
     snprintf(found->message, sizeof found->message, "the interface %.64s (index %u) was removed",
@@ -186,7 +189,7 @@ mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *pu
     diagnose_network(&found, publication, &interfaces);
     mctx__interfaces_free(&interfaces);
   } else if (result.status == MCTX_ERR_CLOSED) {
-    return mctx__pin_failed(call, MCTX_ERR_CLOSED);
+    return mctx__handle_failed(call, MCTX_ERR_CLOSED);
   }
   return MCTX__FAIL(call, found.status, .os_code = result.os_code, .nth = nth, .value = length, .limit = limit,
                     .flags = flags, .message = found.message[0] != '\0' ? found.message : NULL,
@@ -195,47 +198,73 @@ mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *pu
 
 /* ---- one datagram ---- */
 
-static mctx__result try_once(mctx__publication *publication, const void *data, size_t length) {
-  mctx__result result;
-  do {
-    result =
-        mctx__socket_send(mctx__publication_socket(publication),
-                          atomic_load_explicit(&publication->endpoint, memory_order_acquire), data, length);
-  } while (result.status == MCTX_ERR_SIGNAL);
-  return result;
+static inline mctx__result try_once(mctx__publication *publication, const void *data, size_t length) {
+  return mctx__socket_send(mctx__publication_socket(publication),
+                           atomic_load_explicit(&publication->endpoint, memory_order_acquire), data, length);
 }
 
 /* An error may belong to an earlier datagram: only what a second try returns is this one's. After would_block
  * and queue_full there is none: nothing else was wrong, and a datagram may have reached this host. */
-mctx__result mctx__publication_send(mctx__publication *publication, const void *data, size_t length) {
-  mctx__result result = try_once(publication, data, length);
-  if (result.status == MCTX_OK || result.status == MCTX_ERR_WOULD_BLOCK || result.status == MCTX_ERR_QUEUE_FULL)
-    return result;
-  mctx__publication_recover(publication, result.status);
-  return try_once(publication, data, length);
+static mctx__result try_again(mctx__publication *publication, const void *data, size_t length,
+                              mctx__result result) {
+  bool tried = false;
+  while (result.status != MCTX_OK && result.status != MCTX_ERR_WOULD_BLOCK &&
+         result.status != MCTX_ERR_QUEUE_FULL) {
+    if (result.status != MCTX_ERR_SIGNAL) {
+      if (tried) break;
+      tried = true;
+      mctx__publication_recover(publication, result.status);
+    }
+    result = try_once(publication, data, length);
+  }
+  return result;
 }
 
-mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
-  mctx__object *object;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  if (data == NULL && length > 0) {
-    const mctx__call call = {__func__, publication, error};
-    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
-  }
-  mctx_status status = mctx__pin(publication, MCTX_HANDLE_PUBLICATION, &object);
-  if (status != MCTX_OK) {
-    const mctx__call call = {__func__, publication, error};
-    return mctx__pin_failed(&call, status);
-  }
-  mctx__publication *own = (mctx__publication *)object;
-  mctx__result result = mctx__publication_send(own, data, length);
-  if (result.status == MCTX_OK) {
-    mctx__counters_sent(&own->counters, 1, length);
+/* The rest of a send that was not taken at once: further tries, counters, and why not. */
+MCTX__COLD static mctx_status refused(const mctx__call *call, mctx__publication *publication, const void *data,
+                                      size_t length, uint64_t nth, mctx__result *result) {
+  mctx_status status = MCTX_OK;
+  *result = try_again(publication, data, length, *result);
+  if (result->status == MCTX_OK) {
+    mctx__counters_sent(&publication->counters, 1, length);
   } else {
-    const mctx__call call = {__func__, publication, error};
-    status = mctx__publication_fail(&call, own, result, 0, length);
-    mctx__counters_failed(&own->counters, 0, 0, status);
+    status = mctx__publication_fail(call, publication, *result, nth, length);
+    mctx__counters_failed(&publication->counters, 0, 0, status);
   }
+  return status;
+}
+
+MCTX__COLD static mctx_status send_refused(mctx__publication *publication, const void *data, size_t length,
+                                           mctx__result result, mctx_error *error) {
+  const mctx__call call = {"mctx_send", publication->object.handle, error};
+  return refused(&call, publication, data, length, 0, &result);
+}
+
+/* Why mctx_send() cannot even try. */
+MCTX__COLD static mctx_status unusable(mctx_publication publication, const void *data, size_t length,
+                                       mctx_error *error) {
+  const mctx__call call = {"mctx_send", publication, error};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (data == NULL && length > 0)
+    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
+  return mctx__handle_failed(&call, mctx__handle_refusal(publication, MCTX_HANDLE_PUBLICATION));
+}
+
+/* The way of every datagram: nothing is prepared here that only a failure needs. */
+mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
+  mctx__object *object = NULL;
+  if (mctx__error_usable(error) && (data != NULL || length == 0) &&
+      mctx__handle_kind(publication) == MCTX_HANDLE_PUBLICATION)
+    object = mctx__pin_live(publication);
+  if (object == NULL) return unusable(publication, data, length, error);
+
+  mctx_status status = MCTX_OK;
+  mctx__publication *own = (mctx__publication *)object;
+  mctx__result result = try_once(own, data, length);
+  if (result.status == MCTX_OK)
+    mctx__counters_sent(&own->counters, 1, length);
+  else
+    status = send_refused(own, data, length, result, error);
   mctx__unpin(object);
   return status;
 }
@@ -248,22 +277,21 @@ typedef struct everywhere {
   mctx_send_outcome *outcomes; /* or NULL */
   uint32_t stride;
   uint32_t count;
-  const mctx__call *call;
+  mctx_error *error;
   mctx_status first; /* failure */
 } everywhere;
 
 static void send_one(mctx__publication *publication, void *argument) {
   everywhere *all = argument;
-  mctx__result result = mctx__publication_send(publication, all->data, all->length);
   mctx_status status = MCTX_OK;
   uint32_t at = all->count++;
+  mctx__result result = try_once(publication, all->data, all->length);
   if (result.status == MCTX_OK) {
     mctx__counters_sent(&publication->counters, 1, all->length);
   } else {
-    mctx__call call = {all->call->operation, publication->object.handle, NULL};
-    if (all->first == MCTX_OK) call.error = all->call->error;
-    status = mctx__publication_fail(&call, publication, result, (uint64_t)at + 1, all->length);
-    mctx__counters_failed(&publication->counters, 0, 0, status);
+    const mctx__call call = {"mctx_send_all", publication->object.handle,
+                             all->first == MCTX_OK ? all->error : NULL};
+    status = refused(&call, publication, all->data, all->length, (uint64_t)at + 1, &result);
     if (all->first == MCTX_OK) all->first = status;
   }
   if (all->outcomes == NULL) return;
@@ -275,7 +303,7 @@ mctx_status mctx_send_all(mctx_context context, const void *data, size_t length,
                           uint32_t stride, uint32_t capacity, uint32_t *count, mctx_error *error) {
   const mctx__call call = {__func__, context, error};
   mctx__object *object;
-  everywhere all = {data, length, outcomes, stride, 0, &call, MCTX_OK};
+  everywhere all = {data, length, outcomes, stride, 0, error, MCTX_OK};
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count != NULL) *count = 0;
   if (count == NULL || (data == NULL && length > 0))

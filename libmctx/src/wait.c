@@ -100,7 +100,7 @@ mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags, int64
 
   uint32_t allowed = object->class->kind == MCTX_HANDLE_PUBLICATION ? MCTX_READABLE | MCTX_WRITABLE : 0;
   if (object->class->kind == MCTX_HANDLE_INTERFACE_LIST) {
-    status = mctx__pin_failed(&call, MCTX_ERR_WRONG_HANDLE);
+    status = mctx__handle_failed(&call, MCTX_ERR_WRONG_HANDLE);
   } else if ((events & ~allowed) != 0) {
     status =
         MCTX__FAIL(&call, MCTX_ERR_INVALID_ARGUMENT, .field = "events", .value = events, .limit = allowed,
@@ -109,7 +109,7 @@ mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags, int64
     mctx__result result = wait_socket(object, events, flags, mctx__deadline(timeout_ns), &found);
     if (result.status == MCTX_ERR_TIMEOUT && timeout_ns == 0) result.status = MCTX_ERR_WOULD_BLOCK;
     if (result.status == MCTX_ERR_CLOSED)
-      status = mctx__pin_failed(&call, MCTX_ERR_CLOSED);
+      status = mctx__handle_failed(&call, MCTX_ERR_CLOSED);
     else if (result.status != MCTX_OK)
       status = MCTX__FAIL(&call, result.status, .os_code = result.os_code);
     else

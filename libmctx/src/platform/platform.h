@@ -22,6 +22,13 @@
 
 #include "mctx.h"
 
+/* Keeps what only a failure needs off the way of every datagram. */
+#if defined(__GNUC__)
+#define MCTX__COLD __attribute__((cold, noinline))
+#else
+#define MCTX__COLD
+#endif
+
 /* What a system call came to. */
 typedef struct mctx__result {
   mctx_status status;
@@ -159,9 +166,9 @@ mctx__result mctx__socket_local(mctx__socket socket, mctx_address *local);
 
 void mctx__endpoint_set(mctx__endpoint *endpoint, const mctx_address *destination);
 
-/* Sends one datagram, without blocking. MCTX_OK: the system took it. Statuses that the core tells apart:
- * would_block (wait for writability), queue_full (wait a while), datagram_too_large, no_route,
- * interface_down, interface_gone, source_gone, firewall, permission, unreachable, signal, no_memory; else io.
+/* Sends one datagram, without blocking. MCTX_OK: the system took it. The core tells apart: would_block (wait
+ * for writability), queue_full (wait a while), signal (try again), datagram_too_large, firewall, and the kind
+ * network, for which a backend may say no_route: the core finds out whether an interface or a source went away.
  */
 mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
                                size_t length);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Sending, and finding out why it failed. */
+/* Sending, and the error queue. */
 #include "../posix/posix.h"
 
 #include <linux/errqueue.h>
-#include <net/if.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 
 #include "linux.h"
@@ -23,65 +21,13 @@ static struct sockaddr *destination_of(const mctx__endpoint *endpoint) {
   return endpoint->length == 0 ? NULL : (struct sockaddr *)(uintptr_t)endpoint->bytes;
 }
 
-/* ---- why there is no way: the system says the same of a missing interface, link, source or route ---- */
-
-/* The interface that a datagram would have left through; 0 where the socket does not tell. */
-static uint32_t outgoing_interface(mctx__socket socket, const mctx__endpoint *endpoint) {
-  struct sockaddr_storage native = {0};
-  uint32_t index = mctx__bound_device(mctx__descriptor(socket));
-  if (index != 0) return index;
-  memcpy(&native, endpoint->bytes, endpoint->length);
-  index = mctx__sockaddr_get(&native, (socklen_t)endpoint->length).scope_id;
-  if (index == 0) (void)mctx__socket_get_interface(socket, 6, &index);
-  return index;
-}
-
-/* MCTX_OK if the interface is there and up. */
-static mctx_status interface_status(int descriptor, uint32_t index) {
-  struct ifreq request = {.ifr_ifindex = (int)index};
-  if (ioctl(descriptor, SIOCGIFNAME, &request) != 0) return MCTX_ERR_INTERFACE_GONE;
-  if (ioctl(descriptor, SIOCGIFFLAGS, &request) != 0) return MCTX_ERR_INTERFACE_GONE;
-  return (request.ifr_flags & IFF_UP) == 0 ? MCTX_ERR_INTERFACE_DOWN : MCTX_OK;
-}
-
-static bool is_unicast(const mctx_address *address) {
-  static const uint8_t any[16] = {0};
-  if (address->family == 4) return address->bytes[0] < 224 && memcmp(address->bytes, any, 4) != 0;
-  return address->family == 6 && address->bytes[0] != 0xff && memcmp(address->bytes, any, 16) != 0;
-}
-
-/* Whether the socket's own address went away: one that nobody could bind now. */
-static bool source_is_gone(mctx__socket socket) {
-  mctx_address local;
-  mctx__socket trial;
-  if (mctx__socket_local(socket, &local).status != MCTX_OK || !is_unicast(&local)) return false;
-  if (mctx__socket_open(local.family, &trial).status != MCTX_OK) return false;
-  local.port = 0;
-  const mctx__result bound = mctx__socket_bind(trial, &local);
-  mctx__socket_close(trial);
-  return bound.status == MCTX_ERR_SOURCE_NOT_LOCAL;
-}
-
-static mctx__result send_failure(mctx__socket socket, const mctx__endpoint *endpoint, int code) {
-  mctx__result result = mctx__failure(code, MCTX__ASKED_SEND);
-  if (code != ENETUNREACH && code != EADDRNOTAVAIL) return result;
-  const uint32_t index = outgoing_interface(socket, endpoint);
-  result.status = index != 0 ? interface_status(mctx__descriptor(socket), index) : MCTX_OK;
-  if (result.status == MCTX_OK)
-    result.status = source_is_gone(socket) ? MCTX_ERR_SOURCE_GONE : MCTX_ERR_NO_ROUTE;
-  return result;
-}
-
-/* ---- sending ---- */
-
 mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
                                size_t length) {
-  if (length > LARGEST) return mctx__failure(EMSGSIZE, MCTX__ASKED_SEND);
-  if (sendto(mctx__descriptor(socket), length != 0 ? data : nothing, length, FLAGS, destination_of(endpoint),
-             (socklen_t)endpoint->length) >= 0) {
-    return MCTX__DONE;
-  }
-  return send_failure(socket, endpoint, errno);
+  const int descriptor = mctx__descriptor(socket);
+  const ssize_t sent = endpoint->length == 0 ? send(descriptor, data, length, FLAGS)
+                                             : sendto(descriptor, data, length, FLAGS, destination_of(endpoint),
+                                                      (socklen_t)endpoint->length);
+  return sent >= 0 ? MCTX__DONE : mctx__failure(errno, MCTX__ASKED_SEND);
 }
 
 mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
@@ -103,7 +49,7 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
   }
   if (ready == 0) return count == 0 ? MCTX__DONE : mctx__failure(EMSGSIZE, MCTX__ASKED_SEND);
   const int sent = sendmmsg(mctx__descriptor(socket), messages, ready, FLAGS);
-  if (sent < 0) return send_failure(socket, endpoint, errno);
+  if (sent < 0) return mctx__failure(errno, MCTX__ASKED_SEND);
   *taken = (uint32_t)sent;
   return MCTX__DONE;
 }
