@@ -9,7 +9,7 @@ static uint32_t fault_count;
 static uint64_t calls[MCTX_SIM_CALLS];
 static _Atomic uint64_t misuses;
 
-static int32_t os_code(mctx_status status) {
+int32_t mctx__sim_os_code(mctx_status status) {
   switch (status) {
     case MCTX_ERR_WOULD_BLOCK:
       return EAGAIN;
@@ -54,10 +54,6 @@ static int32_t os_code(mctx_status status) {
     default:
       return EIO;
   }
-}
-
-mctx__result mctx__sim_error(mctx_status status) {
-  return (mctx__result){status, os_code(status)};
 }
 
 bool mctx__sim_strikes(uint32_t call, mctx__sim_fault *fault) {

@@ -59,7 +59,7 @@ static void fill_buffer(mctx__sim_socket *socket, uint32_t taken) {
 /* Takes datagrams from the first on until one can't be taken; the result is that one's. */
 static mctx__result take(mctx__sim_socket *socket, const mctx__endpoint *endpoint, const mctx_slice *slices,
                          uint32_t count, uint32_t *taken) {
-  mctx_sim_datagram letter;
+  mctx_sim_datagram letter = {0};
   mctx__result outcome = address(socket, endpoint, &letter);
   if (outcome.status != MCTX_OK) return outcome;
   uint64_t largest = largest_payload(socket, letter.interface_index);
@@ -82,7 +82,7 @@ static mctx__result take(mctx__sim_socket *socket, const mctx__endpoint *endpoin
 
 /* The device queue refused the first datagram after members of this host had got it. */
 static void deliver_locally(mctx__sim_socket *socket, const mctx__endpoint *endpoint, const mctx_slice *slice) {
-  mctx_sim_datagram letter;
+  mctx_sim_datagram letter = {0};
   if (address(socket, endpoint, &letter).status != MCTX_OK || letter.loopback == 0) return;
   letter.local_only = 1;
   put_on_wire(&letter, slice);

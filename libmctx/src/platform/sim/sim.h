@@ -71,7 +71,10 @@ void mctx__sim_clock_reset(void);
 /* ---- fault.c ---- */
 
 /* A failure as a system would report it. */
-mctx__result mctx__sim_error(mctx_status status);
+int32_t mctx__sim_os_code(mctx_status status);
+static inline mctx__result mctx__sim_error(mctx_status status) {
+  return (mctx__result){status, mctx__sim_os_code(status)};
+}
 /* Locked: counts a call; true and `fault`, if one is scheduled for it. */
 bool mctx__sim_strikes(uint32_t call, mctx__sim_fault *fault);
 /* Locked: counts a call that can only fail; MCTX__DONE or the failure. */
