@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The promise of a batch under random schedules of faults. How many, and the seed: the arguments, or the
+ * variables MCTX_FAULT_RUNS and MCTX_FAULT_SEED; by default a million, and a seed of its own each time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+/* cmocka needs those first */
+#include <cmocka.h>
+
+#include "batch.h"
+#include "mctx_sim.h"
+
+static uint64_t wanted_runs = 1000000;
+static uint64_t seed;
+
+/* ---- chance: SplitMix64 ---- */
+
+static uint64_t random_state;
+
+static uint64_t draw(void) {
+  random_state += UINT64_C(0x9e3779b97f4a7c15);
+  uint64_t z = random_state;
+  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+  return z ^ z >> 31;
+}
+
+static uint32_t below(uint32_t limit) {
+  return (uint32_t)((draw() >> 32) * limit >> 32);
+}
+
+/* ---- schedules ---- */
+
+static void random_fault(batch_case *batch, uint32_t call) {
+  static const mctx_status failures[] = {
+      MCTX_ERR_WOULD_BLOCK,    MCTX_ERR_QUEUE_FULL,     MCTX_ERR_SIGNAL,      MCTX_ERR_DATAGRAM_TOO_LARGE,
+      MCTX_ERR_INTERFACE_DOWN, MCTX_ERR_FIREWALL,       MCTX_ERR_UNREACHABLE, MCTX_ERR_IO,
+      MCTX_ERR_NO_ROUTE,       MCTX_ERR_INTERFACE_GONE, MCTX_ERR_PERMISSION,  MCTX_ERR_NO_MEMORY,
+  };
+  static const mctx_status earlier[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_IO,
+                                        MCTX_ERR_FIREWALL};
+  switch (below(4)) {
+    case 0:
+      batch_add_fault(batch, call, MCTX_SIM_PARTIAL, 1 + below(batch->count));
+      break;
+    case 1:
+      batch_add_fault(batch, call, MCTX_SIM_EARLIER, earlier[below(4)]);
+      break;
+    case 2:
+      if (batch->mode == BATCH_SINGLY && below(2) == 0) {
+        batch_add_fault(batch, call, MCTX_SIM_DELIVERED, MCTX_ERR_QUEUE_FULL);
+        break;
+      }
+      /* fall through */
+    default:
+      batch_add_fault(batch, call, MCTX_SIM_FAIL, failures[below(below(2) ? 3 : 12)]);
+  }
+}
+
+static void random_case(batch_case *batch) {
+  *batch = (batch_case){.mode = (batch_mode)below(BATCH_MODES), .count = 1 + below(BATCH_MAX)};
+  batch->timeout_ns = below(3) == 0 ? 0 : -1;
+  batch->flags = below(3) == 0 ? MCTX_INTERRUPTIBLE : 0;
+  batch->segments = below(2) != 0;
+  batch->too_large = BATCH_NEVER;
+  if (!batch->segments && batch->mode != BATCH_TIGHT && below(8) == 0) batch->too_large = below(batch->count);
+  uint32_t apart = batch_goes_singly(batch->mode) ? 2 * batch->count : 3;
+  uint32_t faults = below(BATCH_FAULTS + 1);
+  for (uint32_t i = 0, call = 1 + below(apart); i < faults; i++) {
+    random_fault(batch, call);
+    call += 1 + (below(2) ? 0 : below(apart) / (faults + 1));
+  }
+}
+
+static void random_schedules(void **state) {
+  (void)state;
+  batch_case batch;
+  for (uint64_t i = 0; i < wanted_runs; i++) {
+    random_state = seed + i;
+    random_case(&batch);
+    if (!batch_run(&batch))
+      fail_msg("broken promise; again with MCTX_FAULT_RUNS=1 MCTX_FAULT_SEED=%llu",
+               (unsigned long long)(seed + i));
+  }
+  print_message("%llu schedules, %llu datagrams accepted\n", (unsigned long long)wanted_runs,
+                (unsigned long long)batch_accepted());
+}
+
+static int setup(void **state) {
+  (void)state;
+  batch_setup();
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  batch_teardown();
+  return mctx_sim_open_sockets() == 0 && mctx_sim_misuses() == 0 ? 0 : -1;
+}
+
+static uint64_t number(const char *argument, const char *variable, uint64_t otherwise) {
+  const char *text = argument != NULL ? argument : getenv(variable);
+  return text != NULL ? strtoull(text, NULL, 0) : otherwise;
+}
+
+int main(int argc, char **argv) {
+  static const struct CMUnitTest tests[] = {cmocka_unit_test(random_schedules)};
+  wanted_runs = number(argc > 1 ? argv[1] : NULL, "MCTX_FAULT_RUNS", wanted_runs);
+  seed = number(argc > 2 ? argv[2] : NULL, "MCTX_FAULT_SEED", (uint64_t)time(NULL) * 1000000007u);
+  print_message("seed %llu\n", (unsigned long long)seed);
+  return cmocka_run_group_tests_name("batch_random", tests, setup, teardown);
+}
