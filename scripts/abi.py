@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """What the public header declares, held against what is recorded and what the library exports.
 
-abi.py check LIBRARY   header, export map, .def, symbol list and the library's exports name the same functions
-abi.py record          write the symbol list, the .def and the layouts after a deliberate change
-abi.py constants       print every public constant as C initialisers, for the test of mctx_constant()
+abi.py check LIBRARY    header, map, .def, symbol list exports name the same functions; types as recorded
+abi.py record LIBRARY   write the symbol list, the .def, the layouts and the baseline after a deliberate change
+abi.py constants        print every public constant as C initialisers, for the test of mctx_constant()
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 LIBMCTX = Path(__file__).resolve().parent.parent / "libmctx"
 HEADER = LIBMCTX / "include" / "mctx.h"
 ABI = LIBMCTX / "abi"
+BASELINE = ABI / "libmctx.abi"
 LAYOUTS = LIBMCTX / "tests" / "abi" / "layouts.h"
 LAYOUTS_TEXT = """\
 /* SPDX-License-Identifier: MIT */
@@ -92,6 +93,20 @@ def recorded() -> dict[str, list[str]]:
     }
 
 
+def baseline_differences(library: Path) -> list[str]:
+    """Return what libabigail finds changed in the functions' types."""
+    command = [
+        "abidiff",
+        "--drop-private-types",
+        "--headers-dir2",
+        str(HEADER.parent),
+        str(BASELINE),
+        str(library),
+    ]
+    report = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return report.stdout.splitlines() if report.returncode else []
+
+
 def check(library: Path) -> int:
     """Say what differs from the header."""
     lists = {**recorded(), library.name: exports(library)}
@@ -103,16 +118,26 @@ def check(library: Path) -> int:
     ]
     if LAYOUTS_TEXT.format(layouts()) != LAYOUTS.read_text():
         differences.append(f"{LAYOUTS.name}: layouts differ: a break of the ABI, or run scripts/abi.py record")
+    differences += baseline_differences(library)
     print("\n".join(differences) or f"{len(wanted)} functions, {len(structs())} structs: all as recorded")
     return 1 if differences else 0
 
 
-def record() -> int:
+def record(library: Path) -> int:
     """Write what is derived from the header alone; the map's nodes are written by hand."""
     names = functions()
     (ABI / "symbols.txt").write_text("".join(f"{name}\n" for name in names))
     (ABI / "mctx.def").write_text("LIBRARY mctx\nEXPORTS\n" + "".join(f"  {name}\n" for name in names))
     LAYOUTS.write_text(LAYOUTS_TEXT.format(layouts()))
+    abidw = [
+        "abidw",
+        "--headers-dir",
+        HEADER.parent,
+        "--no-show-locs",
+        "--no-comp-dir-path",
+        "--no-corpus-path",
+    ]
+    subprocess.run([*abidw, "--drop-private-types", "--out-file", BASELINE, library], check=True)
     return 0
 
 
@@ -121,10 +146,8 @@ def main() -> int:
     if sys.argv[1:] == ["constants"]:
         print(constants(), end="")
         return 0
-    if sys.argv[1:] == ["record"]:
-        return record()
-    if len(sys.argv) == 3 and sys.argv[1] == "check":
-        return check(Path(sys.argv[2]))
+    if len(sys.argv) == 3 and sys.argv[1] in ("check", "record"):
+        return {"check": check, "record": record}[sys.argv[1]](Path(sys.argv[2]))
     print(__doc__, file=sys.stderr)
     return 2
 
