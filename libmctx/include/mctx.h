@@ -58,12 +58,12 @@
 #define MCTX_CHECK
 #endif
 
-/** A pointer member in a slot of eight bytes on every system. */
-#define MCTX_SLOT(type, name) \
-  union {                     \
-    type name;                \
-    uint64_t name##_slot;     \
-  }
+/** Starts a pointer, and what follows one, at a multiple of eight bytes on every system. */
+#ifdef __cplusplus
+#define MCTX_SLOT alignas(8)
+#else
+#define MCTX_SLOT _Alignas(8)
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -432,8 +432,8 @@ typedef struct mctx_os_handle {
 
 /** A run of bytes that the caller owns. Length 0 is an empty datagram; data may then be NULL. */
 typedef struct mctx_slice {
-  MCTX_SLOT(const void *, data); /**< the first byte */
-  uint64_t length;               /**< in bytes */
+  MCTX_SLOT const void *data; /**< the first byte */
+  MCTX_SLOT uint64_t length;  /**< in bytes */
 } mctx_slice;
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -450,11 +450,10 @@ enum mctx_interface_by {
 
 /** An interface as the user names it; kept as said, which survives the interface's re-creation. */
 typedef struct mctx_interface_ref {
-  uint32_t by;          /**< ::mctx_interface_by */
-  uint32_t index;       /**< by index: the index, never 0 */
-  mctx_address address; /**< by address */
-  MCTX_SLOT(const char *,
-            name); /**< by name: terminated, copied by the call; NULL in what the library returns */
+  uint32_t by;                /**< ::mctx_interface_by */
+  uint32_t index;             /**< by index: the index, never 0 */
+  mctx_address address;       /**< by address */
+  MCTX_SLOT const char *name; /**< by name: terminated, copied by the call; NULL in what the library returns */
 } mctx_interface_ref;
 
 /** The state and abilities of an interface. */
@@ -765,8 +764,8 @@ typedef struct mctx_publication_options {
   int32_t priority;      /**< socket priority, 0 to 6; default ::MCTX_AUTO: the system's (SO_PRIORITY) */
   int64_t send_buffer;   /**< bytes to ask for; default 0: the system's (SO_SNDBUF) */
   int64_t mark;          /**< socket mark, 0 to 2^32 - 1; default ::MCTX_AUTO: none (SO_MARK) */
-  MCTX_SLOT(const char *, bind_device); /**< name of a device to bind to; default NULL (SO_BINDTODEVICE) */
-  mctx_os_handle socket;                /**< an existing UDP socket to adopt; default none */
+  MCTX_SLOT const char *bind_device; /**< name of a device to bind to; default NULL (SO_BINDTODEVICE) */
+  MCTX_SLOT mctx_os_handle socket;   /**< an existing UDP socket to adopt; default none */
 } mctx_publication_options;
 
 /** Flags of a publication. */
