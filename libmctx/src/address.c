@@ -136,7 +136,7 @@ static bool read_ipv6(const char **text, uint8_t bytes[BYTES_6]) {
 }
 
 /* %scope: a number, or an interface's name up to one of the characters that may follow. */
-static mctx_status read_scope(const char **text, uint32_t *scope_id) {
+static mctx_status read_scope(const char **text, uint32_t *scope_id, int32_t *os_code) {
   const char *at = *text;
   if (read_number(&at, UINT32_MAX, scope_id) && (*at == '\0' || *at == ']' || *at == '/')) {
     *text = at;
@@ -150,9 +150,10 @@ static mctx_status read_scope(const char **text, uint32_t *scope_id) {
   *text += length;
 
   mctx__interfaces interfaces;
-  mctx_status status = mctx__interfaces_load(&interfaces).status;
-  if (status != MCTX_OK) return status;
-  status = MCTX_ERR_INTERFACE_NOT_FOUND;
+  mctx__result loaded = mctx__interfaces_load(&interfaces);
+  *os_code = loaded.os_code;
+  if (loaded.status != MCTX_OK) return loaded.status;
+  mctx_status status = MCTX_ERR_INTERFACE_NOT_FOUND;
   for (uint32_t i = 0; i < interfaces.count; i++) {
     if (strcmp(interfaces.items[i].info.name, name) == 0) {
       *scope_id = interfaces.items[i].info.index;
@@ -163,7 +164,7 @@ static mctx_status read_scope(const char **text, uint32_t *scope_id) {
   return status;
 }
 
-static mctx_status read_address(const char *text, mctx_address *address) {
+static mctx_status read_address(const char *text, mctx_address *address, int32_t *os_code) {
   bool bracketed = *text == '[';
   const char *at = text + (bracketed ? 1 : 0);
   uint32_t number = 0;
@@ -177,7 +178,7 @@ static mctx_status read_address(const char *text, mctx_address *address) {
   }
   if (*at == '%' && address->family == 6) {
     at++;
-    mctx_status status = read_scope(&at, &address->scope_id);
+    mctx_status status = read_scope(&at, &address->scope_id, os_code);
     if (status != MCTX_OK) return status;
   }
   if (*at == '/') {
@@ -203,9 +204,10 @@ mctx_status mctx_address_parse(const char *text, mctx_address *address, mctx_err
   if (address == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "address");
   *address = own;
   if (text == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
-  mctx_status status = read_address(text, &own);
+  int32_t os_code = 0;
+  mctx_status status = read_address(text, &own, &os_code);
   if (status != MCTX_OK)
-    return MCTX__FAIL(&call, status, .field = "text",
+    return MCTX__FAIL(&call, status, .os_code = os_code, .field = "text",
                       .hint =
                           "write 239.1.2.3, 239.1.2.3:5000, ff15::1234, ff12::1%eth0 or [ff15::1234]:5000; "
                           "ports go from 0 to 65535, and a scope is an interface's name or index");

@@ -73,6 +73,16 @@ static bool source_is_here(const mctx__publication *publication, const mctx__int
          mctx__interface_by_address(interfaces, local) != NULL;
 }
 
+/* Once for each time that it goes: datagrams that went since the last report say that it was back. With the
+ * mutex held. */
+static void report_missing(mctx__publication *publication) {
+  mctx__counters_lock(&publication->counters);
+  uint64_t sent = publication->counters.packets_sent + 1;
+  mctx__counters_unlock(&publication->counters);
+  if (publication->missing_at != sent) report(publication, MCTX_EVENT_SOURCE_GONE, &publication->local);
+  publication->missing_at = sent;
+}
+
 static void heal(mctx__publication *publication) {
   const mctx__config *config = &publication->config;
   mctx__interfaces interfaces;
@@ -80,10 +90,8 @@ static void heal(mctx__publication *publication) {
   mctx__mutex_lock(&publication->mutex);
   bool moved = follow_interface(publication, &interfaces);
   bool here = source_is_here(publication, &interfaces);
-  if (here) publication->source_missing = false;
   if (mctx__config_names_source(config) && !here) {
-    if (!publication->source_missing) report(publication, MCTX_EVENT_SOURCE_GONE, &publication->local);
-    publication->source_missing = true;
+    report_missing(publication);
   } else if (config->connected != 0 && (moved || !here || !publication->is_connected)) {
     reconnect(publication);
   } else if (moved) {
@@ -211,7 +219,10 @@ static mctx__result try_again(mctx__publication *publication, const void *data, 
   while (result.status != MCTX_OK && result.status != MCTX_ERR_WOULD_BLOCK &&
          result.status != MCTX_ERR_QUEUE_FULL) {
     if (result.status != MCTX_ERR_SIGNAL) {
-      if (tried) break;
+      if (tried) {
+        mctx__publication_drain(publication);
+        break;
+      }
       tried = true;
       mctx__publication_recover(publication, result.status);
     }

@@ -139,7 +139,8 @@ static mctx_status option_status(mctx__option option, int64_t value) {
                                                      [MCTX__DONT_FRAGMENT] = 1, [MCTX__PRIORITY] = 6,
                                                      [MCTX__MARK] = UINT32_MAX, [MCTX__ISOLATED] = 1,
                                                      [MCTX__NONBLOCKING] = 1};
-  if (value < 0 || value > largest[option]) return MCTX_ERR_INVALID_ARGUMENT;
+  bool automatic = option == MCTX__DONT_FRAGMENT && value == MCTX_AUTO;
+  if (!automatic && (value < 0 || value > largest[option])) return MCTX_ERR_INVALID_ARGUMENT;
   if (option == MCTX__ERROR_QUEUE && !mctx__sim_capable(MCTX_CAPABILITY_ERROR_QUEUE))
     return MCTX_ERR_UNSUPPORTED;
   if (option == MCTX__ISOLATED && !mctx__sim_capable(MCTX_CAPABILITY_ISOLATED_SENDER))
