@@ -18,7 +18,8 @@ CORE_SOURCES := \
   src/metrics.c \
   src/events.c \
   src/constants.c \
-  src/library.c
+  src/library.c \
+  src/python.c
 
 POSIX_SOURCES := \
   src/platform/posix/address.c \

@@ -77,6 +77,11 @@ def layouts() -> str:
         return subprocess.run([binary], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def helpers() -> list[str]:
+    """Return the functions that the library exports beside those of the header: shortcuts for one language."""
+    return (ABI / "helpers.txt").read_text().split()
+
+
 def exports(library: Path) -> list[str]:
     """Return the functions that a shared library exports."""
     command = ["nm", "-D", "--defined-only", "--format=posix", str(library)]
@@ -114,7 +119,7 @@ def check(library: Path) -> int:
     differences = [
         f"{where}: {'lacks' if name in wanted else 'has, but the header does not:'} {name}"
         for where, names in lists.items()
-        for name in sorted(wanted ^ set(names))
+        for name in sorted((wanted if where == "symbols.txt" else wanted | set(helpers())) ^ set(names))
     ]
     if LAYOUTS_TEXT.format(layouts()) != LAYOUTS.read_text():
         differences.append(f"{LAYOUTS.name}: layouts differ: a break of the ABI, or run scripts/abi.py record")
@@ -127,7 +132,9 @@ def record(library: Path) -> int:
     """Write what is derived from the header alone; the map's nodes are written by hand."""
     names = functions()
     (ABI / "symbols.txt").write_text("".join(f"{name}\n" for name in names))
-    (ABI / "mctx.def").write_text("LIBRARY mctx\nEXPORTS\n" + "".join(f"  {name}\n" for name in names))
+    (ABI / "mctx.def").write_text(
+        "LIBRARY mctx\nEXPORTS\n" + "".join(f"  {name}\n" for name in names + helpers())
+    )
     LAYOUTS.write_text(LAYOUTS_TEXT.format(layouts()))
     abidw = [
         "abidw",
@@ -137,7 +144,7 @@ def record(library: Path) -> int:
         "--no-comp-dir-path",
         "--no-corpus-path",
     ]
-    subprocess.run([*abidw, "--drop-private-types", "--out-file", BASELINE, library], check=True)
+    subprocess.run([*abidw, "--drop-private-types", "--out-file", str(BASELINE), str(library)], check=True)
     return 0
 
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shortcuts for the Python package on CPython: what it would do through ctypes, at a tenth of the cost. A
+ * client of mctx.h like any other, exported under a prefix and in a list of its own, and no part of the C API:
+ * the package uses them when they are there and does without elsewhere. No header of Python is needed: the
+ * functions of its stable ABI that they call are handed in.
+ */
+#ifndef MCTX__PYTHON_H
+#define MCTX__PYTHON_H
+
+#include "mctx.h"
+
+/* Py_buffer, which is part of the stable ABI. */
+typedef struct mctx_python_buffer {
+  void *data;
+  void *object;
+  ptrdiff_t length;
+  ptrdiff_t item_size;
+  int read_only;
+  int dimensions;
+  char *format;
+  ptrdiff_t *shape;
+  ptrdiff_t *strides;
+  ptrdiff_t *sub_offsets;
+  void *internal;
+} mctx_python_buffer;
+
+/* Functions of the interpreter, named as there. */
+typedef struct mctx_python_api {
+  int (*PyObject_GetBuffer)(void *object, mctx_python_buffer *buffer, int flags);
+  void (*PyBuffer_Release)(mctx_python_buffer *buffer);
+  void *(*PyBytes_FromStringAndSize)(const char *data, ptrdiff_t length);
+  void *(*PyLong_FromSsize_t)(ptrdiff_t value);
+  unsigned long long (*PyLong_AsUnsignedLongLong)(void *object);
+  void *(*PyTuple_GetItem)(void *tuple, ptrdiff_t position);
+} mctx_python_api;
+
+/* Hands in the interpreter's functions. Call it once before the others; `size` is sizeof(mctx_python_api). */
+MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size);
+
+/* mctx_send() as a method of one argument: `self` is an int, the publication; `payload` any contiguous buffer.
+ * Returns an int, the bytes sent; or bytes, the error record; or NULL with Python's exception set. The caller
+ * holds the interpreter's lock. */
+MCTX_API void *mctx_python_send(void *self, void *payload);
+
+/* Holds the buffers of a tuple's first `count` objects, and lays out a slice for each. Returns 0; or -1 if one
+ * is no contiguous buffer, holding none, with Python's exception set. The caller holds the interpreter's lock.
+ */
+MCTX_API int mctx_python_hold(void *tuple, ptrdiff_t count, mctx_python_buffer *buffers, mctx_slice *slices);
+
+/* Lets go of `count` held buffers. The caller holds the interpreter's lock. */
+MCTX_API void mctx_python_release(mctx_python_buffer *buffers, ptrdiff_t count);
+
+#endif
