@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void write_text(const char *path, const char *text) {
+  const int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  if (write(file, text, strlen(text)) < 0) print_message("%s cannot be written\n", path);
+  (void)close(file);
+}
+
+/* A user namespace where this user is root, for those who are not. */
+static bool become_root(void) {
+  char map[64];
+  const unsigned user = (unsigned)geteuid();
+  const unsigned group = (unsigned)getegid();
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
+  write_text("/proc/self/setgroups", "deny");
+  (void)snprintf(map, sizeof map, "0 %u 1", user);
+  write_text("/proc/self/uid_map", map);
+  (void)snprintf(map, sizeof map, "0 %u 1", group);
+  write_text("/proc/self/gid_map", map);
+  return true;
+}
+
+void lab_namespace(void) {
+  if (unshare(CLONE_NEWNET) != 0 && !become_root()) SKIP("this host allows no network namespace");
+  if (!lab_try("ip link set lo up")) SKIP("the command ip is missing: apt-get install iproute2");
+}
+
+bool lab_try(const char *format, ...) {
+  char command[512];
+  va_list arguments;
+  va_start(arguments, format);
+  (void)vsnprintf(command, sizeof command, format, arguments);
+  va_end(arguments);
+  (void)fflush(stdout);
+  return system(command) == 0; /* NOLINT(cert-env33-c): the commands are this program's own */
+}
+
+void lab_cable(void) {
+  lab_run("ip link add va type veth peer name vb && ip link set va up && ip link set vb up");
+  lab_run("ip address add 10.9.0.1/24 dev va && ip -6 address add fd09::1/64 dev va nodad");
+}
+
+int lab_child(int (*body)(void)) {
+  int status = -1;
+  (void)fflush(stdout);
+  const pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) _exit(body());
+  assert_int_equal(child, waitpid(child, &status, 0));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int lab_descriptors(void) {
+  int count = 0;
+  DIR *folder = opendir("/proc/self/fd");
+  assert_non_null(folder);
+  while (readdir(folder) != NULL)
+    count++;
+  (void)closedir(folder);
+  return count;
+}
+
+mctx_address lab_address(const char *text, uint16_t port, uint32_t scope_id) {
+  mctx_address address = {.port = port, .scope_id = scope_id};
+  address.family = strchr(text, ':') != NULL ? 6 : 4;
+  assert_int_equal(1, inet_pton(address.family == 6 ? AF_INET6 : AF_INET, text, address.bytes));
+  return address;
+}
+
+bool lab_same(const mctx_address *a, const mctx_address *b) {
+  return memcmp(a, b, sizeof *a) == 0;
+}
+
+mctx__socket lab_socket(uint32_t family) {
+  mctx__socket socket = MCTX__NO_SOCKET;
+  assert_done(mctx__socket_open(family, &socket));
+  return socket;
+}
+
+int lab_receiver(const mctx_address *group, uint32_t index) {
+  struct sockaddr_storage native;
+  const socklen_t length = mctx__sockaddr_set(&native, group);
+  const int one = 1;
+  const int receiver = socket(native.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  assert_true(receiver >= 0);
+  assert_int_equal(0, setsockopt(receiver, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one));
+  assert_int_equal(0, bind(receiver, (struct sockaddr *)&native, length));
+  if (index == 0) return receiver;
+  struct group_req join = {.gr_interface = index};
+  memcpy(&join.gr_group, &native, sizeof native);
+  const int level = group->family == 6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  assert_int_equal(0, setsockopt(receiver, level, MCAST_JOIN_GROUP, &join, sizeof join));
+  return receiver;
+}
+
+ssize_t lab_receive(int receiver, void *buffer, size_t capacity) {
+  struct pollfd watched = {.fd = receiver, .events = POLLIN};
+  if (poll(&watched, 1, 1000) != 1) return -1;
+  return recv(receiver, buffer, capacity, MSG_DONTWAIT);
+}
+
+int lab_get(mctx__socket socket, int level, int name) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  assert_int_equal(0, getsockopt(mctx__descriptor(socket), level, name, &value, &length));
+  return value;
+}

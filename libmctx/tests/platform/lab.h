@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of the Linux backend share: namespaces, short forms, counts of what is held. */
+#ifndef MCTX_LAB_H
+#define MCTX_LAB_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "posix/posix.h"
+
+/* Ends the test as skipped, and says why. */
+#define SKIP(reason)                     \
+  do {                                   \
+    print_message("skip: " reason "\n"); \
+    skip();                              \
+  } while (0)
+
+/* Puts the process into a new network namespace with lo up; skips the test where the host allows none. */
+void lab_namespace(void);
+
+/* Runs a shell command, made as by printf; true if it succeeded. */
+bool lab_try(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define lab_run(...) assert_true(lab_try(__VA_ARGS__))
+
+/* va and vb, two ends of one cable, both up, va with 10.9.0.1/24 and fd09::1/64. */
+void lab_cable(void);
+
+/* Runs `body` in a child made by fork() and returns its exit code. */
+int lab_child(int (*body)(void));
+
+/* How many descriptors the process holds. */
+int lab_descriptors(void);
+
+/* Addresses from text, with port and scope. */
+mctx_address lab_address(const char *text, uint16_t port, uint32_t scope_id);
+bool lab_same(const mctx_address *a, const mctx_address *b);
+
+mctx__socket lab_socket(uint32_t family);
+/* A receiving socket, bound to the port of `group` and, if `index` is not 0, a member there. */
+int lab_receiver(const mctx_address *group, uint32_t index);
+/* Receives within a second; -1 if nothing came. */
+ssize_t lab_receive(int receiver, void *buffer, size_t capacity);
+
+int lab_get(mctx__socket socket, int level, int name);
+
+#define assert_status(expected, result) assert_int_equal((expected), (result).status)
+#define assert_done(result)             assert_status(MCTX_OK, result)
+
+#endif
