@@ -25,7 +25,8 @@ _HEADERS = {1: ("HHIIIIIHHHHHH", "IIIII"), 2: ("HHIQQQIHHHHHH", "IIQQQQ")}
 def _machine(header: bytes) -> tuple[int, int, int]:
     """Return bits, byte order and processor."""
     order = "<" if header[5] == 1 else ">"
-    return header[4], header[5], struct.unpack_from(order + "H", header, 18)[0]
+    processor: int = struct.unpack_from(order + "H", header, 18)[0]
+    return header[4], header[5], processor
 
 
 def _own_header() -> bytes:

@@ -8,20 +8,25 @@ are compared with what stands here; numbers of constants are not copied but aske
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
 from collections.abc import Callable, Iterator
 from ctypes import (
     POINTER,
     Structure,
     c_char,
     c_char_p,
+    c_int,
     c_int32,
     c_int64,
     c_size_t,
+    c_ssize_t,
     c_uint8,
     c_uint16,
     c_uint32,
     c_uint64,
     c_void_p,
+    py_object,
 )
 from typing import Any
 
@@ -73,7 +78,7 @@ class OsHandle(Structure):
 
 
 class CharSlot(ctypes.Union):
-    """``MCTX_SLOT(const char *, ...)``."""
+    """``MCTX_SLOT const char *``."""
 
     _fields_ = [("text", c_char_p), ("slot", c_uint64)]
 
@@ -326,42 +331,7 @@ send_all = _blocks(
 )
 
 
-def _declare_send() -> Function:
-    """Declare ``mctx_send`` for its caller's speed: no ``argtypes``, so the caller passes prepared arguments.
-
-    Those are what ``handle_argument``, ``size_argument``, ``error_argument`` and ``pointer_argument`` return,
-    and ``bytes`` for the payload: each crosses at its full width, as it is.
-    """
-    try:
-        function: Any = _quick["mctx_send"]
-    except AttributeError as error:
-        raise ImportError(
-            f"{source} is not a libmctx that this package can use: it has no mctx_send"
-        ) from error
-    return function  # type: ignore[no-any-return]
-
-
-send = _declare_send()
-
-
-def handle_argument(handle: int) -> Any:
-    """Prepare a handle as an argument of ``send``."""
-    return c_uint64.from_param(handle)  # type: ignore[attr-defined]
-
-
-def size_argument(size: int) -> Any:
-    """Prepare a size as an argument of ``send``."""
-    return c_size_t.from_param(size)  # type: ignore[attr-defined]
-
-
-def pointer_argument(address: int) -> Any:
-    """Prepare an address as an argument of ``send``."""
-    return c_void_p.from_param(address)
-
-
-def error_argument() -> Any:
-    """Make an error record as an argument of ``send``; the record is its ``_obj``."""
-    return ctypes.byref(new_error())
+send = _keeps("mctx_send", _Handle, _Buffer, c_size_t)
 
 
 def new_error() -> Error:
@@ -430,3 +400,62 @@ def _check_structs() -> None:
 
 
 _check_structs()
+
+
+# Shortcuts for CPython: see src/python.h of the library. Elsewhere the package does without.
+
+
+class PyBuffer(Structure):
+    """``mctx_python_buffer``, CPython's ``Py_buffer``; nothing here looks into it."""
+
+    _fields_ = [("opaque", c_void_p * 10)]
+
+
+class _MethodDef(Structure):
+    """CPython's ``PyMethodDef``."""
+
+    _fields_ = [("name", c_char_p), ("function", c_void_p), ("flags", c_int), ("doc", c_char_p)]
+
+
+_METH_O = 8
+_API = (
+    "PyObject_GetBuffer",
+    "PyBuffer_Release",
+    "PyBytes_FromStringAndSize",
+    "PyLong_FromSsize_t",
+    "PyLong_AsUnsignedLongLong",
+    "PyTuple_GetItem",
+)
+
+
+def _has_python_shortcuts() -> bool:
+    """Hand the interpreter's functions to the library; return whether it takes them."""
+    if sys.implementation.name != "cpython" or os.environ.get("LIBMCTX_PYTHON_SHORTCUTS") == "0":
+        return False
+    try:
+        init = _declare(_quick, "mctx_python_init", c_int32, c_void_p * len(_API), c_uint32)
+    except ImportError:
+        return False
+    api = (c_void_p * len(_API))(*(ctypes.cast(ctypes.pythonapi[name], c_void_p) for name in _API))
+    return bool(init(api, ctypes.sizeof(api)) == 0)
+
+
+has_python_shortcuts = _has_python_shortcuts()
+
+if has_python_shortcuts:
+    python_hold = _declare(
+        _quick, "mctx_python_hold", c_int, py_object, c_ssize_t, POINTER(PyBuffer), POINTER(Slice)
+    )
+    python_release = _declare(_quick, "mctx_python_release", None, POINTER(PyBuffer), c_ssize_t)
+    _new_function = ctypes.PYFUNCTYPE(py_object, POINTER(_MethodDef), py_object, c_void_p)(
+        ("PyCFunction_NewEx", ctypes.pythonapi)
+    )
+    _send_method = _MethodDef(
+        b"mctx_python_send", ctypes.cast(_quick["mctx_python_send"], c_void_p), _METH_O, b"Send one datagram."
+    )
+
+    ctypes.pythonapi.Py_IncRef(py_object(_send_method))  # functions made of it may outlive this module
+
+    def sender(handle: int) -> Callable[[Any], Any]:
+        """Make the function that sends on a publication: of a payload, returns an int or an error record."""
+        return _new_function(_send_method, handle, None)  # type: ignore[no-any-return]

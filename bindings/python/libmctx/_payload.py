@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Payloads: from any contiguous buffer to an address and a length, without a copy where that is possible."""
+"""Payloads: from any contiguous buffers to addresses and lengths, on CPython without a copy."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from array import array
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from libmctx import _ffi
@@ -19,42 +17,6 @@ if TYPE_CHECKING:
         from typing_extensions import Buffer
     Payload: TypeAlias = bytes | bytearray | memoryview | Buffer
     """Anything with contiguous bytes: bytes, bytearray, memoryview, array, mmap, a NumPy array."""
-
-_python_api: Any = getattr(ctypes, "pythonapi", None)
-_PLAIN = frozenset((bytes, bytearray))
-
-_SEGMENT_MAX = 65507
-"""The largest payload that a datagram of either family can have."""
-
-_JOIN_MAX = 4096
-"""Datagrams larger than this, on average, are sent from where they stand; smaller ones are cheaper to copy."""
-
-
-class _PyBuffer(ctypes.Structure):
-    """CPython's ``Py_buffer``; only its first member is read."""
-
-    _fields_ = [("buf", ctypes.c_void_p), ("rest", ctypes.c_char * 256)]
-
-
-class _Export:
-    """Holds a read-only buffer in place while its address is in use."""
-
-    __slots__ = ("_buffer", "address")
-
-    def __init__(self, view: memoryview) -> None:
-        buffer = _PyBuffer()
-        _python_api.PyObject_GetBuffer(ctypes.py_object(view), ctypes.byref(buffer), 0)
-        self._buffer = buffer
-        self.address: int = buffer.buf
-
-    def __del__(self) -> None:
-        if hasattr(self, "_buffer"):
-            _python_api.PyBuffer_Release(ctypes.byref(self._buffer))
-
-
-def _start(payload: bytes) -> int:
-    """Return the address of an immutable payload."""
-    return ctypes.cast(ctypes.c_char_p(payload), ctypes.c_void_p).value or 0
 
 
 def view_of(payload: Payload) -> memoryview:
@@ -77,51 +39,66 @@ def view_of(payload: Payload) -> memoryview:
     return view
 
 
-def address_of(payload: Payload) -> tuple[int, int, object]:
-    """Return where a payload stands in memory.
+class Held:
+    """Buffers held in place, so that they stay as they are while it lives, and a slice for each."""
 
-    Returns:
-        Its address, its length in bytes, and what must stay alive while they are in use.
+    __slots__ = ("_buffers", "_count", "slices")
 
-    Raises:
-        TypeError: It is not a buffer.
-        BufferError: Its bytes are not contiguous.
-    """
-    if type(payload) is not bytes:
-        view = view_of(payload)
-        if view.nbytes == 0:
-            return 0, 0, None
-        if not view.readonly:
-            start = ctypes.c_char.from_buffer(view)
-            return ctypes.addressof(start), view.nbytes, start
-        if _python_api is not None:
-            export = _Export(view)
-            return export.address, view.nbytes, export
-        payload = view.tobytes()
-    return _start(payload), len(payload), payload
+    def __init__(self, payloads: tuple[Payload, ...]) -> None:
+        """Hold them.
+
+        Raises:
+            TypeError: One is not a buffer.
+            BufferError: The bytes of one are not contiguous.
+        """
+        count = len(payloads)
+        self._count = 0
+        self._buffers = (_ffi.PyBuffer * count)()
+        self.slices = (_ffi.Slice * count)()
+        try:
+            _ffi.python_hold(payloads, count, self._buffers, self.slices)
+        except (TypeError, BufferError):
+            for payload in payloads:
+                view_of(payload)
+            raise
+        self._count = count
+
+    def __del__(self) -> None:
+        if self._count:
+            _ffi.python_release(self._buffers, self._count)
+
+
+class Copied:
+    """What `Held` is, from copies: for interpreters that don't tell where a buffer is."""
+
+    __slots__ = ("_copies", "slices")
+
+    def __init__(self, payloads: tuple[Payload, ...]) -> None:
+        """Copy them.
+
+        Raises:
+            TypeError: One is not a buffer.
+            BufferError: The bytes of one are not contiguous.
+        """
+        copies = [view_of(payload).tobytes() for payload in payloads]
+        self._copies = [ctypes.c_char_p(copy) for copy in copies]
+        self.slices = (_ffi.Slice * len(copies))()
+        for part, pointer, copy in zip(self.slices, self._copies, copies, strict=True):
+            part.data = ctypes.cast(pointer, ctypes.c_void_p).value or 0
+            part.length = len(copy)
+
+
+hold: Callable[[tuple[Any, ...]], Held | Copied] = Held if _ffi.has_python_shortcuts else Copied
 
 
 class Batch:
     """Datagrams laid out for the native batch calls, which can be resumed at any position."""
 
-    __slots__ = ("_base", "_keep", "_segment_size", "_slices", "_total", "count")
+    __slots__ = ("_held", "_segment_size")
 
-    def __init__(
-        self,
-        count: int,
-        keep: object,
-        *,
-        base: int = 0,
-        total: int = 0,
-        segment_size: int = 0,
-        slices: array[int] | None = None,
-    ) -> None:
-        self.count = count
-        self._keep = keep
-        self._base = base
-        self._total = total
+    def __init__(self, payloads: tuple[Any, ...], segment_size: int | None = None) -> None:
+        self._held = hold(payloads)
         self._segment_size = segment_size
-        self._slices = slices
 
     @classmethod
     def of(cls, payloads: Iterable[Payload]) -> Batch:
@@ -136,53 +113,40 @@ class Batch:
                 f"payloads must be a sequence of buffers, not one {type(payloads).__name__}: "
                 f"pass a list, or cut one buffer into datagrams with send_segments()"
             )
-        items: Any = payloads if isinstance(payloads, (list, tuple)) else list(payloads)
-        if _PLAIN.issuperset(map(type, items)):
-            lengths = list(map(len, items))
-        else:
-            items = [view_of(item) for item in items]
-            lengths = [item.nbytes for item in items]
-        total = sum(lengths)
-        if total > _JOIN_MAX * len(lengths):
-            pinned = [address_of(item) for item in items]
-            return cls(len(lengths), pinned, slices=_slices([each[0] for each in pinned], lengths))
-        data = b"".join(items)
-        if len(data) != total:
-            raise BufferError("a payload changed its size while it was being sent")
-        base = _start(data)
-        if len(set(lengths)) == 1 and 0 < lengths[0] <= _SEGMENT_MAX:
-            return cls(len(lengths), data, base=base, total=total, segment_size=lengths[0])
-        return cls(len(lengths), data, slices=_slices(accumulate(lengths[:-1], initial=base), lengths))
+        return cls(tuple(payloads))
 
     @classmethod
     def segments(cls, buffer: Payload, size: int) -> Batch:
-        """Cut a buffer into datagrams of one size, without a copy.
+        """Cut a buffer into datagrams of one size.
 
         Raises:
             TypeError: It is not a buffer.
             BufferError: Its bytes are not contiguous.
         """
-        base, total, keep = address_of(buffer)
-        count = -(-total // size) if size > 0 else 1
-        return cls(count, keep, base=base, total=total, segment_size=size)
+        return cls((buffer,), size)
 
     def send(
         self, handle: int, start: int, flags: int, timeout_ns: int, accepted: ctypes.c_uint64, error: _ffi.Error
     ) -> int:
         """Send what stands from datagram ``start`` on; return the status. ``accepted`` is set always."""
-        if self._slices is not None:
-            address = self._slices.buffer_info()[0] + 16 * start
-            return int(_ffi.send_batch(handle, address, self.count - start, flags, timeout_ns, accepted, error))
-        size = self._segment_size
-        address, length = self._base + start * size, self._total - start * size
+        slices, size = self._held.slices, self._segment_size
+        if size is None:
+            address, count = ctypes.addressof(slices) + start * ctypes.sizeof(_ffi.Slice), len(slices) - start
+            return int(_ffi.send_batch(handle, address, count, flags, timeout_ns, accepted, error))
+        address, length = slices[0].data + start * size, slices[0].length - start * size
         return int(_ffi.send_segments(handle, address, length, size, flags, timeout_ns, accepted, error))
 
 
-def _slices(addresses: Iterable[int], lengths: Sequence[int]) -> array[int]:
-    """Lay out an array of ``mctx_slice``."""
-    if not lengths:
-        return array("Q")
-    slices = array("Q", bytes(16 * len(lengths)))
-    slices[0::2] = array("Q", addresses)
-    slices[1::2] = array("Q", lengths)
-    return slices
+def _plain_sender(handle: int) -> Callable[[Any], int | bytes]:
+    """Make the function that sends on a publication: of a payload, returns its length or an error record."""
+
+    def send(payload: Any) -> int | bytes:
+        data = payload if type(payload) is bytes else view_of(payload).tobytes()
+        error = _ffi.new_error()
+        return len(data) if _ffi.send(handle, data, len(data), error) == 0 else bytes(error)
+
+    return send
+
+
+sender: Callable[[int], Callable[[Any], int | bytes]]
+sender = _ffi.sender if _ffi.has_python_shortcuts else _plain_sender

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import AddressText
-from libmctx._payload import address_of
+from libmctx._payload import hold
 from libmctx.interface import InterfaceLike
 from libmctx.publication import Publication
 from libmctx.report import SendOutcome, SendReport
@@ -310,7 +310,8 @@ class Context:
             TypeError: The payload is not a buffer.
             BufferError: Its bytes are not contiguous.
         """
-        address, length, keep = address_of(payload)
+        held = hold((payload,))
+        address, length = held.slices[0].data, held.slices[0].length
         publications = {each.id: each for each in self.publications()}
         capacity = max(len(publications), 1)
         while True:
@@ -330,7 +331,7 @@ class Context:
             if code != _CAPACITY:
                 break
             capacity = count.value + 8
-        del keep
+        del held
         if code != 0 and count.value == 0:
             raise errors.from_record(code, record)
         return [
@@ -348,7 +349,7 @@ class Context:
     ) -> SendOutcome:
         publication = publications.get(outcome.publication) or self._owner.publication(outcome.publication)
         if outcome.status == 0:
-            return SendOutcome(publication, SendReport(publication, publication.id, length), None)
+            return SendOutcome(publication, SendReport(publication, length), None)
         details: dict[str, Any] = {"os_code": outcome.os_code, "handle": outcome.publication, "item": position}
         if record.item == position:
             return SendOutcome(publication, None, errors.from_record(outcome.status, record, **details))

@@ -294,6 +294,12 @@ def from_record(code: int, record: _ffi.Error, **overrides: Any) -> MctxError:
     return from_code(code, record.message.decode(errors="replace"), **details)
 
 
+def from_bytes(record: bytes) -> MctxError:
+    """Make the exception for a failed call from a copy of its error record."""
+    error = _ffi.Error.from_buffer_copy(record)
+    return from_record(error.status, error)
+
+
 def call(function: _ffi.Function, *arguments: Any, field: str | None = None) -> None:
     """Call a native function, and raise what it reports.
 

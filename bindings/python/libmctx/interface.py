@@ -123,7 +123,7 @@ class Interface:
         return self.index
 
     def __str__(self) -> str:
-        names = [flag.name.lower() for flag in InterfaceFlag if flag in self.flags]
+        names = [str(flag.name).lower() for flag in InterfaceFlag if flag in self.flags]
         alias = f" ({self.friendly_name})" if self.friendly_name != self.name else ""
         hardware = f" {self.hardware_address.hex(':')}" if self.hardware_address else ""
         addresses = "".join(f" {each}" for each in self.addresses)

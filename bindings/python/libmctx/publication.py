@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import Endpoint
-from libmctx._payload import Batch, address_of
+from libmctx._payload import Batch, sender, view_of
 from libmctx.report import Route, SendReport
 from libmctx.values import Event, Metrics, Ready
 
@@ -34,23 +34,7 @@ _BY_NAME = _ffi.constant("MCTX_INTERFACE_BY_NAME")
 _ADOPTED = _ffi.constant("MCTX_PUBLICATION_ADOPTED")
 _DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
 _KIND_CLOSED = _ffi.constant("MCTX_KIND_CLOSED")
-_CACHED_SIZES = 9216
-
-
-class _Sizes(dict[int, Any]):
-    """Lengths as prepared arguments of the native send."""
-
-    def __missing__(self, size: int) -> Any:
-        argument = _ffi.size_argument(size)
-        if size <= _CACHED_SIZES:
-            self[size] = argument
-        return argument
-
-
-_native_send = _ffi.send
-_sizes = _Sizes()
-_spare_errors: list[Any] = []
-"""Error records that no send is using, as arguments: taking one and giving it back are atomic."""
+_new_report: Any = object.__new__
 
 
 @dataclass(frozen=True)
@@ -119,7 +103,7 @@ class Publication:
     A context manager that closes it. Not picklable; in a forked child it is closed.
     """
 
-    __slots__ = ("__weakref__", "_argument", "_closing", "_handle", "_hooks", "_label", "_last_info", "_owner")
+    __slots__ = ("__weakref__", "_closing", "_handle", "_hooks", "_label", "_last_info", "_owner", "_send")
 
     def __init__(self) -> None:
         """Refuse: publications are opened by `Context.add_publication`.
@@ -131,7 +115,7 @@ class Publication:
 
     _owner: Owner
     _handle: int
-    _argument: Any
+    _send: Callable[[Any], int | bytes]
     _label: str
     _last_info: _ffi.PublicationInfo | None
     _hooks: set[Callable[[], None]]
@@ -142,7 +126,7 @@ class Publication:
         self = cls.__new__(cls)
         self._owner = owner
         self._handle = handle
-        self._argument = _ffi.handle_argument(handle)
+        self._send = sender(handle)
         self._last_info = None
         self._hooks = set()
         self._closing = False
@@ -404,27 +388,17 @@ class Publication:
             TypeError: The payload is not a buffer.
             BufferError: Its bytes are not contiguous.
         """
-        if type(payload) is not bytes:
-            return self._send_buffer(payload)
-        length = len(payload)
         try:
-            error = _spare_errors.pop()
-        except IndexError:
-            error = _ffi.error_argument()
-        code = _native_send(self._argument, payload, _sizes[length], error)
-        if code != 0:
-            raise errors.from_record(code, error._obj)
-        _spare_errors.append(error)
-        return SendReport(self, self._handle, length)
-
-    def _send_buffer(self, payload: Payload) -> SendReport:
-        address, length, keep = address_of(payload)
-        error = _ffi.error_argument()
-        code = _native_send(self._argument, _ffi.pointer_argument(address), _ffi.size_argument(length), error)
-        del keep
-        if code != 0:
-            raise errors.from_record(code, error._obj)
-        return SendReport(self, self._handle, length)
+            sent = self._send(payload)
+        except (TypeError, BufferError):
+            view_of(payload)  # says more
+            raise
+        if type(sent) is bytes:
+            raise errors.from_bytes(sent)
+        report: SendReport = _new_report(SendReport)
+        report._origin = self
+        report.bytes_sent = sent
+        return report
 
     def send_many(self, payloads: Iterable[Payload], *, timeout: float | None = 0) -> int:
         """Send many datagrams in order, in as few calls as the system allows.

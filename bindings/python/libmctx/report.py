@@ -30,77 +30,82 @@ class SendReport:
     they are those that it had then.
 
     Attributes:
-        publication_id: The id of the publication that sent it.
         bytes_sent: The payload's length in bytes.
     """
 
-    __slots__ = ("_publication", "_route", "bytes_sent", "publication_id")
+    __slots__ = ("_kept_route", "_origin", "bytes_sent")
 
-    publication_id: int
     bytes_sent: int
-    _publication: Publication | None
-    _route: Route | None
+    _origin: Publication | int
+    _kept_route: Route
 
-    def __init__(
-        self, publication: Publication | None, publication_id: int, bytes_sent: int, route: Route | None = None
-    ) -> None:
-        self._publication = publication
-        self.publication_id = publication_id
+    def __init__(self, origin: Publication | int, bytes_sent: int, route: Route | None = None) -> None:
+        """Make a report of a publication; or, of its id alone, with the route."""
+        self._origin = origin
         self.bytes_sent = bytes_sent
-        self._route = route
+        if route is not None:
+            self._kept_route = route
 
-    def _look(self) -> Route:
-        if self._route is None:
-            assert self._publication is not None
-            self._route = self._publication._route()
-        return self._route
+    def _route(self) -> Route:
+        try:
+            return self._kept_route
+        except AttributeError:
+            origin: Any = self._origin
+            route: Route = origin._route()
+            self._kept_route = route
+            return route
+
+    @property
+    def publication_id(self) -> int:
+        """The id of the publication that sent it."""
+        return self._origin if isinstance(self._origin, int) else self._origin.id
 
     @property
     def destination(self) -> tuple[str, int]:
         """The group and the port that it was sent to."""
-        return self._look().destination[:2]
+        return self._route().destination[:2]
 
     @property
     def destination_addr(self) -> str:
         """The group that it was sent to."""
-        return self._look().destination.addr
+        return self._route().destination.addr
 
     @property
     def destination_port(self) -> int:
         """The port that it was sent to."""
-        return self._look().destination.port
+        return self._route().destination.port
 
     @property
     def destination_scope_id(self) -> int | None:
         """The interface index of a scoped IPv6 group, 0 for another IPv6 group, None for IPv4."""
-        return self._look().destination.scope_id
+        return self._route().destination.scope_id
 
     @property
     def local_addr(self) -> tuple[str, int] | None:
         """The socket's own address and port; None if the system doesn't tell."""
-        local = self._look().local
+        local = self._route().local
         return None if local is None else local[:2]
 
     @property
     def local_scope_id(self) -> int | None:
         """The interface index of a link-local IPv6 socket address, 0 for another IPv6 one, None for IPv4."""
-        local = self._look().local
+        local = self._route().local
         return None if local is None else local.scope_id
 
     @property
     def source_addr(self) -> str | None:
         """The sender address that receivers see; None if no route tells."""
-        return self._look().source_addr
+        return self._route().source_addr
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values, without the publication."""
-        return SendReport, (None, self.publication_id, self.bytes_sent, self._look())
+        return SendReport, (self.publication_id, self.bytes_sent, self._route())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SendReport):
             return NotImplemented
         mine = (self.publication_id, self.bytes_sent)
-        return mine == (other.publication_id, other.bytes_sent) and self._look() == other._look()
+        return mine == (other.publication_id, other.bytes_sent) and self._route() == other._route()
 
     def __hash__(self) -> int:
         return hash((self.publication_id, self.bytes_sent))
