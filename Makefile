@@ -3,6 +3,8 @@
 
 BUILD    := $(CURDIR)/build
 PREFIX   ?= /usr/local
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+MAKE_C    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) BUILD=$(BUILD) -C
 PYTEST   := .venv/bin/python -m pytest
 export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
@@ -11,7 +13,7 @@ export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
 all: ## build the library, its static twin and the simulated one
 	@scripts/setup.sh debian gcc
-	@$(MAKE) --no-print-directory -C libmctx all BUILD=$(BUILD)
+	@$(MAKE_C) libmctx all
 
 demo: all ## real multicast on this host, from C and from Python: what was sent, received, lost, and how fast
 	@scripts/setup.sh python
@@ -22,7 +24,7 @@ test: test-c test-conformance test-docs test-python ## every test that needs no 
 test-c: all ## the C tests: unit, fault, network and ABI
 	@scripts/setup.sh debian libcmocka-dev
 	@scripts/setup.sh python
-	@$(MAKE) --no-print-directory -C libmctx/tests check BUILD=$(BUILD)
+	@$(MAKE_C) libmctx/tests check
 
 test-python: all ## the Python package's tests
 	@scripts/setup.sh python
@@ -31,11 +33,11 @@ test-python: all ## the Python package's tests
 test-conformance: conformance
 conformance: all ## the conformance cases on both runners, and that their transcripts are equal
 	@scripts/setup.sh python
-	@$(MAKE) --no-print-directory -C conformance check BUILD=$(BUILD)
+	@$(MAKE_C) conformance check
 
 test-docs: all ## the code of README, docs and examples
 	@scripts/setup.sh python
-	@scripts/test_docs.sh
+	@.venv/bin/python scripts/test_docs.py
 
 lint: ## formats, static analysis, types, exports, headers, generated documents
 	@scripts/lint.sh
@@ -56,10 +58,10 @@ bench: all ## speed against plain sockets, as a table and as JSON
 
 soak: all ## the long random runs: minutes to hours
 	@scripts/setup.sh debian libcmocka-dev
-	@$(MAKE) --no-print-directory -C libmctx/tests soak BUILD=$(BUILD)
+	@$(MAKE_C) libmctx/tests soak
 
 install: ## PREFIX=/usr/local DESTDIR=
-	@$(MAKE) --no-print-directory -C libmctx install BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
+	@$(MAKE_C) libmctx install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 clean: ## remove what was built, .venv too
 	rm -rf build .venv

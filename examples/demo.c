@@ -76,6 +76,9 @@ static mctx_status publication_open(mctx_context context, int family, uint32_t i
   mctx_publication_options_init(&options, sizeof options);
   mctx_status status = mctx_address_parse(family == AF_INET ? GROUP_V4 : GROUP_V6, &options.group, error);
   if (status != MCTX_OK) return status;
+  /* the loopback interface's address would not be chosen by itself */
+  status = mctx_address_parse(family == AF_INET ? "127.0.0.1" : "::1", &options.source, error);
+  if (status != MCTX_OK) return status;
   options.port = port;
   options.outgoing_interface.by = MCTX_INTERFACE_BY_INDEX;
   options.outgoing_interface.index = interface_index;

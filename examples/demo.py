@@ -20,6 +20,8 @@ BATCH = 32
 SIZE = 1000
 CANNOT = 77
 GROUPS = {4: "239.255.77.67", 6: "ff11::4d43"}
+SOURCES = {4: "127.0.0.1", 6: "::1"}
+"""Loopback's addresses, which would not be chosen by themselves."""
 
 
 def loopback() -> libmctx.Interface:
@@ -73,7 +75,9 @@ def main() -> int:
         receiver = open_receiver(family, index)
         context = libmctx.Context()
         port = receiver.getsockname()[1]
-        publication = context.add_publication(GROUPS[family], port, interface_index=index)
+        publication = context.add_publication(
+            GROUPS[family], port, source=SOURCES[family], interface_index=index
+        )
         publication.send_many([])
     except OSError as error:
         print(error)

@@ -139,7 +139,7 @@ def record(library: Path) -> int:
     abidw = [
         "abidw",
         "--headers-dir",
-        HEADER.parent,
+        str(HEADER.parent),
         "--no-show-locs",
         "--no-comp-dir-path",
         "--no-corpus-path",

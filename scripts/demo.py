@@ -40,10 +40,8 @@ def run(language: str, family: int) -> tuple[str, bool, bool]:
 
 def main() -> int:
     """Print the table; fail when anything was lost or went wrong, or nothing worked."""
-    where = "a network namespace of its own" if "--namespace" in sys.argv else "this host's loopback interface"
-    print(
-        f"{COUNT:,} datagrams of 1000 bytes, through the kernel, to an ordinary receiving socket in {where}:\n"
-    )
+    where = "in a network namespace" if "--namespace" in sys.argv else "on this host's loopback interface"
+    print(f"{COUNT:,} datagrams of 1000 bytes, through the kernel, to an ordinary receiving socket {where}:\n")
     print(ROW.format("language", "IP", "sent", "received", "lost", "rate", "from -> to"), flush=True)
     results = []
     for language in PROGRAMS:
