@@ -32,7 +32,6 @@ static void list_get(call *c) {
   info.size = (uint32_t)arg_u64(c, "size", sizeof info);
   c->status = mctx_interface_list_get(arg_list(c), arg_position(c), POINTER(c, "info", &info), ERROR(c));
   if (c->status != MCTX_OK) return;
-  result_int(c, "size", info.size);
   result_int(c, "index", info.index);
   if (info.size < sizeof info) return;
   result_text(c, "name", info.name);

@@ -146,7 +146,7 @@ static void get_info(call *c) {
     return;
   }
   result(c, "flags", make_bits(c->doc, info.flags, publication_flag_names));
-  result(c, "context", make_u64(c->doc, info.context));
+  result(c, "owner", make_u64(c->doc, info.context));
   result(c, "group", make_address(c->doc, &info.group));
   result(c, "source", make_address(c->doc, &info.source));
   result(c, "local", make_address(c->doc, &info.local));
@@ -191,8 +191,10 @@ static void announce(call *c) {
   if (!arg_null(c, "source")) out_check(c, &source, sizeof source);
   if (!arg_null(c, "group")) out_check(c, &group, sizeof group);
   if (c->status != MCTX_OK) return;
-  result(c, "source", make_address(c->doc, &source));
-  result(c, "group", make_address(c->doc, &group));
+  result(c, "source", yyjson_mut_obj_get(make_address(c->doc, &source), "address"));
+  result(c, "group", yyjson_mut_obj_get(make_address(c->doc, &group), "address"));
+  result_int(c, "port", group.port);
+  result_int(c, "announced_source_port", source.port);
 }
 
 static void take(call *c) {

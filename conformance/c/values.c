@@ -155,7 +155,7 @@ static unsigned char *payload_allocate(mctx_slice *slice, size_t length) {
 }
 
 mctx_slice value_payload(call *c, value *from) {
-  mctx_slice slice = {{NULL}, 0};
+  mctx_slice slice = {0};
   value *length_value = yyjson_mut_obj_get(from, "length");
   size_t length = length_value == NULL ? 0 : (size_t)value_i64(c, length_value);
   const char *hex = yyjson_mut_get_str(yyjson_mut_obj_get(from, "hex"));

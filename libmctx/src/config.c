@@ -166,6 +166,7 @@ static mctx_status read_switches(const mctx__call *call, const mctx_publication_
   if (status == MCTX_OK)
     status = read_switch(call, "reuse_port", options->reuse_port, true, config->source_port != MCTX_AUTO,
                          &config->reuse_port);
+  config->error_queue_chosen = options->error_queue == MCTX_AUTO;
   if (status == MCTX_OK)
     status =
         read_switch(call, "error_queue", options->error_queue, true, !config->loopback, &config->error_queue);

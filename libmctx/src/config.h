@@ -21,8 +21,9 @@ typedef struct mctx__config {
   int32_t loopback;
   int32_t dscp;
   int32_t connected;
-  int32_t reuse_port;  /* resolved: 0, 1 */
-  int32_t error_queue; /* resolved: 0, 1 */
+  int32_t reuse_port;      /* resolved: 0, 1 */
+  int32_t error_queue;     /* resolved: 0, 1 */
+  bool error_queue_chosen; /* by the library */
   int32_t dont_fragment;
   int32_t priority;
   int64_t send_buffer;

@@ -36,6 +36,11 @@ static uint32_t list_settings(const mctx__config *config, setting settings[MAX_S
   return count;
 }
 
+/* What nobody asked for, and a system may be without. */
+static bool is_optional(const mctx__config *config, mctx__option option) {
+  return option == MCTX__ISOLATED || (option == MCTX__ERROR_QUEUE && config->error_queue_chosen);
+}
+
 /* What an adopted socket was set to, to put it back if opening fails. */
 typedef struct undo {
   setting settings[MAX_SETTINGS];
@@ -79,6 +84,7 @@ static mctx_status apply_settings(const mctx__call *call, mctx__socket socket, c
   uint32_t count = list_settings(config, settings);
   for (uint32_t i = 0; i < count; i++) {
     mctx__result result = change(socket, family, &settings[i], before);
+    if (result.status == MCTX_ERR_UNSUPPORTED && is_optional(config, settings[i].option)) continue;
     if (result.status != MCTX_OK) return setting_failed(call, result, settings[i].field);
   }
   if (config->interface_index != 0) {
@@ -169,19 +175,24 @@ static mctx_status check_adopted(const mctx__call *call, const mctx__config *con
   return MCTX_OK;
 }
 
+static mctx_status opening_failed(const mctx__call *call, const mctx__config *config, mctx__result result) {
+  char hint[128] = "";
+  if (result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS)
+    snprintf(hint, sizeof hint,
+             "each publication is a descriptor: raise the limit (`ulimit -n`), or close some");
+  else if (result.status == MCTX_ERR_FAMILY_UNSUPPORTED)
+    snprintf(hint, sizeof hint, "this host has no IPv%u: switch it on, or use a group of the other family",
+             (unsigned)config->destination.family);
+  return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "group", .hint = hint);
+}
+
 /* The socket, ours or the caller's, and whether it must still be bound. */
 static mctx_status obtain_socket(const mctx__call *call, const mctx__config *config, mctx__socket *socket,
                                  bool *must_bind) {
   *must_bind = config->local.family != 0;
   if (config->socket.type == MCTX_OS_NONE) {
     mctx__result result = mctx__socket_open(config->destination.family, socket);
-    if (result.status != MCTX_OK)
-      return MCTX__FAIL(
-          call, result.status, .os_code = result.os_code, .field = "group",
-          .hint = result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS
-                      ? "each publication is a descriptor: raise the limit (`ulimit -n`), or close some"
-                      : "");
-    return MCTX_OK;
+    return result.status == MCTX_OK ? MCTX_OK : opening_failed(call, config, result);
   }
   mctx__socket_facts facts;
   mctx__result result = mctx__socket_adopt(&config->socket, socket, &facts);

@@ -25,7 +25,7 @@ struct mctx__publication {
   mctx__endpoint endpoints[MCTX__ENDPOINTS]; /* used in turn, so that no sender meets one half written */
   uint32_t endpoint_used;
   bool is_connected;
-  bool source_missing; /* and reported */
+  uint64_t missing_at; /* datagrams sent, plus 1, when the source's absence was reported last */
   mctx_address local;  /* the socket's address when it was last connected */
   mctx__events events;
 };
