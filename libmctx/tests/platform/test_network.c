@@ -352,7 +352,7 @@ static void test_a_full_send_buffer_would_block(void **state) {
 
 /* Many at once, into a buffer that fills: the taken ones are exactly those that arrive. */
 static void test_what_was_taken_arrives(void **state) {
-  enum { TOTAL = 300, SIZE = 500 };
+  enum { TOTAL = 100, SIZE = 500 }; /* what a default receive buffer holds */
   static uint8_t payload[TOTAL][SIZE];
   uint8_t buffer[SIZE];
   (void)state;
@@ -362,12 +362,10 @@ static void test_what_was_taken_arrives(void **state) {
     const mctx_address group = group_of(family);
     const mctx__endpoint endpoint = endpoint_of(family);
     const int receiver = lab_receiver(&group, vb);
-    const int room = 4000000;
     mctx__socket sender = sender_on(family, va);
     mctx_slice slices[TOTAL];
     uint32_t done = 0;
     uint32_t blocked = 0;
-    (void)setsockopt(receiver, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
     lab_run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.vb.rp_filter=0");
     lab_run("sysctl -qw net.ipv4.conf.vb.accept_local=1");
     assert_done(mctx__socket_set(sender, family, MCTX__SEND_BUFFER, 8192));

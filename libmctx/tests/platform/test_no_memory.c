@@ -29,6 +29,7 @@ static void test_interfaces_when_memory_runs_out(void **state) {
   assert_done(mctx__interfaces_load(&all));
   mctx__interfaces_free(&all);
   total = allocations;
+  if (total == 0) SKIP("something else took the place of the allocator");
   assert_true(total >= 6); /* a buffer, both tables grown twice, the addresses */
   for (unsigned nth = 1; nth <= total; nth++) {
     mctx__interfaces untouched = {.count = 77};
@@ -51,6 +52,7 @@ static void test_a_route_when_memory_runs_out(void **state) {
   failing = 1;
   const mctx__result result = mctx__route_lookup(&group, 0, NULL, &source, &index);
   failing = 0;
+  if (allocations == 0) SKIP("something else took the place of the allocator");
   assert_status(MCTX_ERR_NO_MEMORY, result);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static uint32_t loopback_index(void) {
@@ -456,12 +457,16 @@ static void check_sizes(uint32_t family) {
     assert_int_equal(sizes[i], lab_receive(mctx__descriptor(receiver), buffer, sizeof buffer));
     assert_memory_equal(payload, buffer, sizes[i]);
   }
-  const size_t too_large[] = {largest + 1, 65535, 65536, (size_t)INT_MAX + 1, SIZE_MAX};
+  const size_t enormous = (size_t)INT_MAX + 1;
+  void *reserved = mmap(NULL, enormous, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  assert_ptr_not_equal(MAP_FAILED, reserved);
+  const size_t too_large[] = {largest + 1, 65535, 65536, 1 << 20, enormous};
   for (size_t i = 0; i < sizeof too_large / sizeof too_large[0]; i++) {
-    const mctx__result result = mctx__socket_send(sender, &endpoint, payload, too_large[i]);
+    const mctx__result result = mctx__socket_send(sender, &endpoint, reserved, too_large[i]);
     assert_status(MCTX_ERR_DATAGRAM_TOO_LARGE, result);
     assert_int_equal(EMSGSIZE, result.os_code);
   }
+  assert_int_equal(0, munmap(reserved, enormous));
   mctx__socket_close(sender);
   mctx__socket_close(receiver);
 }
