@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Run cmocka programs, each as a process with a time limit, and add up their closing lines.
+"""Run cmocka programs, two at a time, each as a process with a time limit, and add up their closing lines.
 
-A program named test_namespace_* runs in a network namespace of its own; where the host allows none, its tests
-are skipped with the reason. A test that skips itself prints "skip: REASON" before. The output of a program that
-failed is shown whole.
+A test that skips itself prints "skip: REASON" before. The output of a program that failed is shown whole.
 """
 
 from __future__ import annotations
@@ -15,76 +13,67 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-NAMESPACE = Path(__file__).with_name("namespace.sh")
-CANNOT = 77
-"""What namespace.sh answers where it can't make a namespace, and a program that can't run here."""
+from typing import NamedTuple
 
 
-def count(pattern: str, output: str) -> int:
-    """Add up the numbers that a closing line of cmocka names."""
-    return sum(int(number) for number in re.findall(pattern, output, re.MULTILINE))
+class Outcome(NamedTuple):
+    """What became of one program: how many of its tests passed, failed, were skipped, and what it printed."""
+
+    passed: int
+    failed: int
+    skipped: int
+    report: str
 
 
-def run(program: Path, limit: float) -> tuple[int, int, int]:
-    """Run one program; return how many of its tests passed, failed and were skipped."""
-    namespaced = program.name.startswith("test_namespace_")
-    command = [str(NAMESPACE), str(program)] if namespaced else [str(program)]
+def count(word: str, output: str) -> int:
+    """Add up the numbers in the closing lines of cmocka that start with this word."""
+    return sum(map(int, re.findall(rf"^\[ +{word} +\] (\d+) test\(s\)", output, re.MULTILINE)))
+
+
+def run(program: Path, limit: float) -> Outcome:
+    """Run one program."""
     start = time.monotonic()
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=limit,
-        )
-        code, output = done.returncode, done.stdout.decode(errors="replace")
-    except subprocess.TimeoutExpired as expired:
-        code, output = (
-            -1,
-            (expired.stdout or b"").decode(errors="replace") + f"\ntimed out after {limit:.0f} s\n",
-        )
-    seconds = time.monotonic() - start
-    name = f"{program.parent.name}/{program.name}"
-    if code == CANNOT:
-        print(f"SKIP {name}: {output.strip().splitlines()[-1] if output.strip() else 'no reason given'}")
-        return 0, 0, 1
-    passed = count(r"^\[  PASSED  \] (\d+) test\(s\)", output)
-    failed = count(r"^\[  FAILED  \] (\d+) test\(s\)", output)
-    skipped = count(r"^\[  SKIPPED \] (\d+) test\(s\)", output)
-    if (code != 0 and failed == 0) or passed + failed + skipped == 0:
-        output += f"\nthe program ended with {code} and {passed} passed, {failed} failed\n"
-        failed += 1
-    if failed:
-        print(output)
-    for reason in re.findall(r"^skip: (.*)$", output, re.MULTILINE):
-        print(f"     skipped: {reason}")
-    verdict = "FAIL" if failed else "ok"
-    print(
-        f"{verdict:4} {name}: {passed} passed, {failed} failed, {skipped} skipped in {seconds:.1f} s",
-        flush=True,
+    process = subprocess.Popen(
+        [program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    return passed, failed, skipped
+    try:
+        raw, ending = process.communicate(timeout=limit)[0], f"the program ended with {process.returncode}"
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raw, ending = process.communicate()[0], f"the program was ended after {limit:.0f} s"
+    output = raw.decode(errors="replace")
+    passed, failed, skipped = count("PASSED", output), count("FAILED", output), count("SKIPPED", output)
+    if (process.returncode != 0 and failed == 0) or passed + failed + skipped == 0:
+        output += f"\n{ending}, after {passed} passed tests\n"
+        failed += 1
+    lines = (
+        [output]
+        if failed
+        else [f"     skipped: {why}" for why in re.findall(r"^skip: (.*)$", output, re.MULTILINE)]
+    )
+    counts = f"{passed} passed, {failed} failed, {skipped} skipped in {time.monotonic() - start:.1f} s"
+    lines.append(f"{'FAIL' if failed else 'ok':4} {program.parent.name}/{program.name}: {counts}")
+    return Outcome(passed, failed, skipped, "\n".join(lines))
 
 
 def main() -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=float, default=300.0, help="seconds that one program may take")
+    parser.add_argument("--jobs", type=int, default=2, help="how many run at a time")
     parser.add_argument("programs", nargs="*", type=Path)
     arguments = parser.parse_args()
     os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1")
-    os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1")
-    totals = [0, 0, 0]
-    for program in arguments.programs:
-        totals = [
-            total + part for total, part in zip(totals, run(program.resolve(), arguments.limit), strict=True)
-        ]
-    print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
-    return 1 if totals[1] or not sum(totals) else 0
+    outcomes = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for outcome in pool.map(lambda program: run(program.resolve(), arguments.limit), arguments.programs):
+            print(outcome.report, flush=True)
+            outcomes.append(outcome)
+    passed, failed, skipped = (sum(column) for column in list(zip(*outcomes, strict=True))[:3])
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or passed == 0 else 0
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ int main(void) {{
 """
 NETWORK = """\
 ip link add eth0 type veth peer name peer0 &&
-{ echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/peer0/disable_ipv6 || :; } && ip link set eth0 up && ip link set peer0 up &&
+{ echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/peer0/disable_ipv6 || :; } &&
+ip link set eth0 up && ip link set peer0 up &&
 ip addr add 192.0.2.10/24 dev eth0 && ip route del 224.0.0.0/4 && ip route add default via 192.0.2.1 &&
 { ip -6 addr add 2001:db8::10/64 dev eth0 nodad || :; } && exec "$@"
 """
