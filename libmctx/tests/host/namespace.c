@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Network namespaces of the tests' own: what is sent there never leaves this machine. */
+#include "host.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int here = -1;
+static int there = -1;
+
+static void write_text(const char *path, const char *text) {
+  int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  if (write(file, text, strlen(text)) < 0) print_message("%s cannot be written\n", path);
+  close(file);
+}
+
+/* A user namespace where this user is root, for those who are not. */
+static bool become_root(void) {
+  char map[64];
+  unsigned user = (unsigned)geteuid();
+  unsigned group = (unsigned)getegid();
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
+  write_text("/proc/self/setgroups", "deny");
+  snprintf(map, sizeof map, "0 %u 1", user);
+  write_text("/proc/self/uid_map", map);
+  snprintf(map, sizeof map, "0 %u 1", group);
+  write_text("/proc/self/gid_map", map);
+  return true;
+}
+
+static int own_namespace(void) {
+  int descriptor = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  assert_true(descriptor >= 0);
+  return descriptor;
+}
+
+static bool run(const char *format, va_list arguments) {
+  char command[1024];
+  int length = vsnprintf(command, sizeof command, format, arguments);
+  assert_in_range(length, 1, (int)sizeof command - 1);
+  fflush(stdout);
+  return system(command) == 0; /* NOLINT(cert-env33-c): the commands are this program's own */
+}
+
+bool host_try(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  bool done = run(format, arguments);
+  va_end(arguments);
+  return done;
+}
+
+bool there_try(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  there_begin();
+  bool done = run(format, arguments);
+  there_end();
+  va_end(arguments);
+  return done;
+}
+
+bool host_has(const char *program) {
+  return host_try("command -v %s >/dev/null", program);
+}
+
+void there_begin(void) {
+  assert_int_equal(0, setns(there, CLONE_NEWNET));
+}
+
+void there_end(void) {
+  assert_int_equal(0, setns(here, CLONE_NEWNET));
+}
+
+static void forget_namespaces(void) {
+  if (here >= 0) close(here);
+  if (there >= 0) close(there);
+  here = there = -1;
+}
+
+static void enter_new_namespace(void) {
+  forget_namespaces();
+  if (unshare(CLONE_NEWNET) != 0 && !become_root()) SKIP("this host allows no network namespace");
+  if (!host_try("ip link set lo up")) SKIP("the command ip is missing: apt-get install iproute2");
+}
+
+static bool has_ipv6(void) {
+  return access("/proc/sys/net/ipv6", F_OK) == 0;
+}
+
+uint32_t host_family(void **state) {
+  uint32_t family = **(uint32_t **)state;
+  if (family == 6 && !has_ipv6()) SKIP("this host has no IPv6");
+  return family;
+}
+
+void host_alone(void) {
+  enter_new_namespace();
+  host_run("ip route add 224.0.0.0/4 dev lo");
+  if (has_ipv6()) host_run("ip -6 route add local ff00::/8 dev lo table local");
+}
+
+/* Addresses without duplicate detection, which would keep them tentative for a second. */
+static void plug(const char *interface, int number) {
+  host_run("ip address add 10.9.0.%d/24 dev %s", number, interface);
+  if (has_ipv6()) {
+    host_run("echo 0 > /proc/sys/net/ipv6/conf/%s/accept_dad", interface);
+    host_run("echo 0 > /proc/sys/net/ipv6/conf/%s/router_solicitations", interface);
+    host_run("ip -6 address add fd09::%d/64 dev %s nodad", number, interface);
+  }
+  host_run("ip link set %s up && ip route add 224.0.0.0/4 dev %s", interface, interface);
+}
+
+void host_pair(void) {
+  enter_new_namespace();
+  there = own_namespace();
+  assert_int_equal(0, unshare(CLONE_NEWNET));
+  here = own_namespace();
+  host_run("ip link set lo up");
+  host_run("ip link add va type veth peer name vb netns /proc/%d/fd/%d", (int)getpid(), there);
+  plug("va", 1);
+  there_begin();
+  plug("vb", 2);
+  there_end();
+}
+
+uint32_t host_index(const char *interface) {
+  uint32_t index = if_nametoindex(interface);
+  assert_int_not_equal(0, index);
+  return index;
+}

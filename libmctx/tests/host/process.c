@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What the process holds, its children, its clock. */
+#include "host.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+uint32_t descriptors_held(void) {
+  uint32_t count = 0;
+  DIR *folder = opendir("/proc/self/fd");
+  assert_non_null(folder);
+  while (readdir(folder) != NULL)
+    count++;
+  closedir(folder);
+  return count;
+}
+
+int64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+void sleep_ms(int milliseconds) {
+  struct timespec duration = {milliseconds / 1000, milliseconds % 1000 * MILLI};
+  nanosleep(&duration, NULL);
+}
+
+int exit_code_of(pid_t child) {
+  int status = -1;
+  for (int i = 0; i < 1000; i++) {
+    if (waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    sleep_ms(10);
+  }
+  kill(child, SIGKILL);
+  waitpid(child, &status, 0);
+  return -1;
+}
+
+int in_child(int (*body)(void *), void *argument) {
+  fflush(stdout);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) _exit(body(argument));
+  return exit_code_of(child);
+}
