@@ -59,7 +59,8 @@ void mctx__describe(const mctx__call *call, const mctx__failure *failure) {
     mctx__copy_text(own.field, sizeof own.field, failure->field != NULL ? failure->field : "");
     mctx__copy_text(own.message, sizeof own.message,
                     failure->message != NULL ? failure->message : mctx_status_text(failure->status));
-    mctx__copy_text(own.hint, sizeof own.hint, failure->hint != NULL ? failure->hint : "");
+    mctx__copy_text(own.hint, sizeof own.hint,
+                    failure->hint != NULL ? failure->hint : usual_hint(failure->status));
   }
   mctx__struct_write(call->error, &own, sizeof own);
 }
