@@ -39,6 +39,11 @@ static bool is_hot(mctx_status status) {
   return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_TIMEOUT || status == MCTX_ERR_QUEUE_FULL;
 }
 
+/* Where the call that failed has nothing better to say. */
+static const char *usual_hint(mctx_status status) {
+  return status == MCTX_ERR_RESERVED ? "set it to 0: this version of the library gives it no meaning" : "";
+}
+
 void mctx__describe(const mctx__call *call, const mctx__failure *failure) {
   if (call->error == NULL) return;
 
