@@ -56,9 +56,10 @@ bench: all ## speed against plain sockets, as a table and as JSON
 	@scripts/setup.sh python
 	@scripts/bench.sh
 
-soak: all ## the long random runs: minutes to hours
+soak: all ## a hundred million random schedules of faults
 	@scripts/setup.sh debian libcmocka-dev
-	@$(MAKE_C) libmctx/tests soak
+	@$(MAKE_C) libmctx/tests all SUITES=fault
+	@MCTX_FAULT_RUNS=100000000 scripts/run_tests.py --limit 36000 $(BUILD)/tests/fault/test_batch_random
 
 install: ## PREFIX=/usr/local DESTDIR=
 	@$(MAKE_C) libmctx install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)

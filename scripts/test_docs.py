@@ -1,30 +1,46 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Run the code of README.md, docs and the examples, each piece as a process of its own.
+"""Run the code of README.md, docs and the examples, and compare what it prints with what the pages say.
 
-Fenced blocks: ``c`` is compiled and run (without a main it becomes the body of one), ``python`` is run,
-``pycon`` is run as a doctest, ``sh`` may only name targets of make and just that exist; other blocks are not
-code. A block that can't be run carries ``<!-- not run: REASON -->`` on the line above its fence, and is counted
-as skipped.
+Every fenced block of a page has a language. ``c`` is compiled with warnings as errors and run, ``python`` and
+``sh`` are run; a block ``output`` is what the block before it prints. ``text`` and ``json`` are no code. A comment
+on the line above a fence says what a block needs beyond that:
 
-The network is a namespace with eth0 (192.0.2.10, 2001:db8::10) and a default route; where the host allows none,
-code is compiled only.
+    <!-- not run: REASON -->                counted as skipped, with the reason
+    <!-- test: file=hello.c -->             kept for the blocks after it: run by them, or named by `inside`
+    <!-- test: inside=hello.c -->           stands where that file says /* task */ to /* end of task */; its #include
+                                            lines go to the head
+    <!-- test: vary=51966,700 -->           these numbers of the output may be others
+    <!-- test: exit=1 -->                   the program ends with this status
+    <!-- test: before="ip link set eth0 down" -->   a command that prepares the network
+    <!-- test: at=checkout -->              run in the root of the checkout, not in the page's own folder
+    <!-- test: needs=ipv6 -->               skipped where the host can't: ipv6, or the name of a command
+
+Each block has a network namespace of its own, with eth0 (192.0.2.10, 2001:db8::10), eth1 (198.51.100.10) and a
+default route by eth0; where the host allows none, code is compiled only, and counted as skipped.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ROOT / "build" / "lib"
-PAGES = ("README.md", "docs/*.md", "bindings/python/README.md", "conformance/README.md")
+LIBRARY = Path(os.environ.get("LIBMCTX_LIB_DIR", ROOT / "build" / "lib")).resolve()
+PAGES = ("*.md", "docs/*.md", "bindings/python/README.md", "conformance/README.md")
+CODE = ("c", "python", "sh")
+DATA = ("text", "json")
 EXAMPLES = {
     "interfaces.c": [],
     "interfaces.py": [],
@@ -35,136 +51,285 @@ EXAMPLES = {
     "demo.py": ["6", "1000"],
 }
 LIMIT = 60.0
-BODY = """\
-#include <inttypes.h>
-#include <mctx.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int main(void) {{
-{}
-  return 0;
-}}
-"""
+TASK = re.compile(r"^[ \t]*/\* task \*/\n.*?^[ \t]*/\* end of task \*/\n", re.MULTILINE | re.DOTALL)
+INCLUDE = re.compile(r"^#include .*\n", re.MULTILINE)
 NETWORK = """\
-ip link add eth0 type veth peer name peer0 &&
-{ echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/peer0/disable_ipv6 || :; } &&
-ip link set eth0 up && ip link set peer0 up &&
-ip addr add 192.0.2.10/24 dev eth0 && ip route del 224.0.0.0/4 && ip route add default via 192.0.2.1 &&
-{ ip -6 addr add 2001:db8::10/64 dev eth0 nodad || :; } && exec "$@"
+exec 3>&2 2>/dev/null
+for n in 0 1; do
+  ip link add eth$n type veth peer name peer$n
+  echo 0 >/proc/sys/net/ipv6/conf/eth$n/accept_dad
+  echo 0 >/proc/sys/net/ipv6/conf/peer$n/accept_dad
+done
+set -e
+ip link set eth0 up && ip link set peer0 up && ip addr add 192.0.2.10/24 dev eth0
+ip link set eth1 up && ip link set peer1 up && ip addr add 198.51.100.10/24 dev eth1
+ip route del 224.0.0.0/4 && ip route add default via 192.0.2.1
+ip -6 addr add 2001:db8::10/64 dev eth0 nodad && ip -6 addr add 2001:db8:1::10/64 dev eth1 nodad || :
+for try in 1 2 3 4 5 6 7 8 9; do ip -6 addr | grep -q tentative || break; sleep 0.3; done
+eval "$1"
+exec 2>&3 3>&-
+shift
+exec "$@"
 """
-NAMESPACE = [str(ROOT / "scripts" / "namespace.sh"), "sh", "-c", NETWORK, "sh"]
 
 
-class Piece(NamedTuple):
-    """A piece of code: where it stands, its language, why it is not run, and its arguments."""
+class Skipped(Exception):
+    """A block could not be run here; the message says why."""
+
+
+class Wrong(Exception):
+    """A block does not do what its page says; the message says how."""
+
+
+@dataclass
+class Block:
+    """A piece of code: where it stands, what it is, and what the page says about it."""
 
     where: str
     language: str
     code: str
     not_run: str = ""
-    arguments: tuple[str, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    output: str | None = None
+    arguments: list[str] = field(default_factory=list)
 
 
-def blocks(page: Path) -> Iterator[Piece]:
-    """Yield the fenced blocks of a page."""
-    pattern = r"(?:^<!-- not run: (?P<reason>.*?) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$"
-    text = page.read_text()
-    for match in re.finditer(pattern, text, re.MULTILINE | re.DOTALL):
-        line = text.count("\n", 0, match.start("code"))
-        where = f"{page.relative_to(ROOT)}:{line}"
-        yield Piece(where, match["language"], match["code"], match["reason"] or "")
+# ---- reading the pages ----
 
 
-def pieces() -> Iterator[Piece]:
-    """Yield all code of the documents and the examples."""
-    for pattern in PAGES:
-        for page in sorted(ROOT.glob(pattern)):
-            yield from blocks(page)
+def directives(comment: str, where: str) -> tuple[str, dict[str, str]]:
+    """Return what a comment above a block says: why it isn't run, and its settings."""
+    if match := re.fullmatch(r"<!-- not run: (.+?) -->", comment, re.DOTALL):
+        return match[1], {}
+    if match := re.fullmatch(r"<!-- test: (.+?) -->", comment, re.DOTALL):
+        settings = dict(word.partition("=")[::2] for word in shlex.split(match[1]))
+        if unknown := settings.keys() - {"file", "inside", "vary", "exit", "before", "at", "needs"}:
+            raise SystemExit(f"{where}: no such setting: {', '.join(unknown)}")
+        return "", settings
+    return "", {}
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield the code of a page, each block with the output that follows it."""
+    name = str(page.relative_to(ROOT))
+    tokens = MarkdownIt("commonmark").parse(page.read_text())
+    last: Block | None = None
+    for position, token in enumerate(tokens):
+        if token.type != "fence":
+            continue
+        assert token.map is not None
+        where, language = f"{name}:{token.map[0] + 1}", token.info.strip()
+        if language == "output":
+            if last is None or last.output is not None:
+                raise SystemExit(f"{where}: output of no block")
+            last.output = token.content
+            continue
+        if last is not None:
+            yield last
+            last = None
+        if language in DATA:
+            continue
+        if language not in CODE:
+            raise SystemExit(f"{where}: a block of the language {language!r}: one of {CODE + DATA} is needed")
+        before = tokens[position - 1]
+        comment = before.content.strip() if position and before.type == "html_block" else ""
+        last = Block(where, language, token.content, *directives(comment, where))
+    if last is not None:
+        yield last
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """Yield the links of a page that lead to no file and no heading."""
+    for token in MarkdownIt("commonmark").parse(page.read_text()):
+        for child in token.children or []:
+            target = str(child.attrGet("href") or "") if child.type == "link_open" else ""
+            if not target or re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            linked = (page.parent / path).resolve() if path else page
+            if not linked.exists():
+                yield f"{page.relative_to(ROOT)}: no {target}"
+            elif anchor and linked.suffix == ".md" and anchor not in anchors(linked):
+                yield f"{page.relative_to(ROOT)}: no heading {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as forges make them."""
+    tokens = MarkdownIt("commonmark").parse(page.read_text())
+    titles = [tokens[at + 1].content.lower() for at, token in enumerate(tokens) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+# ---- running ----
+
+
+class Runner:
+    """Runs the blocks of one page, in a folder of their own."""
+
+    def __init__(self, folder: Path, namespace: bool, can: set[str]) -> None:
+        """Prepare to run in a folder, in namespaces or not at all; ``can`` names what the host can."""
+        self._folder = folder
+        self._namespace = namespace
+        self._can = can
+
+    def run(self, block: Block) -> None:
+        """Run a block.
+
+        Raises:
+            Skipped: It can't be run here.
+            Wrong: It does not do what its page says.
+        """
+        if block.not_run:
+            raise Skipped(block.not_run)
+        need = block.settings.get("needs", "")
+        if need and need not in self._can and shutil.which(need) is None:
+            raise Skipped(f"this host lacks {need}")
+        if name := block.settings.get("file"):
+            (self._folder / name).write_text(block.code)
+        command = getattr(self, f"_{block.language}")(block)
+        if not self._namespace:
+            raise Skipped("compiled only: this host allows no network namespace")
+        self._check(block, command)
+
+    def _c(self, block: Block) -> list[str]:
+        code = block.code
+        if inside := block.settings.get("inside"):
+            outer = (self._folder / inside).read_text()
+            includes, task = "".join(INCLUDE.findall(code)), INCLUDE.sub("", code)
+            code, found = TASK.subn(lambda _: task, outer)
+            if found != 1:
+                raise Wrong(f"{inside} has no place for a task")
+            code = includes + code
+        source, program = self._folder / "block.c", self._folder / "block"
+        source.write_text(code)
+        flags = ["-Wall", "-Wextra", "-Werror", f"-I{ROOT}/libmctx/include"]
+        link = [f"-L{LIBRARY}", "-lmctx", f"-Wl,-rpath,{LIBRARY}", "-pthread"]
+        compiler = os.environ.get("CC", "cc")
+        done = execute([compiler, *flags, "-o", str(program), str(source), *link], self._folder)
+        if done.returncode != 0:
+            raise Wrong(f"it does not compile:\n{done.stdout}")
+        return [str(program)]
+
+    def _python(self, block: Block) -> list[str]:
+        source = self._folder / "block.py"
+        source.write_text(block.code)
+        try:
+            compile(block.code, block.where, "exec")
+        except SyntaxError as error:
+            raise Wrong(str(error)) from error
+        return [sys.executable, "-W", "error", str(source)]
+
+    def _sh(self, block: Block) -> list[str]:
+        source = self._folder / "block.sh"
+        source.write_text(block.code)
+        return ["sh", "-eu", str(source)]
+
+    def _check(self, block: Block, command: list[str]) -> None:
+        folder = ROOT if block.settings.get("at") == "checkout" else self._folder
+        prefix = [str(ROOT / "scripts" / "namespace.sh"), "sh", "-c", NETWORK, "sh"]
+        before = block.settings.get("before", ":")
+        done = execute([*prefix, before, *command, *block.arguments], folder, HOME=str(self._folder))
+        if done.returncode != int(block.settings.get("exit", 0)):
+            raise Wrong(f"it ended with {done.returncode}:\n{done.stdout}")
+        if block.output is not None and not same(block.output, done.stdout, block.settings.get("vary", "")):
+            raise Wrong(f"the page says:\n{block.output}and it printed:\n{done.stdout}")
+
+
+def execute(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; its output and errors come as one text."""
+    try:
+        return subprocess.run(
+            command,
+            check=False,
+            timeout=LIMIT,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, **environment},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Wrong(f"it took more than {LIMIT:.0f} s") from error
+
+
+def same(expected: str, printed: str, vary: str) -> bool:
+    """Return whether a program printed what its page says, but for the numbers that may vary."""
+    pattern = re.escape(expected.strip())
+    for number in filter(None, vary.split(",")):
+        escaped = re.escape(number)
+        if not re.search(rf"(?<!\d){escaped}(?!\d)", pattern):
+            raise Wrong(f"the output has no {number} that could vary")
+        pattern = re.sub(rf"(?<!\d){escaped}(?!\d)", r"\\d+", pattern)
+    return re.fullmatch(pattern, re.sub(r"[ \t]+$", "", printed, flags=re.MULTILINE).strip()) is not None
+
+
+def examples() -> Iterator[Block]:
+    """Yield the programs of examples/."""
     for path in sorted(ROOT.glob("examples/*.*")):
-        language = {".c": "c", ".py": "python"}[path.suffix]
-        yield Piece(f"examples/{path.name}", language, path.read_text(), "", tuple(EXAMPLES[path.name]))
+        if path.suffix in (".c", ".py"):
+            language = {".c": "c", ".py": "python"}[path.suffix]
+            yield Block(f"examples/{path.name}", language, path.read_text(), arguments=EXAMPLES[path.name])
 
 
-def execute(command: list[str], folder: Path) -> None:
-    """Run a command; raise with its output if it fails."""
-    done = subprocess.run(
-        command,
-        check=False,
-        timeout=LIMIT,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise ValueError(f"{command[-1]} ended with {done.returncode}\n{done.stdout}")
+def pages(wanted: list[str]) -> Iterator[Path]:
+    """Yield the pages, or those named."""
+    for pattern in wanted or PAGES:
+        yield from sorted(ROOT.glob(pattern))
 
 
-def compile_c(code: str, folder: Path) -> list[str]:
-    """Compile a program or the body of one; return its command."""
-    source, program = folder / "block.c", folder / "block"
-    source.write_text(code if re.search(r"\bmain\(", code) else BODY.format(code))
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-variable", f"-I{ROOT}/libmctx/include"]
-    link = [f"-L{LIBRARY}", "-lmctx", f"-Wl,-rpath,{LIBRARY}", "-pthread"]
-    compiler = os.environ.get("CC", "cc")
-    execute([compiler, *flags, "-o", str(program), str(source), *link], folder)
-    return [str(program)]
-
-
-def prepare_python(piece: Piece, folder: Path) -> list[str]:
-    """Check the syntax of a block; return its command."""
-    source = folder / "block.py"
-    source.write_text(f'r"""\n{piece.code}"""\n' if piece.language == "pycon" else piece.code)
-    compile(source.read_text(), piece.where, "exec")
-    doctest = ["-m", "doctest"] if piece.language == "pycon" else []
-    return [sys.executable, "-W", "error", *doctest, str(source)]
-
-
-def check_shell(code: str) -> None:
-    """Raise when a line names a target that make or just don't have."""
-    makefile, justfile = (ROOT / "Makefile").read_text(), (ROOT / "justfile").read_text()
-    for tool, target in re.findall(r"^\s*(make|just) ([\w-]+)", code, re.MULTILINE):
-        if not re.search(rf"^{target}\b.*:", makefile if tool == "make" else justfile, re.MULTILINE):
-            raise ValueError(f"{tool} has no target {target}")
-
-
-def run(piece: Piece, prefix: list[str] | None) -> None:
-    """Run one piece; raise what is wrong with it."""
-    if piece.language == "sh":
-        check_shell(piece.code)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        command = compile_c(piece.code, folder) if piece.language == "c" else prepare_python(piece, folder)
-        if prefix is not None:
-            execute([*prefix, *command, *piece.arguments], folder)
+def environment() -> tuple[bool, set[str]]:
+    """Set what all blocks need; return whether there are namespaces, and what the host can."""
+    os.environ["LIBMCTX_LIB_DIR"] = str(LIBRARY)
+    os.environ["PYTHONPATH"] = str(ROOT / "bindings" / "python")
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        os.environ.pop(name, None)
+    namespace = str(ROOT / "scripts" / "namespace.sh")
+    probe = execute([namespace, "sh", "-c", NETWORK, "sh", ":", "true"], ROOT)
+    if probe.returncode != 0:
+        print(f"compiled only: {probe.stdout.strip() or 'no virtual interface pairs'}")
+        return False, set()
+    ipv6 = execute([namespace, "sh", "-c", "ip -6 addr show dev lo | grep -q ::1"], ROOT).returncode == 0
+    return True, {"ipv6"} if ipv6 else set()
 
 
 def main() -> int:
-    """Run everything; end with the counts."""
-    os.environ["LIBMCTX_LIB_DIR"] = str(LIBRARY)
-    os.environ["PYTHONPATH"] = str(ROOT / "bindings" / "python")
-    probe = subprocess.run([*NAMESPACE, "true"], check=False, capture_output=True, text=True)
-    prefix = None if probe.returncode else NAMESPACE
-    if prefix is None:
-        print(f"compiled only: {(probe.stdout + probe.stderr).strip()}")
+    """Run everything, or the pages named; end with the counts."""
+    parser = argparse.ArgumentParser(description="Run the code of the documents and examples.")
+    parser.add_argument(
+        "page", nargs="*", help="README.md, docs/sending.md, ...; all, and the examples, if none"
+    )
+    parser.add_argument("--list", action="store_true", help="name the blocks, and run nothing")
+    arguments = parser.parse_args()
+    groups = [(list(blocks(page)), list(broken_links(page))) for page in pages(arguments.page)]
+    if not arguments.page:
+        groups.append((list(examples()), []))
+    if arguments.list:
+        for found, _ in groups:
+            for block in found:
+                print(block.where, block.language, f"not run: {block.not_run}" if block.not_run else "")
+        return 0
+    namespace, can = environment()
     passed = failed = skipped = 0
-    for piece in pieces():
-        if piece.language not in ("c", "python", "pycon", "sh"):
-            continue
-        if piece.not_run:
-            print(f"SKIP {piece.where}: {piece.not_run}")
-            skipped += 1
-            continue
-        try:
-            run(piece, prefix)
-            passed += 1
-        except (subprocess.SubprocessError, SyntaxError, ValueError) as error:
-            print(f"FAIL {piece.where}: {error}")
-            failed += 1
+    for found, links in groups:
+        for link in links:
+            print(f"FAIL {link}")
+        failed += len(links)
+        with tempfile.TemporaryDirectory() as name:
+            runner = Runner(Path(name), namespace, can)
+            for block in found:
+                try:
+                    runner.run(block)
+                    passed += 1
+                except Skipped as reason:
+                    print(f"SKIP {block.where}: {reason}")
+                    skipped += 1
+                except Wrong as error:
+                    print(f"FAIL {block.where}: {error}", flush=True)
+                    failed += 1
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed else 0
 
