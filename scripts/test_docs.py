@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Run the code of README.md, docs and the examples, and compare what it prints with what the pages say.
 
-Every fenced block of a page has a language. ``c`` is compiled with warnings as errors and run, ``python`` and
-``sh`` are run; a block ``output`` is what the block before it prints. ``text`` and ``json`` are no code. A comment
-on the line above a fence says what a block needs beyond that:
+Fenced blocks: ``c`` is compiled, warnings as errors, and run; ``python`` and ``sh`` are run; ``output`` is what
+the block before it prints; ``text``, ``json`` and blocks without a language are no code. A comment on the line
+above a fence says what a block needs beyond that:
 
     <!-- not run: REASON -->                counted as skipped, with the reason
     <!-- test: file=hello.c -->             kept for the blocks after it: run by them, or named by `inside`
-    <!-- test: inside=hello.c -->           stands where that file says /* task */ to /* end of task */; its #include
-                                            lines go to the head
+    <!-- test: inside=hello.c -->           stands where that file says /* task */ to /* end of task */; its
+                                            #include lines go to the head
     <!-- test: vary=51966,700 -->           these numbers of the output may be others
     <!-- test: exit=1 -->                   the program ends with this status
     <!-- test: before="ip link set eth0 down" -->   a command that prepares the network
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = Path(os.environ.get("LIBMCTX_LIB_DIR", ROOT / "build" / "lib")).resolve()
 PAGES = ("*.md", "docs/*.md", "bindings/python/README.md", "conformance/README.md")
 CODE = ("c", "python", "sh")
-DATA = ("text", "json")
+DATA = ("text", "json", "")
 EXAMPLES = {
     "interfaces.c": [],
     "interfaces.py": [],
@@ -178,6 +178,7 @@ class Runner:
         Raises:
             Skipped: It can't be run here.
             Wrong: It does not do what its page says.
+
         """
         if block.not_run:
             raise Skipped(block.not_run)
