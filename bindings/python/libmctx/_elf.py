@@ -56,7 +56,7 @@ def _wanted_size(data: bytes) -> int:
         program = struct.unpack_from(order + program_format, data, program_offset + position * program_size)
         offset, size = (program[1], program[4]) if data[4] == 1 else (program[2], program[5])
         wanted = max(wanted, offset + size)
-    return wanted
+    return int(wanted)
 
 
 def check(path: Path) -> None:

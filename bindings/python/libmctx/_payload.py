@@ -63,9 +63,13 @@ class Held:
             raise
         self._count = count
 
+    def release(self) -> None:
+        """Let go of them; doing it again does nothing."""
+        count, self._count = self._count, 0
+        _ffi.python_release(self._buffers, count)
+
     def __del__(self) -> None:
-        if self._count:
-            _ffi.python_release(self._buffers, self._count)
+        self.release()
 
 
 class Copied:
@@ -86,6 +90,9 @@ class Copied:
         for part, pointer, copy in zip(self.slices, self._copies, copies, strict=True):
             part.data = ctypes.cast(pointer, ctypes.c_void_p).value or 0
             part.length = len(copy)
+
+    def release(self) -> None:
+        """Do nothing: copies hold nobody."""
 
 
 hold: Callable[[tuple[Any, ...]], Held | Copied] = Held if _ffi.has_python_shortcuts else Copied
@@ -124,6 +131,10 @@ class Batch:
             BufferError: Its bytes are not contiguous.
         """
         return cls((buffer,), size)
+
+    def release(self) -> None:
+        """Let go of the payloads."""
+        self._held.release()
 
     def send(
         self, handle: int, start: int, flags: int, timeout_ns: int, accepted: ctypes.c_uint64, error: _ffi.Error

@@ -58,13 +58,19 @@ def wait(handle: int, events: int, timeout: float | None) -> int:
 
 
 def send(handle: int, batch: Batch, timeout: float | None) -> int:
-    """Send a batch; return how many datagrams the system accepted.
+    """Send a batch and let go of its payloads; return how many datagrams the system accepted.
 
     Raises:
         MctxError: None was accepted; or some were, and the reason why the next wasn't is neither would-block
             nor timeout. ``accepted`` is set.
     """
-    pending = _Wait(timeout)
+    try:
+        return _send(handle, batch, _Wait(timeout))
+    finally:
+        batch.release()
+
+
+def _send(handle: int, batch: Batch, pending: _Wait) -> int:
     accepted = ctypes.c_uint64()
     record = _ffi.new_error()
     total = 0

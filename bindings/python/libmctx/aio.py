@@ -185,7 +185,11 @@ class AsyncPublication:
         loop = self._loop or asyncio.get_running_loop()
         deadline = None if limit < 0 else loop.time() + limit / 1e9
         if isinstance(self._publication, Publication):
-            return await self._send_batch(self._publication, Batch.of(payloads), loop, deadline)
+            batch = Batch.of(payloads)
+            try:
+                return await self._send_batch(self._publication, batch, loop, deadline)
+            finally:
+                batch.release()
         accepted = 0
         for payload in payloads:
             while True:

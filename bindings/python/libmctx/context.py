@@ -310,10 +310,10 @@ class Context:
             TypeError: The payload is not a buffer.
             BufferError: Its bytes are not contiguous.
         """
-        held = hold((payload,))
-        address, length = held.slices[0].data, held.slices[0].length
         publications = {each.id: each for each in self.publications()}
         capacity = max(len(publications), 1)
+        held = hold((payload,))
+        address, length = held.slices[0].data, held.slices[0].length
         while True:
             outcomes = (_ffi.SendOutcome * capacity)()
             count = ctypes.c_uint32()
@@ -331,7 +331,7 @@ class Context:
             if code != _CAPACITY:
                 break
             capacity = count.value + 8
-        del held
+        held.release()
         if code != 0 and count.value == 0:
             raise errors.from_record(code, record)
         return [

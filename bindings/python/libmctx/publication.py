@@ -115,7 +115,7 @@ class Publication:
 
     _owner: Owner
     _handle: int
-    _send: Callable[[Any], int | bytes]
+    _send: Callable[[Any], Any]
     _label: str
     _last_info: _ffi.PublicationInfo | None
     _hooks: set[Callable[[], None]]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""What the tests share: receivers on loopback, counting descriptors, and running Python apart."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import libmctx
+
+PROJECT = Path(__file__).resolve().parents[1]
+CHECKOUT = PROJECT.parents[1]
+LOOPBACK = socket.if_nametoindex("lo") if sys.platform == "linux" else 0
+GROUP4 = "239.255.77.1"
+GROUP6 = "ff11::4d01"
+"""Of interface-local scope: datagrams to it stay on the loopback interface."""
+
+
+def enter_namespace() -> str:
+    """Move this process into a network namespace of its own, where it may; return why not, or "".
+
+    Its loopback interface routes multicast of both families, and nothing leaves it.
+    """
+    if sys.platform != "linux" or shutil.which("ip") is None:
+        return "needs Linux and the command ip"
+    unshare: Any = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
+    user, network = 0x10000000, 0x40000000
+    identity = f"0 {os.getuid()} 1", f"0 {os.getgid()} 1"
+    if unshare(network) != 0:
+        if unshare(user | network) != 0:
+            return f"unshare: {os.strerror(ctypes.get_errno())}"
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(identity[0])
+        Path("/proc/self/gid_map").write_text(identity[1])
+    for command in (
+        "link set lo up",
+        "route add 224.0.0.0/4 dev lo",
+        "-6 route add local ff00::/8 dev lo table local",
+    ):
+        subprocess.run(["ip", *command.split()], check="-6" not in command)
+    return ""
+
+
+NO_NAMESPACE = enter_namespace()
+"""Why the tests don't run in a network namespace of their own, or ""."""
+
+
+class Receiver:
+    """A plain socket that joined a group on the loopback interface."""
+
+    def __init__(self, family: str, group: str | None = None) -> None:
+        self.family = family
+        self.group = group or (GROUP4 if family == "ipv4" else GROUP6)
+        if family == "ipv4":
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.bind((self.group, 0))
+            membership = socket.inet_aton(self.group) + socket.inet_aton("127.0.0.1")
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        else:
+            self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            self.socket.bind((self.group, 0, 0, LOOPBACK))
+            membership = socket.inet_pton(socket.AF_INET6, self.group) + struct.pack("@I", LOOPBACK)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.socket.settimeout(5)
+        self.port: int = self.socket.getsockname()[1]
+
+    def open(self, context: libmctx.Context, **options: object) -> libmctx.Publication:
+        """Open a publication that this receives."""
+        if self.family == "ipv4":
+            options.setdefault("interface", "127.0.0.1")
+        elif "interface" not in options:
+            options.setdefault("interface_index", LOOPBACK)
+        return context.add_publication(self.group, self.port, **options)  # type: ignore[arg-type]
+
+    def recv(self) -> bytes:
+        """Return the next datagram."""
+        return self.socket.recv(1 << 16)
+
+    def recv_many(self, count: int) -> list[bytes]:
+        """Return the next datagrams."""
+        return [self.recv() for _ in range(count)]
+
+    def is_empty(self) -> bool:
+        """Return whether no datagram waits."""
+        self.socket.settimeout(0.05)
+        try:
+            self.socket.recv(1)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(5)
+        return False
+
+
+@functools.cache
+def missing(family: str) -> str:
+    """Return why multicast of a family can't be received on loopback here, or ""."""
+    try:
+        receiver = Receiver(family)
+        with receiver.socket, libmctx.Context() as context:
+            receiver.open(context).send(b"probe")
+            receiver.recv()
+    except OSError as error:
+        return f"no {family} multicast on loopback here: {error}"
+    return ""
+
+
+@pytest.fixture(params=["ipv4", "ipv6"])
+def receiver(request: pytest.FixtureRequest) -> Iterator[Receiver]:
+    """A receiver of each family."""
+    if reason := missing(request.param):
+        pytest.skip(reason)
+    receiver = Receiver(request.param)
+    with receiver.socket:
+        yield receiver
+
+
+@pytest.fixture
+def receiver4() -> Iterator[Receiver]:
+    """A receiver of IPv4."""
+    if reason := missing("ipv4"):
+        pytest.skip(reason)
+    receiver = Receiver("ipv4")
+    with receiver.socket:
+        yield receiver
+
+
+@pytest.fixture
+def receiver6() -> Iterator[Receiver]:
+    """A receiver of IPv6."""
+    if reason := missing("ipv6"):
+        pytest.skip(reason)
+    receiver = Receiver("ipv6")
+    with receiver.socket:
+        yield receiver
+
+
+@pytest.fixture
+def context() -> Iterator[libmctx.Context]:
+    """An open context."""
+    with libmctx.Context() as context:
+        yield context
+
+
+@pytest.fixture
+def publication(context: libmctx.Context) -> libmctx.Publication:
+    """A publication on the loopback interface, whose datagrams nobody gets."""
+    return context.add_publication(GROUP4, 5000, interface="127.0.0.1", loopback=False)
+
+
+def count_descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"))
+
+
+@pytest.fixture
+def no_leak() -> Iterator[None]:
+    """Fail when a descriptor stays open."""
+    with libmctx.Context() as context:  # what the library opens once for good
+        context.add_publication(GROUP4, 5001, interface="127.0.0.1")
+        libmctx.interfaces()
+    before = count_descriptors()
+    yield
+    assert count_descriptors() == before
+
+
+RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run_python() -> RunPython:
+    """Run a program in a fresh interpreter, which must end soon."""
+
+    def run(program: str, *, check: bool = True, **environment: str | None) -> subprocess.CompletedProcess[str]:
+        variables = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error"}
+        for name, value in environment.items():
+            variables.pop(name, None)
+            if value is not None:
+                variables[name] = value
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:
+    """Return whether something comes true in time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True

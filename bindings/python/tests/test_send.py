@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: MIT
+"""Publications of both families, received by plain sockets on loopback."""
+
+from __future__ import annotations
+
+import array
+import errno
+import ipaddress
+import mmap
+import pickle
+import socket
+import tempfile
+import threading
+import time
+
+import pytest
+from conftest import GROUP4, GROUP6, LOOPBACK, Receiver
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import libmctx
+
+REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+
+
+def test_what_is_sent_arrives_and_the_report_says_where(context: libmctx.Context, receiver: Receiver) -> None:
+    publication = receiver.open(context)
+    report = context.send(publication.id, b"hello")
+    data, sender = receiver.socket.recvfrom(100)
+    assert data == b"hello"
+    assert report.publication_id == publication.id
+    assert report.bytes_sent == 5
+    assert report.destination == (receiver.group, receiver.port) == publication.destination
+    assert (report.destination_addr, report.destination_port) == report.destination
+    assert report.local_addr == publication.local_addr() == sender[:2]
+    assert report.source_addr == publication.source_addr() == sender[0]
+    assert publication.announce_tuple() == (sender[0], receiver.group, receiver.port)
+    assert publication.group == receiver.group
+    assert publication.dst_port == receiver.port
+    assert publication.family == receiver.family
+    assert publication.configured_source_addr is None
+    assert publication.source_port is None
+    assert publication.ttl == 1
+    assert publication.loopback is True
+    assert publication.fileno() >= 0
+    if receiver.family == "ipv4":
+        assert publication.outgoing_interface == "127.0.0.1"
+        assert publication.outgoing_interface_index is None
+        assert report.destination_scope_id is None
+        assert publication.destination_scope_id is None
+        assert report.local_scope_id is None
+        assert publication.local_scope_id() is None
+    else:
+        assert publication.outgoing_interface is None
+        assert publication.outgoing_interface_index == LOOPBACK
+        assert report.destination_scope_id == LOOPBACK == publication.destination_scope_id
+        assert isinstance(report.local_scope_id, int)
+        assert report.local_scope_id == publication.local_scope_id()
+
+
+def test_source_port_bind_and_interface_are_kept_as_said(context: libmctx.Context, receiver: Receiver) -> None:
+    address = "127.0.0.1" if receiver.family == "ipv4" else "::1"
+    with socket.socket(receiver.socket.family, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
+        port = probe.getsockname()[1]
+    publication = receiver.open(context, source=address, source_port=port, interface="lo", ttl=3)
+    publication.send(b"x")
+    assert receiver.socket.recvfrom(10)[1][:2] == (address, port)
+    assert publication.configured_source_addr == address
+    assert publication.source_port == port
+    assert publication.outgoing_interface == "lo"
+    assert publication.ttl == 3
+    publication.close()
+    text = f"{address}:{port}" if receiver.family == "ipv4" else f"[{address}]:{port}"
+    for bind in (text, (address, port), (ipaddress.ip_address(address), port)):
+        with receiver.open(context, bind=bind, interface=libmctx.find_interface("lo")) as publication:
+            publication.send(b"x")
+            assert receiver.socket.recvfrom(10)[1][:2] == (address, port)
+            assert publication.configured_source_addr == address
+            assert publication.source_port == port
+            assert publication.outgoing_interface_index == LOOPBACK
+
+
+def test_an_ipv6_interface_address_alone_is_bound(context: libmctx.Context, receiver6: Receiver) -> None:
+    publication = receiver6.open(context, interface="::1")
+    assert publication.outgoing_interface == "::1"
+    assert publication.configured_source_addr is None
+    assert publication.source_addr() == "::1"
+    assert publication.send(b"x").source_addr == "::1"
+    assert receiver6.socket.recvfrom(10)[1][0] == "::1"
+
+
+def test_addresses_may_be_objects(context: libmctx.Context) -> None:
+    publication = context.add_publication(
+        ipaddress.IPv4Address(GROUP4), 5000, interface=ipaddress.IPv4Address("127.0.0.1")
+    )
+    assert publication.group == GROUP4
+    assert context.add_publication(f"{GROUP4}:5002", interface="lo").dst_port == 5002
+    scoped = ipaddress.IPv6Address(f"{GROUP6}%lo")
+    assert context.add_publication(scoped, 5000).destination_scope_id == LOOPBACK
+
+
+def test_positional_arguments_stand_as_users_know_them(context: libmctx.Context) -> None:
+    publication = context.add_publication(GROUP4, 5000, "127.0.0.1", None, None, "127.0.0.1", None, 7, False)
+    assert publication.configured_source_addr == "127.0.0.1"
+    assert (publication.ttl, publication.loopback) == (7, False)
+
+
+def buffers(data: bytes) -> list[object]:
+    import numpy as np
+
+    with tempfile.TemporaryFile() as file:
+        file.write(data or b"\0")
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), len(data) or 1, access=mmap.ACCESS_READ)
+    read_only = np.frombuffer(data, dtype=np.uint8)
+    assert not read_only.flags.writeable
+    return [
+        data,
+        bytearray(data),
+        memoryview(data),
+        memoryview(bytearray(data)),
+        array.array("b", data),
+        array.array("H", data) if len(data) % 2 == 0 else array.array("B", data),
+        np.frombuffer(bytearray(data), dtype=np.uint8),
+        read_only,
+        read_only.reshape(2, -1) if data and len(data) % 2 == 0 else read_only,
+        memoryview(mapped)[: len(data)],
+        type("Bytes", (bytes,), {})(data),
+    ]
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"ab\0cd\0", bytes(range(256)) * 4], ids=len)
+def test_every_contiguous_buffer_is_a_payload(
+    context: libmctx.Context, receiver4: Receiver, data: bytes
+) -> None:
+    publication = receiver4.open(context)
+    for payload in buffers(data):
+        assert publication.send(payload).bytes_sent == len(data)  # type: ignore[arg-type]
+        assert receiver4.recv() == data
+        assert [bool(each) for each in context.send_all(payload)] == [True]  # type: ignore[arg-type]
+        assert receiver4.recv() == data
+        assert publication.send_segments(payload, 1 << 15) == bool(data)  # type: ignore[arg-type]
+        if data:
+            assert receiver4.recv() == data
+    every = buffers(data)
+    assert publication.send_many(every) == len(every)  # type: ignore[arg-type]
+    assert receiver4.recv_many(len(every)) == [data] * len(every)
+
+
+def test_a_buffer_is_free_after_the_send(publication: libmctx.Publication) -> None:
+    payload = bytearray(b"abc")
+    publication.send(payload)
+    publication.send_many([payload, payload])
+    publication.send_segments(payload, 1)
+    payload.extend(b"d")  # a BufferError while somebody holds it
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        (None, TypeError),
+        ("text", TypeError),
+        (5, TypeError),
+        ([1, 2], TypeError),
+        (memoryview(bytes(10))[::2], BufferError),
+        (memoryview(bytes(10))[::-1], BufferError),
+    ],
+    ids=["None", "str", "int", "list", "stride", "reversed"],
+)
+def test_other_payloads_are_refused(
+    context: libmctx.Context, publication: libmctx.Publication, payload: object, error: type[Exception]
+) -> None:
+    words = "contiguous" if error is BufferError else "buffer"
+    for send in (
+        publication.send,
+        lambda bad: publication.send_many([b"good", bad]),
+        lambda bad: publication.send_segments(bad, 1),
+        context.send_all,
+    ):
+        with pytest.raises(error, match=words):
+            send(payload)  # type: ignore[arg-type]
+    assert publication.metrics().packets_sent == 0
+
+
+def test_a_numpy_array_with_gaps_is_refused(publication: libmctx.Publication) -> None:
+    import numpy as np
+
+    columns = np.zeros((4, 4), dtype=np.uint8)[:, 1]
+    with pytest.raises((BufferError, ValueError), match="contiguous"):
+        publication.send(columns)
+
+
+def test_one_buffer_is_no_sequence_of_payloads(publication: libmctx.Publication) -> None:
+    for payloads in (b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc"):
+        with pytest.raises(TypeError, match="send_segments"):
+            publication.send_many(payloads)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        publication.send_many(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        publication.send_many(None)  # type: ignore[arg-type]
+
+
+@REUSE
+@given(st.lists(st.binary(max_size=3000), max_size=90))
+def test_send_many_keeps_contents_order_and_boundaries(receiver4: Receiver, payloads: list[bytes]) -> None:
+    with libmctx.Context() as context:
+        publication = receiver4.open(context)
+        assert publication.send_many(iter(payloads), timeout=5) == len(payloads)
+        assert receiver4.recv_many(len(payloads)) == payloads
+        if sum(map(len, payloads)) < 200:
+            assert receiver4.is_empty()
+
+
+@REUSE
+@given(st.binary(max_size=5000), st.integers(40, 2000))
+def test_send_segments_cuts_a_buffer(receiver4: Receiver, data: bytes, size: int) -> None:
+    with libmctx.Context() as context:
+        publication = receiver4.open(context)
+        wanted = [data[start : start + size] for start in range(0, len(data), size)]
+        assert publication.send_segments(data, size, timeout=5) == len(wanted)
+        assert receiver4.recv_many(len(wanted)) == wanted
+
+
+def test_segment_sizes_that_cannot_be(publication: libmctx.Publication) -> None:
+    with pytest.raises(libmctx.UsageError) as caught:
+        publication.send_segments(b"abc", 0)
+    assert (caught.value.name, caught.value.field) == ("segment_size", "segment_size")
+    with pytest.raises(libmctx.UsageError) as caught:
+        publication.send_segments(b"abc", 70000)
+    assert caught.value.name == "segment_size"
+    for size in (-1, 1 << 32, 1 << 70):
+        with pytest.raises(OverflowError, match="size"):
+            publication.send_segments(b"abc", size)
+    with pytest.raises(TypeError, match="size"):
+        publication.send_segments(b"abc", 1.5)  # type: ignore[arg-type]
+
+
+def test_the_largest_datagram_and_one_byte_more(context: libmctx.Context, receiver: Receiver) -> None:
+    publication = receiver.open(context, send_buffer=1 << 20)
+    largest = publication.info().max_datagram
+    assert largest == (65507 if receiver.family == "ipv4" else 65527)
+    publication.send(bytes(largest))
+    assert len(receiver.recv()) == largest
+    with pytest.raises(libmctx.TooLargeError) as caught:
+        publication.send(bytes(largest + 1))
+    assert caught.value.errno == errno.EMSGSIZE
+    with pytest.raises(libmctx.TooLargeError) as caught:
+        publication.send_many([b"a", b"b", bytes(largest + 1), b"c"])
+    assert (caught.value.accepted, caught.value.item) == (2, 2)
+    assert receiver.recv_many(2) == [b"a", b"b"]
+    assert receiver.is_empty()
+
+
+def test_lengths_cross_at_full_width(context: libmctx.Context, publication: libmctx.Publication) -> None:
+    """A length whose low 32 bits are small must not be cut to them."""
+    huge = mmap.mmap(-1, (1 << 32) + 8)  # never touched, so it takes no memory
+    with pytest.raises(libmctx.TooLargeError):
+        publication.send(huge)
+    with pytest.raises(libmctx.TooLargeError) as caught:
+        publication.send_many([b"a", huge])
+    assert caught.value.accepted == 1
+    assert [type(each.error) for each in context.send_all(huge)] == [libmctx.TooLargeError]
+    assert publication.metrics().packets_sent == 1
+    huge.close()  # a BufferError while somebody holds it, though an exception of the sends is still there
+
+
+def test_empty_batches_do_nothing(publication: libmctx.Publication) -> None:
+    assert publication.send_many([]) == 0
+    assert publication.send_many((), timeout=None) == 0
+    assert publication.send_segments(b"", 100) == 0
+    publication.close()
+    with pytest.raises(libmctx.ClosedError):
+        publication.send_many([])
+
+
+def test_send_all_goes_on_past_failures(context: libmctx.Context, receiver4: Receiver) -> None:
+    first = receiver4.open(context)
+    broken = context.add_publication(GROUP4, 5003, interface="127.0.0.1")
+    last = receiver4.open(context, allow_duplicate=True)
+    outcomes = context.send_all(b"news")
+    assert [each.publication for each in outcomes] == [first, broken, last]
+    assert [each.report.bytes_sent if each.report else None for each in outcomes] == [4, 4, 4]
+    assert receiver4.recv_many(2) == [b"news"] * 2
+    too_large = context.send_all(bytes(70000))
+    assert [type(each.error) for each in too_large] == [libmctx.TooLargeError] * 3
+    assert [each.error.item for each in too_large if each.error] == [0, 1, 2]
+    assert all(each.report is None and not each for each in too_large)
+    with libmctx.Context() as empty:
+        assert empty.send_all(b"x") == []
+
+
+def test_reports_outlive_the_publication_and_pickle(context: libmctx.Context, receiver: Receiver) -> None:
+    publication = receiver.open(context)
+    looked_at, unseen, with_context = (publication.send(b"x") for _ in range(3))
+    local = looked_at.local_addr
+    publication.close()
+    assert unseen.local_addr == local
+    copy = pickle.loads(pickle.dumps(unseen))
+    assert copy == looked_at
+    assert repr(copy) == repr(looked_at)
+    assert hash(copy) == hash(looked_at)
+    assert copy.destination == (receiver.group, receiver.port)
+    assert str(receiver.port) in repr(copy)
+    context.close()
+    assert with_context.source_addr == looked_at.source_addr
+
+
+def test_a_report_is_not_filled_in_before_somebody_looks(
+    publication: libmctx.Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[libmctx.Publication] = []
+    route = libmctx.Publication._route
+    monkeypatch.setattr(libmctx.Publication, "_route", lambda self: (looks.append(self), route(self))[1])
+    report = publication.send(b"x")
+    assert (report.bytes_sent, report.publication_id) == (1, publication.id)
+    assert not looks
+    assert report.destination == (GROUP4, 5000)
+    assert report.destination_port == 5000
+    assert looks == [publication]
+
+
+def test_info_tells_what_was_configured_and_chosen(context: libmctx.Context) -> None:
+    publication = context.add_publication(
+        GROUP4,
+        5000,
+        source="127.0.0.1",
+        interface="lo",
+        ttl=9,
+        loopback=False,
+        dscp=46,
+        connected=False,
+        reuse_port=False,
+        error_queue=True,
+        send_buffer=50000,
+        dont_fragment=True,
+        priority=3,
+    )
+    info = publication.info()
+    assert info.id == publication.id
+    assert info.group == libmctx.Endpoint(GROUP4, 5000, None)
+    assert info.source is not None
+    assert info.source.addr == "127.0.0.1"
+    assert info.local is not None
+    assert info.local.addr == "127.0.0.1"
+    assert info.sender is not None
+    assert info.sender.addr == "127.0.0.1"
+    assert (info.interface, info.interface_index, info.interface_name) == ("lo", LOOPBACK, "lo")
+    assert (info.ttl, info.loopback, info.dscp, info.connected) == (9, False, 46, False)
+    assert (info.reuse_port, info.error_queue, info.dont_fragment, info.priority) == (False, True, True, 3)
+    assert (info.mark, info.source_port, info.send_buffer_asked) == (None, None, 50000)
+    assert info.send_buffer >= 50000
+    assert not info.duplicate
+    assert not info.adopted
+    assert context.add_publication(GROUP4, 5001, interface_index=LOOPBACK).info().interface == LOOPBACK
+    assert context.add_publication(GROUP4, 5001, interface="127.0.0.1").info().interface == "127.0.0.1"
+
+
+def test_metrics_count_and_subtract(context: libmctx.Context, publication: libmctx.Publication) -> None:
+    before = publication.metrics()
+    publication.send(b"abc")
+    publication.send_many([b"d", b"ef"])
+    after = publication.metrics()
+    assert (after.send_calls, after.packets_sent, after["bytes_sent"]) == (2, 3, 6)
+    assert (after - before).packets_sent == 3
+    assert (after - before).monotonic >= 0
+    assert "bytes_sent=6" in repr(after)
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = after.no_such
+    assert context.metrics().total_packets_sent == 3
+    assert context.metrics().active_publications == 1
+    publication.close()
+    assert context.metrics().total_packets_sent == 3
+    assert context.metrics().active_publications == 0
+    assert pickle.loads(pickle.dumps(after)) == after
+    assert context.events() == []
+
+
+def test_wait_wake_and_timeouts(context: libmctx.Context, publication: libmctx.Publication) -> None:
+    assert publication.wait() == libmctx.Ready.WRITABLE
+    assert publication.wait(0) == libmctx.Ready.WRITABLE
+    with pytest.raises(BlockingIOError):
+        publication.wait(0, events=libmctx.Ready.READABLE)
+    start = time.monotonic()
+    with pytest.raises(libmctx.TimedOutError):
+        publication.wait(0.05, events=libmctx.Ready.READABLE)
+    assert 0.04 < time.monotonic() - start < 2
+    for waker in (context, publication):
+        waker.wake()
+        waker.wake()  # one token
+        with pytest.raises(libmctx.WaitInterruptedError) as caught:
+            waker.wait(5) if waker is context else publication.wait(5, events=libmctx.Ready(0))
+        assert caught.value.name == "woken"
+        with pytest.raises(TimeoutError):
+            waker.wait(0.01) if waker is context else publication.wait(0.01, events=libmctx.Ready(0))
+    for bad in (-1, float("nan"), -0.001):
+        with pytest.raises(ValueError, match="timeout"):
+            publication.wait(bad)
+    for bad in ("1", [], object()):
+        with pytest.raises(TypeError, match="timeout"):
+            publication.send_many([b"x"], timeout=bad)  # type: ignore[arg-type]
+    assert publication.wait(float("inf"))
+    assert publication.wait(1e300)
+
+
+def test_wake_from_another_thread(context: libmctx.Context) -> None:
+    timer = threading.Timer(0.05, context.wake)
+    timer.start()
+    with pytest.raises(InterruptedError):
+        context.wait()
+    timer.join()
+
+
+def test_the_buffer_of_the_socket_can_be_full(context: libmctx.Context) -> None:
+    """A blocked receiver can't fill a multicast sender's buffer, so sends here must just never block."""
+    publication = context.add_publication(GROUP4, 5000, interface="127.0.0.1", send_buffer=1)
+    start = time.monotonic()
+    for _ in range(2000):
+        publication.send(bytes(1000))
+    assert time.monotonic() - start < 5
+
+
+def test_duplicates_only_when_asked_for(context: libmctx.Context, publication: libmctx.Publication) -> None:
+    with pytest.raises(libmctx.AlreadyExistsError) as caught:
+        context.add_publication(GROUP4, 5000, interface="127.0.0.1", loopback=False)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.name == "publication_exists"
+    twin = context.add_publication(GROUP4, 5000, interface="127.0.0.1", loopback=False, allow_duplicate=True)
+    assert twin.info().duplicate
+    assert context.publication_count() == 2
+    assert context.publications() == [publication, twin]
