@@ -37,7 +37,7 @@ typedef struct survey {
 static void *grown(void *old, uint32_t count, uint32_t *capacity, size_t size) {
   if (count < *capacity) return old;
   const uint32_t wanted = *capacity == 0 ? 16 : *capacity * 2;
-  if (wanted <= *capacity) return NULL;
+  if (wanted <= *capacity || wanted > SIZE_MAX / size) return NULL;
   void *wider = mctx__allocate(wanted * size);
   if (wider == NULL) return NULL;
   if (count != 0) memcpy(wider, old, count * size);
