@@ -45,12 +45,14 @@ static bool is_optional(const mctx__config *config, mctx__option option) {
 typedef struct undo {
   setting settings[MAX_SETTINGS];
   uint32_t count;
+  bool has_device;
   bool has_interface;
   uint32_t interface_index;
 } undo;
 
 static void put_back(mctx__socket socket, uint32_t family, const undo *before) {
   if (before->has_interface) mctx__socket_set_interface(socket, family, before->interface_index);
+  if (before->has_device) mctx__socket_bind_device(socket, NULL);
   for (uint32_t i = before->count; i > 0; i--)
     mctx__socket_set(socket, family, before->settings[i - 1].option, before->settings[i - 1].value);
 }
@@ -64,8 +66,7 @@ static mctx_status setting_failed(const mctx__call *call, mctx__result result, c
   return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field, .hint = hint);
 }
 
-/* Notes what the socket was set to, then sets it. An option that cannot be read cannot be put back: of those,
- * only the ones that harm nobody are set regardless. */
+/* Notes what the socket was set to, then sets it. What cannot be read cannot be put back. */
 static mctx__result change(mctx__socket socket, uint32_t family, const setting *wanted, undo *before) {
   int64_t old = 0;
   mctx__result result = mctx__socket_get(socket, family, wanted->option, &old);
@@ -86,16 +87,6 @@ static mctx_status apply_settings(const mctx__call *call, mctx__socket socket, c
     mctx__result result = change(socket, family, &settings[i], before);
     if (result.status == MCTX_ERR_UNSUPPORTED && is_optional(config, settings[i].option)) continue;
     if (result.status != MCTX_OK) return setting_failed(call, result, settings[i].field);
-  }
-  if (config->interface_index != 0) {
-    before->has_interface =
-        mctx__socket_get_interface(socket, family, &before->interface_index).status == MCTX_OK;
-    mctx__result result = mctx__socket_set_interface(socket, family, config->interface_index);
-    if (result.status != MCTX_OK) return setting_failed(call, result, "interface");
-  }
-  if (config->bind_device[0] != '\0') {
-    mctx__result result = mctx__socket_bind_device(socket, config->bind_device);
-    if (result.status != MCTX_OK) return setting_failed(call, result, "bind_device");
   }
   return MCTX_OK;
 }
@@ -124,6 +115,29 @@ static mctx_status bind_failed(const mctx__call *call, const mctx__config *confi
              text);
   }
   return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field, .hint = hint);
+}
+
+static mctx_status bind_socket(const mctx__call *call, mctx__socket socket, const mctx__config *config,
+                               bool must_bind, undo *before) {
+  if (config->bind_device[0] != '\0') {
+    mctx__result result = mctx__socket_bind_device(socket, config->bind_device);
+    if (result.status != MCTX_OK) return setting_failed(call, result, "bind_device");
+    before->has_device = true;
+  }
+  if (!must_bind) return MCTX_OK;
+  mctx__result result = mctx__socket_bind(socket, &config->local);
+  return result.status == MCTX_OK ? MCTX_OK : bind_failed(call, config, result);
+}
+
+/* After whatever may well fail: not every system tells which interface it was before. */
+static mctx_status choose_interface(const mctx__call *call, mctx__socket socket, const mctx__config *config,
+                                    undo *before) {
+  uint32_t family = config->destination.family;
+  if (config->interface_index == 0) return MCTX_OK;
+  before->has_interface =
+      mctx__socket_get_interface(socket, family, &before->interface_index).status == MCTX_OK;
+  mctx__result result = mctx__socket_set_interface(socket, family, config->interface_index);
+  return result.status == MCTX_OK ? MCTX_OK : setting_failed(call, result, "interface");
 }
 
 void mctx__publication_aim(mctx__publication *publication, bool connected) {
@@ -222,10 +236,8 @@ static mctx_status open_socket(const mctx__call *call, mctx__publication *public
   mctx_status status = obtain_socket(call, config, &socket, &must_bind);
   if (status != MCTX_OK) return status;
   status = apply_settings(call, socket, config, &before);
-  if (status == MCTX_OK && must_bind) {
-    mctx__result result = mctx__socket_bind(socket, &config->local);
-    if (result.status != MCTX_OK) status = bind_failed(call, config, result);
-  }
+  if (status == MCTX_OK) status = bind_socket(call, socket, config, must_bind, &before);
+  if (status == MCTX_OK) status = choose_interface(call, socket, config, &before);
   if (status == MCTX_OK) status = connect_socket(call, publication, socket);
   if (status == MCTX_OK) status = size_buffer(call, socket, config);
   if (status == MCTX_OK)

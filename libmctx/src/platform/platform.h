@@ -157,6 +157,7 @@ mctx__result mctx__socket_get(mctx__socket socket, uint32_t family, mctx__option
 mctx__result mctx__socket_set_interface(mctx__socket socket, uint32_t family, uint32_t index);
 /* IPv4: 0 where the system cannot tell. */
 mctx__result mctx__socket_get_interface(mctx__socket socket, uint32_t family, uint32_t *index);
+/* NULL: to none any more. */
 mctx__result mctx__socket_bind_device(mctx__socket socket, const char *name);
 mctx__result mctx__socket_bind(mctx__socket socket, const mctx_address *local);
 /* NULL dissolves the connection; a port that bind() gave remains, a chosen one may change. */
