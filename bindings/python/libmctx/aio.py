@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncPublication"]
 
 _WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
+_TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
 _QUEUE_FULL = _ffi.constant("MCTX_ERR_QUEUE_FULL")
 _AFTER_DELAY = _ffi.constant("MCTX_RETRY_AFTER_DELAY")
 
@@ -113,6 +114,11 @@ def _watch(loop: asyncio.AbstractEventLoop, descriptor: int) -> _Watch:
     return table.get(descriptor) or _Watch(loop, descriptor, table)
 
 
+def _timed_out(handle: int) -> errors.MctxError:
+    """Make the exception for a batch of which nothing was accepted in time."""
+    return errors.from_code(_TIMEOUT, accepted=0, item=0, handle=handle)
+
+
 class AsyncPublication:
     """Awaitable sending over a publication.
 
@@ -187,7 +193,7 @@ class AsyncPublication:
         if isinstance(self._publication, Publication):
             batch = Batch.of(payloads)
             try:
-                return await self._send_batch(self._publication, batch, loop, deadline)
+                return await self._send_batch(self._publication, batch, loop, deadline, waits=limit != 0)
             finally:
                 batch.release()
         accepted = 0
@@ -200,13 +206,21 @@ class AsyncPublication:
                     if deadline is not None and loop.time() >= deadline:
                         if accepted:
                             return accepted
+                        if limit > 0:
+                            raise _timed_out(0) from None
                         raise
                 await self._writable(None if deadline is None else max(0.0, deadline - loop.time()))
             accepted += 1
         return accepted
 
     async def _send_batch(
-        self, publication: Publication, batch: Batch, loop: asyncio.AbstractEventLoop, deadline: float | None
+        self,
+        publication: Publication,
+        batch: Batch,
+        loop: asyncio.AbstractEventLoop,
+        deadline: float | None,
+        *,
+        waits: bool,
     ) -> int:
         count, record, total = ctypes.c_uint64(), _ffi.new_error(), 0
         pause, progress = _BACK_OFF[0], loop.time()
@@ -225,6 +239,8 @@ class AsyncPublication:
             if left is not None and left <= 0:
                 if total:
                     return total
+                if waits:
+                    raise _timed_out(publication.id)
                 raise _waiting.batch_error(code, record, start, total)
             if queue_full:
                 await asyncio.sleep(pause if left is None else min(pause, left))

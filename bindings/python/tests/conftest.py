@@ -213,3 +213,55 @@ def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+class SlowLink:
+    """A publication through a link of a megabit a second, whose small send buffer is soon full."""
+
+    rate = 125_000
+    """Bytes a second."""
+
+    def __init__(self, context: libmctx.Context, **options: Any) -> None:
+        self.publication = context.add_publication(
+            GROUP4, 5000, interface="slow0", send_buffer=20_000, loopback=False, error_queue=False, **options
+        )
+
+    def fill(self) -> int:
+        """Send until the send buffer is full; return how many datagrams of 1000 bytes that took."""
+        for count in range(10_000):
+            try:
+                self.publication.send(bytes(1000))
+            except libmctx.WouldBlockError:
+                return count
+        raise AssertionError("the send buffer never fills")
+
+
+_SLOW = "tc qdisc add dev slow0 root tbf rate 1mbit burst 4kb limit 1mb"
+
+
+@functools.cache
+def _make_slow_link() -> str:
+    if NO_NAMESPACE:
+        return NO_NAMESPACE
+    for command in (
+        "ip link add slow0 type veth peer name slow1",
+        "ip address add 10.77.0.1/24 dev slow0",
+        "ip link set slow0 up",
+        "ip link set slow1 up",
+        _SLOW,
+    ):
+        try:
+            subprocess.run(command.split(), check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            return f"{command}: {getattr(error, 'stderr', error)}"
+    return ""
+
+
+@pytest.fixture
+def slow_link(context: libmctx.Context) -> SlowLink:
+    """A publication whose send buffer can be filled."""
+    if reason := _make_slow_link():
+        pytest.skip(f"no slow link here: {reason}")
+    subprocess.run("tc qdisc del dev slow0 root".split(), check=True)  # and what still waits in it
+    subprocess.run(_SLOW.split(), check=True)
+    return SlowLink(context)
