@@ -33,6 +33,11 @@ void lab_cable(void);
 /* Runs `body` in a child made by fork() and returns its exit code. */
 int lab_child(int (*body)(void));
 
+/* From now on, and in all its children, this process gets `code` from a system call with that argument: what a
+ * sandbox, or another kernel, would answer. False where the host allows no such thing. */
+enum { LAB_ANY = -1 };
+bool lab_refuse(long call, int argument, uint32_t value, uint32_t code);
+
 /* How many descriptors the process holds. */
 int lab_descriptors(void);
 

@@ -2,13 +2,9 @@
 /* The snapshot of the interfaces and the look-up of routes, in network namespaces of the tests' own. */
 #include "lab.h"
 
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -244,28 +240,13 @@ static void test_attributes_that_are_broken(void **state) {
 
 /* ---- refusals ---- */
 
-/* From now on, opening a netlink socket fails as it does in some sandboxes. */
-static bool refuse_netlink(void) {
-  struct sock_filter rules[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 static int in_sandbox(void) {
   const mctx_address group = lab_address("239.1.2.3", 0, 0);
   mctx_capability_info info = {.size = sizeof info};
   mctx_address source;
   uint32_t index;
   mctx__interfaces all;
-  if (!refuse_netlink()) return 77;
+  if (!lab_refuse(SYS_socket, 0, AF_NETLINK, EPERM)) return 77;
   const mctx__result listed = mctx__interfaces_load(&all);
   const mctx__result routed = mctx__route_lookup(&group, 0, NULL, &source, &index);
   mctx__capability_probe(MCTX_CAPABILITY_IPV4, &info); /* the sockets work all the same */
@@ -279,6 +260,29 @@ static void test_a_sandbox_that_refuses_netlink(void **state) {
   const int code = lab_child(in_sandbox);
   if (code == 77) SKIP("this host allows no seccomp filter");
   assert_int_equal(0, code);
+}
+
+static int without_answers(void) {
+  mctx__interfaces all;
+  if (!lab_refuse(SYS_sendto, LAB_ANY, 0, EACCES)) return 77;
+  const int before = lab_descriptors();
+  if (mctx__interfaces_load(&all).status != MCTX_ERR_PERMISSION) return 1;
+  return lab_descriptors() == before ? 0 : 2;
+}
+
+static int without_replies(void) {
+  mctx__interfaces all;
+  if (!lab_refuse(SYS_recvmsg, LAB_ANY, 0, EIO)) return 77;
+  const mctx__result result = mctx__interfaces_load(&all);
+  return result.status == MCTX_ERR_IO && result.os_code == EIO ? 0 : 1;
+}
+
+static void test_a_sandbox_that_refuses_the_questions(void **state) {
+  (void)state;
+  const int code = lab_child(without_answers);
+  if (code == 77) SKIP("this host allows no seccomp filter");
+  assert_int_equal(0, code);
+  assert_int_equal(0, lab_child(without_replies));
 }
 
 /* ---- routes ---- */
@@ -413,6 +417,7 @@ int main(void) {
       cmocka_unit_test(test_this_host_has_interfaces),
       cmocka_unit_test(test_attributes_that_are_broken),
       cmocka_unit_test(test_a_sandbox_that_refuses_netlink),
+      cmocka_unit_test(test_a_sandbox_that_refuses_the_questions),
       cmocka_unit_test(test_an_empty_namespace),
       cmocka_unit_test(test_what_is_told_of_an_interface),
       cmocka_unit_test(test_addresses_of_all_kinds),

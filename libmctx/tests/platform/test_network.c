@@ -140,6 +140,14 @@ static void test_the_socket_tells_the_scope_of_its_source(void **state) {
   assert_int_equal(va, local.scope_id);
   mctx__socket_close(sender);
 
+  const mctx_address wide = group_of(6);
+  sender = sender_on(6, va);
+  assert_done(mctx__socket_connect(sender, 6, &wide)); /* here the system itself does not tell the scope */
+  assert_done(mctx__socket_local(sender, &local));
+  assert_int_equal(0xfe, local.bytes[0]);
+  assert_int_equal(va, local.scope_id);
+  mctx__socket_close(sender);
+
   sender = lab_socket(6);
   scoped.scope_id = va;
   assert_done(mctx__socket_connect(sender, 6, &scoped)); /* this binds to the device, */

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -380,48 +379,6 @@ static void test_a_descriptor_that_somebody_closed_is_an_error(void **state) {
   assert_int_equal(0, ready);
 }
 
-/* ---- limits and capabilities ---- */
-
-static void test_no_descriptor_left_says_so(void **state) {
-  struct rlimit before;
-  mctx__socket socket;
-  mctx__event event;
-  mctx__interfaces interfaces;
-  (void)state;
-  assert_int_equal(0, getrlimit(RLIMIT_NOFILE, &before));
-  const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
-  assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &none));
-  const mctx__result opened = mctx__socket_open(4, &socket);
-  const mctx__result made = mctx__event_open(&event);
-  const mctx__result listed = mctx__interfaces_load(&interfaces);
-  mctx_capability_info info = {.size = sizeof info};
-  mctx__capability_probe(MCTX_CAPABILITY_MARK, &info);
-  assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &before));
-  assert_status(MCTX_ERR_TOO_MANY_DESCRIPTORS, opened);
-  assert_status(MCTX_ERR_TOO_MANY_DESCRIPTORS, made);
-  assert_status(MCTX_ERR_TOO_MANY_DESCRIPTORS, listed);
-  assert_int_equal(MCTX_CAPABILITY_REFUSED, info.state);
-  assert_int_equal(EMFILE, info.os_code);
-}
-
-static void test_every_capability_has_a_state_and_a_sentence(void **state) {
-  const int before = lab_descriptors();
-  (void)state;
-  for (uint32_t id = 0; id <= MCTX_CAPABILITY_SIMULATED; id++) {
-    mctx_capability_info info = {.size = sizeof info, .state = 99, .os_code = 99};
-    mctx__capability_probe(id, &info);
-    assert_true(info.state <= MCTX_CAPABILITY_AVAILABLE);
-    assert_true(info.state != MCTX_CAPABILITY_AVAILABLE || info.os_code == 0);
-    assert_true(strlen(info.reason) > 10);
-    assert_int_equal('.', info.reason[strlen(info.reason) - 1]);
-    assert_int_equal(sizeof info, info.size);
-  }
-  mctx_capability_info simulated = {.size = sizeof simulated};
-  mctx__capability_probe(MCTX_CAPABILITY_SIMULATED, &simulated);
-  assert_int_equal(MCTX_CAPABILITY_ABSENT, simulated.state);
-  assert_int_equal(before, lab_descriptors());
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_errno_means),
@@ -440,8 +397,6 @@ int main(void) {
       cmocka_unit_test(test_a_socket_is_waited_for),
       cmocka_unit_test(test_a_socket_that_was_shut_down_neither_blocks_nor_spins),
       cmocka_unit_test(test_a_descriptor_that_somebody_closed_is_an_error),
-      cmocka_unit_test(test_no_descriptor_left_says_so),
-      cmocka_unit_test(test_every_capability_has_a_state_and_a_sentence),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
