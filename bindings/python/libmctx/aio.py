@@ -28,6 +28,8 @@ _AFTER_DELAY = _ffi.constant("MCTX_RETRY_AFTER_DELAY")
 
 _CLOSE_WAIT = 1.0
 """Seconds that a close in another thread gives a loop to take the socket off its watch list."""
+_CLOSING_PAUSE = 0.001
+"""Seconds between looks at a publication that another thread is closing."""
 _REMOVAL_CHECK = 0.05
 """Seconds between looks at whether a foreign publication was removed while its socket is watched."""
 _BACK_OFF = (0.001, 0.050)
@@ -66,6 +68,8 @@ class _Watch:
         try:
             if not hooked or publication._add_hook(self._end_from_anywhere):
                 await asyncio.wait((future,), timeout=timeout)
+            else:
+                await asyncio.sleep(_CLOSING_PAUSE)
         finally:
             self._waiting.discard(future)
             future.cancel()

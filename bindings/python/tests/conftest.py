@@ -226,6 +226,11 @@ class SlowLink:
             GROUP4, 5000, interface="slow0", send_buffer=20_000, loopback=False, error_queue=False, **options
         )
 
+    def stop(self) -> None:
+        """Let next to nothing through from now on, but for a first burst."""
+        command = "tc qdisc change dev slow0 root tbf rate 100bit burst 2kb limit 1mb"
+        subprocess.run(command.split(), check=True)
+
     def fill(self) -> int:
         """Send until the send buffer is full; return how many datagrams of 1000 bytes that took."""
         for count in range(10_000):

@@ -107,6 +107,7 @@ def test_many_tasks_wait_at_once(run: Callable[[Body], Any], slow_link: SlowLink
 def test_a_cancelled_send_leaves_nothing(run: Callable[[Body], Any], slow_link: SlowLink) -> None:
     async def body() -> None:
         loop = asyncio.get_running_loop()
+        slow_link.stop()
         slow_link.fill()
         asynchronous = AsyncPublication(slow_link.publication)
         tasks = [asyncio.ensure_future(asynchronous.send(bytes(1000))) for _ in range(3)]
@@ -127,10 +128,11 @@ def test_a_cancelled_send_leaves_nothing(run: Callable[[Body], Any], slow_link: 
 
 def test_a_send_that_runs_out_of_time_leaves_nothing(run: Callable[[Body], Any], slow_link: SlowLink) -> None:
     async def body() -> None:
+        slow_link.stop()
         slow_link.fill()
         sent = slow_link.publication.metrics().packets_sent
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(AsyncPublication(slow_link.publication).send(bytes(20_000)), 0.001)
+            await asyncio.wait_for(AsyncPublication(slow_link.publication).send(bytes(1000)), 0.05)
         assert not asyncio.get_running_loop().remove_writer(slow_link.publication.fileno())
         assert slow_link.publication.metrics().packets_sent == sent
 
@@ -143,6 +145,7 @@ def test_closing_ends_waiting_sends(
 ) -> None:
     async def body() -> None:
         loop = asyncio.get_running_loop()
+        slow_link.stop()
         slow_link.fill()
         asynchronous = AsyncPublication(slow_link.publication)
         tasks = [asyncio.ensure_future(asynchronous.send(bytes(1000))) for _ in range(2)]
@@ -173,6 +176,7 @@ def test_the_socket_is_off_the_loop_before_it_is_closed(
         loop = asyncio.get_running_loop()
         removed: list[bool] = []
         remove_writer = loop.remove_writer
+        slow_link.stop()
         slow_link.fill()
         publication = slow_link.publication
         task = asyncio.ensure_future(AsyncPublication(publication).send(bytes(1000)))
@@ -197,6 +201,7 @@ def test_the_socket_is_off_the_loop_before_it_is_closed(
 
 def test_a_closed_loop_does_not_keep_a_publication_from_closing(slow_link: SlowLink) -> None:
     loop = asyncio.new_event_loop()
+    slow_link.stop()
     slow_link.fill()
     send = AsyncPublication(slow_link.publication, loop=loop).send(bytes(1000))
     task = loop.create_task(send)
@@ -225,12 +230,13 @@ def test_send_many_waits_and_resumes(run: Callable[[Body], Any], slow_link: Slow
 
 def test_send_many_out_of_time_with_none_accepted(run: Callable[[Body], Any], slow_link: SlowLink) -> None:
     async def body() -> None:
+        slow_link.stop()
         slow_link.fill()
         with pytest.raises(libmctx.WouldBlockError) as caught:
-            await AsyncPublication(slow_link.publication).send_many([bytes(15_000)] * 3, timeout=0)
+            await AsyncPublication(slow_link.publication).send_many([bytes(1000)] * 3, timeout=0)
         assert caught.value.accepted == 0
         with pytest.raises(TimeoutError) as late:
-            await AsyncPublication(slow_link.publication).send_many([bytes(15_000)] * 3, timeout=0.001)
+            await AsyncPublication(slow_link.publication).send_many([bytes(1000)] * 3, timeout=0.05)
         assert isinstance(late.value, libmctx.TimedOutError)
 
     run(body)
