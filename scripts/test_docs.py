@@ -23,6 +23,7 @@ default route by eth0; where the host allows none, code is compiled only, and co
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shlex
@@ -30,6 +31,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +94,7 @@ class Block:
     not_run: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     output: str | None = None
+    output_at: tuple[int, int] = (0, 0)
     arguments: list[str] = field(default_factory=list)
 
 
@@ -123,6 +127,7 @@ def blocks(page: Path) -> Iterator[Block]:
             if last is None or last.output is not None:
                 raise SystemExit(f"{where}: output of no block")
             last.output = token.content
+            last.output_at = (token.map[0] + 1, token.map[1] - 1)
             continue
         if last is not None:
             yield last
@@ -171,6 +176,7 @@ class Runner:
         self._folder = folder
         self._namespace = namespace
         self._can = can
+        self.different: list[tuple[Block, str]] = []
 
     def run(self, block: Block) -> None:
         """Run a block.
@@ -196,7 +202,7 @@ class Runner:
         code = block.code
         if inside := block.settings.get("inside"):
             outer = (self._folder / inside).read_text()
-            includes, task = "".join(INCLUDE.findall(code)), INCLUDE.sub("", code)
+            includes, task = "".join(INCLUDE.findall(code)), textwrap.indent(INCLUDE.sub("", code), "  ")
             code, found = TASK.subn(lambda _: task, outer)
             if found != 1:
                 raise Wrong(f"{inside} has no place for a task")
@@ -233,6 +239,7 @@ class Runner:
         if done.returncode != int(block.settings.get("exit", 0)):
             raise Wrong(f"it ended with {done.returncode}:\n{done.stdout}")
         if block.output is not None and not same(block.output, done.stdout, block.settings.get("vary", "")):
+            self.different.append((block, done.stdout))
             raise Wrong(f"the page says:\n{block.output}and it printed:\n{done.stdout}")
 
 
@@ -266,6 +273,15 @@ def same(expected: str, printed: str, vary: str) -> bool:
     return re.fullmatch(pattern, re.sub(r"[ \t]+$", "", printed, flags=re.MULTILINE).strip()) is not None
 
 
+def write_outputs(page: Path, printed: list[tuple[Block, str]]) -> None:
+    """Put what blocks printed where their page says otherwise."""
+    lines = page.read_text().splitlines(keepends=True)
+    for block, text in reversed(printed):
+        start, end = block.output_at
+        lines[start:end] = [f"{line.rstrip()}\n" for line in text.strip().splitlines()]
+    page.write_text("".join(lines))
+
+
 def examples() -> Iterator[Block]:
     """Yield the programs of examples/."""
     for path in sorted(ROOT.glob("examples/*.*")):
@@ -297,42 +313,48 @@ def environment() -> tuple[bool, set[str]]:
     return True, {"ipv6"} if ipv6 else set()
 
 
+def run_all(found: list[Block], runner: Runner, totals: Counter[str]) -> None:
+    """Run blocks in their order, and count what came of them."""
+    for block in found:
+        try:
+            runner.run(block)
+            totals["passed"] += 1
+        except Skipped as reason:
+            print(f"SKIP {block.where}: {reason}")
+            totals["skipped"] += 1
+        except Wrong as error:
+            print(f"FAIL {block.where}: {error}", flush=True)
+            totals["failed"] += 1
+
+
 def main() -> int:
     """Run everything, or the pages named; end with the counts."""
     parser = argparse.ArgumentParser(description="Run the code of the documents and examples.")
-    parser.add_argument(
-        "page", nargs="*", help="README.md, docs/sending.md, ...; all, and the examples, if none"
-    )
+    parser.add_argument("page", nargs="*", help="docs/sending.md, ...; if none, all and the examples")
     parser.add_argument("--list", action="store_true", help="name the blocks, and run nothing")
+    parser.add_argument("--write", action="store_true", help="correct the outputs that the pages show")
     arguments = parser.parse_args()
-    groups = [(list(blocks(page)), list(broken_links(page))) for page in pages(arguments.page)]
-    if not arguments.page:
-        groups.append((list(examples()), []))
+    found = {page: list(blocks(page)) for page in pages(arguments.page)}
     if arguments.list:
-        for found, _ in groups:
-            for block in found:
-                print(block.where, block.language, f"not run: {block.not_run}" if block.not_run else "")
+        for block in itertools.chain(*found.values()):
+            print(block.where, block.language, f"not run: {block.not_run}" if block.not_run else "")
         return 0
     namespace, can = environment()
-    passed = failed = skipped = 0
-    for found, links in groups:
-        for link in links:
+    totals: Counter[str] = Counter()
+    for page, its_blocks in found.items():
+        for link in broken_links(page):
             print(f"FAIL {link}")
-        failed += len(links)
-        with tempfile.TemporaryDirectory() as name:
-            runner = Runner(Path(name), namespace, can)
-            for block in found:
-                try:
-                    runner.run(block)
-                    passed += 1
-                except Skipped as reason:
-                    print(f"SKIP {block.where}: {reason}")
-                    skipped += 1
-                except Wrong as error:
-                    print(f"FAIL {block.where}: {error}", flush=True)
-                    failed += 1
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
+            totals["failed"] += 1
+        with tempfile.TemporaryDirectory() as folder:
+            runner = Runner(Path(folder), namespace, can)
+            run_all(its_blocks, runner, totals)
+        if arguments.write:
+            write_outputs(page, runner.different)
+    if not arguments.page:
+        with tempfile.TemporaryDirectory() as folder:
+            run_all(list(examples()), Runner(Path(folder), namespace, can), totals)
+    print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+    return 1 if totals["failed"] else 0
 
 
 if __name__ == "__main__":
