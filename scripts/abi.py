@@ -50,11 +50,10 @@ def numeric_macros() -> list[str]:
 
 
 def structs() -> dict[str, list[str]]:
-    """Return the public structs and their members, slots by the name of their pointer."""
+    """Return the public structs and their members."""
     found = {}
     for body, name in re.findall(r"typedef struct mctx_\w+ \{(.*?)\} (mctx_\w+);", preprocess(), re.DOTALL):
-        slots = re.sub(r"union \{ (.*?); uint64_t \w+; \}", r"\1", body)
-        found[name] = re.findall(r"(\w+)(?:\[\d+\])?;", slots)
+        found[name] = re.findall(r"(\w+)(?:\[\d+\])?;", body)
     return found
 
 
