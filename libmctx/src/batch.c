@@ -31,6 +31,7 @@ typedef struct sending {
   int64_t timeout_ns;
   int64_t deadline_ns; /* known once the batch has to wait; -1 before */
   bool tried;          /* the next datagram failed once: a second failure is its own */
+  bool uncounted;      /* and if it succeeds, the first was an earlier datagram's */
   int64_t backoff_ns;  /* 0: the queue was not full at the last try */
   int64_t full_since_ns;
 } sending;
@@ -62,6 +63,7 @@ static mctx__result offer(sending *batch) {
     batch->bytes += slices[i].length;
   batch->accepted += taken;
   if (taken > 0) {
+    if (batch->tried && batch->uncounted) mctx__publication_blame_earlier(publication);
     batch->tried = false;
     batch->backoff_ns = 0;
   }
@@ -127,7 +129,7 @@ static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
         return refusal;
       }
       batch->tried = true;
-      mctx__publication_recover(batch->publication, refusal.status);
+      batch->uncounted = mctx__publication_recover(batch->publication, refusal.status);
       return MCTX__DONE;
   }
 }

@@ -43,12 +43,14 @@ static inline uint64_t mctx__max_datagram(uint32_t family) {
  */
 void mctx__publication_aim(mctx__publication *publication, bool connected);
 
-/* Takes the errors of earlier datagrams off the socket. */
-void mctx__publication_drain(mctx__publication *publication);
+/* Takes the errors of earlier datagrams off the socket, counts them, and returns whether there were any. */
+bool mctx__publication_drain(mctx__publication *publication);
 
 /* After a send failed: takes earlier errors off, and mends the connection where the failure asks for it. The
- * same datagram may be tried once more. */
-void mctx__publication_recover(mctx__publication *publication, mctx_status failed);
+ * same datagram may be tried once more; if that succeeds where this returned true, the failure was an earlier
+ * datagram's that the failed call itself took off: mctx__publication_blame_earlier() counts it. */
+bool mctx__publication_recover(mctx__publication *publication, mctx_status failed);
+void mctx__publication_blame_earlier(mctx__publication *publication);
 
 /* Describes why datagram `nth` (from 1; 0: the only one) was not taken, and returns the true reason. */
 mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *publication, mctx__result result,

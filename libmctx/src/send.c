@@ -10,13 +10,23 @@
 
 /* ---- mending the socket ---- */
 
-void mctx__publication_drain(mctx__publication *publication) {
+static void count_drained(mctx__publication *publication, uint64_t count) {
+  mctx__counters_lock(&publication->counters);
+  publication->counters.drained += count;
+  mctx__counters_unlock(&publication->counters);
+}
+
+bool mctx__publication_drain(mctx__publication *publication) {
   mctx__drained drained;
   mctx__socket_drain_errors(mctx__publication_socket(publication), publication->config.destination.family,
                             &drained);
-  mctx__counters_lock(&publication->counters);
-  publication->counters.drained += (uint64_t)drained.local + drained.network;
-  mctx__counters_unlock(&publication->counters);
+  uint64_t count = (uint64_t)drained.local + drained.network;
+  if (count > 0) count_drained(publication, count);
+  return count > 0;
+}
+
+void mctx__publication_blame_earlier(mctx__publication *publication) {
+  count_drained(publication, 1);
 }
 
 /* With the mutex held. */
@@ -101,15 +111,16 @@ static void heal(mctx__publication *publication) {
   mctx__interfaces_free(&interfaces);
 }
 
-void mctx__publication_recover(mctx__publication *publication, mctx_status failed) {
-  mctx__publication_drain(publication);
+bool mctx__publication_recover(mctx__publication *publication, mctx_status failed) {
+  bool drained = mctx__publication_drain(publication);
   if (mctx_status_kind(failed) == MCTX_KIND_NETWORK) {
     heal(publication);
-    return;
+    return !drained && failed == MCTX_ERR_UNREACHABLE;
   }
   /* Another thread may be reconnecting the socket, which made this send fail: wait for it. */
   mctx__mutex_lock(&publication->mutex);
   mctx__mutex_unlock(&publication->mutex);
+  return !drained && failed == MCTX_ERR_DATAGRAM_TOO_LARGE;
 }
 
 /* ---- why it failed ---- */
@@ -216,6 +227,7 @@ static inline mctx__result try_once(mctx__publication *publication, const void *
 static mctx__result try_again(mctx__publication *publication, const void *data, size_t length,
                               mctx__result result) {
   bool tried = false;
+  bool uncounted = false;
   while (result.status != MCTX_OK && result.status != MCTX_ERR_WOULD_BLOCK &&
          result.status != MCTX_ERR_QUEUE_FULL) {
     if (result.status != MCTX_ERR_SIGNAL) {
@@ -224,10 +236,11 @@ static mctx__result try_again(mctx__publication *publication, const void *data, 
         break;
       }
       tried = true;
-      mctx__publication_recover(publication, result.status);
+      uncounted = mctx__publication_recover(publication, result.status);
     }
     result = try_once(publication, data, length);
   }
+  if (result.status == MCTX_OK && uncounted) mctx__publication_blame_earlier(publication);
   return result;
 }
 
