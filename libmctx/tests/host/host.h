@@ -56,6 +56,10 @@ void host_alone(void);
 
 /* The same with a second host behind a cable: `va` here (10.9.0.1, fd09::1), `vb` there (10.9.0.2, fd09::2). */
 void host_pair(void);
+/* Makes the cable anew after one end was deleted. */
+void host_plug(void);
+/* Waits until multicast of both families can leave through a link that has just come up. */
+void host_await_link(const char *interface);
 
 /* Runs a shell command, made as by printf, here or there. */
 bool host_try(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -117,17 +117,30 @@ static void plug(const char *interface, int number) {
   host_run("ip link set %s up && ip route add 224.0.0.0/4 dev %s", interface, interface);
 }
 
+/* IPv6 has its routes once the link has a carrier, which takes a moment. */
+void host_await_link(const char *interface) {
+  for (int i = 0; has_ipv6() && i < 200; i++) {
+    if (host_try("ip -6 route get ff15::1 oif %s >/dev/null 2>&1", interface)) return;
+    sleep_ms(10);
+  }
+}
+
+void host_plug(void) {
+  host_run("ip link add va type veth peer name vb netns /proc/%d/fd/%d", (int)getpid(), there);
+  plug("va", 1);
+  there_begin();
+  plug("vb", 2);
+  there_end();
+  host_await_link("va");
+}
+
 void host_pair(void) {
   enter_new_namespace();
   there = own_namespace();
   assert_int_equal(0, unshare(CLONE_NEWNET));
   here = own_namespace();
   host_run("ip link set lo up");
-  host_run("ip link add va type veth peer name vb netns /proc/%d/fd/%d", (int)getpid(), there);
-  plug("va", 1);
-  there_begin();
-  plug("vb", 2);
-  there_end();
+  host_plug();
 }
 
 uint32_t host_index(const char *interface) {
