@@ -61,7 +61,7 @@ exec 3>&2 2>/dev/null
 for n in 0 1; do
   ip link add eth$n type veth peer name peer$n
   echo 0 >/proc/sys/net/ipv6/conf/eth$n/accept_dad
-  echo 0 >/proc/sys/net/ipv6/conf/peer$n/accept_dad
+  echo 1 >/proc/sys/net/ipv6/conf/peer$n/disable_ipv6
 done
 set -e
 ip link set eth0 up && ip link set peer0 up && ip addr add 192.0.2.10/24 dev eth0
