@@ -181,8 +181,8 @@ RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run_python() -> RunPython:
-    """Run a program in a fresh interpreter, which must end soon."""
+def run_python(tmp_path: Path) -> RunPython:
+    """Run a program in a fresh interpreter, outside of the checkout; it must end soon."""
 
     def run(program: str, *, check: bool = True, **environment: str | None) -> subprocess.CompletedProcess[str]:
         variables = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error"}
@@ -193,6 +193,7 @@ def run_python() -> RunPython:
         done = subprocess.run(
             [sys.executable, "-c", program],
             env=variables,
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=30,
@@ -267,6 +268,17 @@ def slow_link(context: libmctx.Context) -> SlowLink:
     """A publication whose send buffer can be filled."""
     if reason := _make_slow_link():
         pytest.skip(f"no slow link here: {reason}")
-    subprocess.run("tc qdisc del dev slow0 root".split(), check=True)  # and what still waits in it
+    subprocess.run(["tc", "qdisc", "del", "dev", "slow0", "root"], check=True)  # and what still waits in it
     subprocess.run(_SLOW.split(), check=True)
     return SlowLink(context)
+
+
+@pytest.fixture
+def down_interface() -> Iterator[str]:
+    """The name of an interface with an IPv4 address that is down."""
+    if NO_NAMESPACE:
+        pytest.skip(NO_NAMESPACE)
+    subprocess.run(["ip", "link", "add", "down0", "type", "veth", "peer", "name", "down1"], check=True)
+    subprocess.run(["ip", "address", "add", "10.78.0.1/24", "dev", "down0"], check=True)
+    yield "down0"
+    subprocess.run(["ip", "link", "del", "down0"], check=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""AsyncPublication on asyncio's own loop and on uvloop, on a real slow link, and over objects of other makers."""
+"""AsyncPublication on asyncio's own loop and on uvloop, on a slow link, and over objects of other makers."""
 
 from __future__ import annotations
 
@@ -148,7 +148,8 @@ def test_closing_ends_waiting_sends(
         slow_link.stop()
         slow_link.fill()
         asynchronous = AsyncPublication(slow_link.publication)
-        tasks = [asyncio.ensure_future(asynchronous.send(bytes(1000))) for _ in range(2)]
+        tasks: list[asyncio.Future[Any]] = []
+        tasks += [asyncio.ensure_future(asynchronous.send(bytes(1000))) for _ in range(2)]
         tasks.append(asyncio.ensure_future(asynchronous.send_many([bytes(1000)] * 1000)))
         await until_watched(3)
         if how == "remove":
@@ -292,7 +293,7 @@ class Foreign:
 def test_it_polls_objects_without_a_descriptor(run: Callable[[Body], Any]) -> None:
     async def body() -> None:
         foreign = Foreign(5)
-        assert await AsyncPublication(foreign).send(b"abc") == 3  # type: ignore[comparison-overlap]
+        assert await AsyncPublication(foreign).send(b"abc") == 3
         foreign.blocks = 2
         assert await AsyncPublication(foreign).send_many([b"d", b"e"]) == 2
         assert foreign.sent == [b"abc", b"d", b"e"]

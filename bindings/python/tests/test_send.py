@@ -12,6 +12,7 @@ import socket
 import tempfile
 import threading
 import time
+from typing import Any
 
 import pytest
 from conftest import GROUP4, GROUP6, LOOPBACK, Receiver
@@ -81,6 +82,16 @@ def test_source_port_bind_and_interface_are_kept_as_said(context: libmctx.Contex
             assert publication.outgoing_interface_index == LOOPBACK
 
 
+def test_bind_to_a_port_alone(context: libmctx.Context) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("0.0.0.0", 0))
+        port = probe.getsockname()[1]
+    publication = context.add_publication(GROUP4, 5000, bind=f"0.0.0.0:{port}", interface="lo")
+    assert publication.configured_source_addr is None
+    assert publication.source_port == port
+    assert publication.local_addr()[1] == port
+
+
 def test_an_ipv6_interface_address_alone_is_bound(context: libmctx.Context, receiver6: Receiver) -> None:
     publication = receiver6.open(context, interface="::1")
     assert publication.outgoing_interface == "::1"
@@ -106,7 +117,7 @@ def test_positional_arguments_stand_as_users_know_them(context: libmctx.Context)
     assert (publication.ttl, publication.loopback) == (7, False)
 
 
-def buffers(data: bytes) -> list[object]:
+def buffers(data: bytes) -> list[Any]:
     import numpy as np
 
     with tempfile.TemporaryFile() as file:
@@ -136,15 +147,15 @@ def test_every_contiguous_buffer_is_a_payload(
 ) -> None:
     publication = receiver4.open(context)
     for payload in buffers(data):
-        assert publication.send(payload).bytes_sent == len(data)  # type: ignore[arg-type]
+        assert publication.send(payload).bytes_sent == len(data)
         assert receiver4.recv() == data
-        assert [bool(each) for each in context.send_all(payload)] == [True]  # type: ignore[arg-type]
+        assert [bool(each) for each in context.send_all(payload)] == [True]
         assert receiver4.recv() == data
-        assert publication.send_segments(payload, 1 << 15) == bool(data)  # type: ignore[arg-type]
+        assert publication.send_segments(payload, 1 << 15) == bool(data)
         if data:
             assert receiver4.recv() == data
     every = buffers(data)
-    assert publication.send_many(every) == len(every)  # type: ignore[arg-type]
+    assert publication.send_many(every) == len(every)
     assert receiver4.recv_many(len(every)) == [data] * len(every)
 
 
@@ -188,7 +199,7 @@ def test_a_numpy_array_with_gaps_is_refused(publication: libmctx.Publication) ->
 
     columns = np.zeros((4, 4), dtype=np.uint8)[:, 1]
     with pytest.raises((BufferError, ValueError), match="contiguous"):
-        publication.send(columns)
+        publication.send(columns)  # type: ignore[arg-type]
 
 
 def test_one_buffer_is_no_sequence_of_payloads(publication: libmctx.Publication) -> None:
@@ -311,7 +322,12 @@ def test_a_report_is_not_filled_in_before_somebody_looks(
 ) -> None:
     looks: list[libmctx.Publication] = []
     route = libmctx.Publication._route
-    monkeypatch.setattr(libmctx.Publication, "_route", lambda self: (looks.append(self), route(self))[1])
+
+    def look(self: libmctx.Publication) -> Any:
+        looks.append(self)
+        return route(self)
+
+    monkeypatch.setattr(libmctx.Publication, "_route", look)
     report = publication.send(b"x")
     assert (report.bytes_sent, report.publication_id) == (1, publication.id)
     assert not looks
@@ -396,9 +412,10 @@ def test_wait_wake_and_timeouts(context: libmctx.Context, publication: libmctx.P
     for bad in (-1, float("nan"), -0.001):
         with pytest.raises(ValueError, match="timeout"):
             publication.wait(bad)
-    for bad in ("1", [], object()):
+    bad_type: Any
+    for bad_type in ("1", [], object()):
         with pytest.raises(TypeError, match="timeout"):
-            publication.send_many([b"x"], timeout=bad)  # type: ignore[arg-type]
+            publication.send_many([b"x"], timeout=bad_type)
     assert publication.wait(float("inf"))
     assert publication.wait(1e300)
 

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""What a send costs from Python, beside plain sockets and beside the package multicast_expert, if it is there.
+
+All ways are measured in turns in one run, on one processor, and compared by their medians. Datagrams have TTL 0
+and local delivery off, so that they end in this host and what is compared is the way into the kernel. Run it
+where 127.0.0.1 can send multicast; ``scripts/namespace.sh`` makes such a place:
+
+    scripts/namespace.sh .venv/bin/python bindings/python/bench/send.py --json build/bench-python.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import libmctx
+
+GROUP, PORT, INTERFACE = "239.255.77.9", 5000, "127.0.0.1"
+BATCH = 64
+SIZES = (64, 1200)
+SEND_GOAL, BATCH_GOAL = 1.25, 1.0
+"""The most that a way should cost of its reference's time."""
+
+
+@dataclass
+class Row:
+    """One line of the result."""
+
+    way: str
+    reference: str
+    bytes: int
+    ns_per_datagram: float
+    ratio: float
+    goal: float | None
+
+
+@dataclass
+class Way:
+    """One way to send: ``call(argument)`` sends ``datagrams`` of them."""
+
+    name: str
+    reference: str
+    call: Callable[[Any], object]
+    argument: Any
+    datagrams: int = 1
+    goal: float | None = None
+
+
+def plain_socket() -> socket.socket:
+    """Make the socket that an application would make by hand."""
+    plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    plain.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(INTERFACE))
+    plain.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    plain.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+    plain.setblocking(False)
+    plain.connect((GROUP, PORT))
+    return plain
+
+
+def expert_send(stack: ExitStack) -> Callable[[Any], object] | None:
+    """Return a send of multicast_expert, or None where it isn't installed."""
+    try:
+        import multicast_expert
+    except ImportError:
+        return None
+    sender = multicast_expert.McastTxSocket(socket.AF_INET, [GROUP], iface=INTERFACE, ttl=0)
+    stack.enter_context(sender)
+    address = (GROUP, PORT)
+    return lambda payload: sender.sendto(payload, address)
+
+
+def ways(stack: ExitStack, size: int) -> Iterator[Way]:
+    """Yield the ways to send datagrams of a size."""
+    context = stack.enter_context(libmctx.Context())
+    publication = context.add_publication(
+        GROUP, PORT, interface=INTERFACE, ttl=0, loopback=False, error_queue=False
+    )
+    plain = stack.enter_context(plain_socket())
+    payload = bytes(size)
+    equal = [payload] * BATCH
+    unequal = [bytes(size - position % 2) for position in range(BATCH)]
+
+    def loop(payloads: list[bytes]) -> None:
+        send = plain.send
+        for each in payloads:
+            send(each)
+
+    yield Way("socket.send", "socket.send", plain.send, payload)
+    yield Way("Publication.send", "socket.send", publication.send, payload, goal=SEND_GOAL)
+    yield Way(
+        "Publication.send, a bytearray", "socket.send", publication.send, bytearray(payload), goal=SEND_GOAL
+    )
+    if expert := expert_send(stack):
+        yield Way("multicast_expert sendto", "socket.send", expert, payload)
+    for name, payloads in (("", equal), (", unequal sizes", unequal)):
+        reference = f"socket.send, a loop of {BATCH}{name}"
+        yield Way(reference, reference, loop, payloads, BATCH)
+        many = f"Publication.send_many of {BATCH}{name}"
+        yield Way(many, reference, publication.send_many, payloads, BATCH, BATCH_GOAL)
+    yield Way(
+        f"Publication.send_segments of {BATCH}",
+        f"socket.send, a loop of {BATCH}",
+        lambda data: publication.send_segments(data, size),
+        payload * BATCH,
+        BATCH,
+        BATCH_GOAL,
+    )
+
+
+def measure(size: int, rounds: int, datagrams: int) -> list[Row]:
+    """Measure all ways in turns; return a row for each."""
+    with ExitStack() as stack:
+        chosen = list(ways(stack, size))
+        times: dict[str, list[float]] = {way.name: [] for way in chosen}
+        for _ in range(rounds):
+            for way in chosen:
+                call, argument = way.call, way.argument
+                repeat = range(max(1, datagrams // way.datagrams))
+                start = time.perf_counter_ns()
+                for _ in repeat:
+                    call(argument)
+                times[way.name].append((time.perf_counter_ns() - start) / len(repeat) / way.datagrams)
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    return [
+        Row(
+            way.name,
+            way.reference,
+            size,
+            round(medians[way.name], 1),
+            round(
+                statistics.median(a / b for a, b in zip(times[way.name], times[way.reference], strict=True)), 3
+            ),
+            way.goal,
+        )
+        for way in chosen
+    ]
+
+
+def main() -> int:
+    """Measure, print a table, and write JSON where it is wanted."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser.add_argument("--rounds", type=int, default=41, help="turns (default: %(default)s)")
+    parser.add_argument("--datagrams", type=int, default=4096, help="in each turn (default: %(default)s)")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    rows = [row for size in SIZES for row in measure(size, arguments.rounds, arguments.datagrams)]
+    print(f"{'bytes':>5}  {'way':<44} {'ns':>7}  {'ratio':>6}  goal")
+    for row in rows:
+        goal = "" if row.goal is None else f"<= {row.goal}"
+        print(f"{row.bytes:>5}  {row.way:<44} {row.ns_per_datagram:>7.0f}  {row.ratio:>6.3f}  {goal}".rstrip())
+    if arguments.json:
+        result = {
+            "python": f"{platform.python_implementation()} {platform.python_version()}",
+            "system": platform.platform(),
+            "library": libmctx.native_version(),
+            "rows": [asdict(row) for row in rows],
+        }
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
