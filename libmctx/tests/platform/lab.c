@@ -84,6 +84,14 @@ bool lab_refuse(long call, int argument, uint32_t value, uint32_t code) {
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+const mctx__interface *lab_interface(const mctx__interfaces *all, const char *name) {
+  for (uint32_t i = 0; i < all->count; i++) {
+    if (strcmp(all->items[i].info.name, name) == 0) return &all->items[i];
+  }
+  fail_msg("no interface %s", name);
+  return NULL;
+}
+
 int lab_descriptors(void) {
   int count = 0;
   DIR *folder = opendir("/proc/self/fd");

@@ -38,6 +38,9 @@ int lab_child(int (*body)(void));
 enum { LAB_ANY = -1 };
 bool lab_refuse(long call, int argument, uint32_t value, uint32_t code);
 
+/* The interface of that name; the test fails if there is none. */
+const mctx__interface *lab_interface(const mctx__interfaces *all, const char *name);
+
 /* How many descriptors the process holds. */
 int lab_descriptors(void);
 

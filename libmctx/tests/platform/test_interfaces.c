@@ -16,18 +16,10 @@ static mctx__interfaces load(void) {
   return all;
 }
 
-static const mctx__interface *find(const mctx__interfaces *all, const char *name) {
-  for (uint32_t i = 0; i < all->count; i++) {
-    if (strcmp(all->items[i].info.name, name) == 0) return &all->items[i];
-  }
-  fail_msg("no interface %s", name);
-  return NULL;
-}
-
 /* Whether an interface has exactly this address, with its prefix length and scope. */
 static bool has(const mctx__interfaces *all, const char *name, const char *text, uint8_t prefix,
                 uint32_t scope_id) {
-  const mctx__interface *item = find(all, name);
+  const mctx__interface *item = lab_interface(all, name);
   mctx_address wanted = lab_address(text, 0, scope_id);
   wanted.prefix = prefix;
   for (uint32_t i = 0; i < item->info.address_count; i++) {
@@ -91,22 +83,22 @@ static void test_what_is_told_of_an_interface(void **state) {
       "ip link set va up && ip link set vb down");
   mctx__interfaces all = load();
   check_order(&all);
-  const mctx__interface *va = find(&all, "va");
+  const mctx__interface *va = lab_interface(&all, "va");
   assert_string_equal("The long way", va->friendly);
   assert_int_equal(1400, va->info.mtu);
   assert_int_equal(sizeof hardware, va->info.hardware_length);
   assert_memory_equal(hardware, va->info.hardware, sizeof hardware);
   assert_int_equal(MCTX_INTERFACE_UP | MCTX_INTERFACE_MULTICAST | MCTX_INTERFACE_BROADCAST, va->info.flags);
-  const uint32_t vb = find(&all, "vb")->info.flags;
+  const uint32_t vb = lab_interface(&all, "vb")->info.flags;
   assert_int_equal(MCTX_INTERFACE_MULTICAST | MCTX_INTERFACE_BROADCAST, vb);
-  assert_string_equal("vb", find(&all, "vb")->friendly);
-  const uint32_t lo = find(&all, "lo")->info.flags;
+  assert_string_equal("vb", lab_interface(&all, "vb")->friendly);
+  const uint32_t lo = lab_interface(&all, "lo")->info.flags;
   assert_int_equal(MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_LOOPBACK, lo);
   mctx__interfaces_free(&all);
 
   lab_run("ip link set vb up && sleep 0.1");
   all = load();
-  assert_true((find(&all, "va")->info.flags & MCTX_INTERFACE_RUNNING) != 0);
+  assert_true((lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_RUNNING) != 0);
   mctx__interfaces_free(&all);
 }
 
@@ -118,7 +110,7 @@ static void test_addresses_of_all_kinds(void **state) {
       "ip address add 10.8.0.1 peer 10.8.0.2/32 dev vb && ip -6 address add fd08::1 peer fd08::2/128 dev vb");
   lab_run("ip -6 address add fe80::77/64 dev vb nodad && ip address add 10.9.0.2/16 dev va");
   mctx__interfaces all = load();
-  const uint32_t index = find(&all, "vb")->info.index;
+  const uint32_t index = lab_interface(&all, "vb")->info.index;
   check_order(&all);
   assert_true(has(&all, "lo", "127.0.0.1", 8, 0));
   assert_true(has(&all, "lo", "::1", 128, 0));
@@ -144,13 +136,13 @@ static void test_a_bridge_owns_its_ports(void **state) {
   lab_cable();
   lab_run("ip link add br0 type bridge && ip link set br0 up && ip link set vb master br0");
   mctx__interfaces all = load();
-  assert_true((find(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED) != 0);
-  assert_int_equal(0, find(&all, "va")->info.flags & MCTX_INTERFACE_ENSLAVED);
-  assert_int_equal(0, find(&all, "br0")->info.flags & MCTX_INTERFACE_ENSLAVED);
+  assert_true((lab_interface(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED) != 0);
+  assert_int_equal(0, lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_ENSLAVED);
+  assert_int_equal(0, lab_interface(&all, "br0")->info.flags & MCTX_INTERFACE_ENSLAVED);
   mctx__interfaces_free(&all);
   lab_run("ip link set vb nomaster");
   all = load();
-  assert_int_equal(0, find(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED);
+  assert_int_equal(0, lab_interface(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED);
   mctx__interfaces_free(&all);
 }
 
@@ -163,8 +155,8 @@ static void test_a_bond_owns_its_ports_and_a_vrf_does_not(void **state) {
   const bool vrf = lab_try("ip link add t1 type vrf table 10 2>/dev/null && ip link set vb master t1");
   if (!bond && !vrf) SKIP("this kernel has neither bond nor vrf");
   mctx__interfaces all = load();
-  if (bond) assert_true((find(&all, "va")->info.flags & MCTX_INTERFACE_ENSLAVED) != 0);
-  if (vrf) assert_int_equal(0, find(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED);
+  if (bond) assert_true((lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_ENSLAVED) != 0);
+  if (vrf) assert_int_equal(0, lab_interface(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED);
   mctx__interfaces_free(&all);
 }
 
@@ -183,9 +175,9 @@ static void test_hundreds_of_interfaces_and_thousands_of_addresses(void **state)
   for (int i = 1; i <= 150; i++) {
     char name[16];
     (void)snprintf(name, sizeof name, "y%d", i);
-    assert_non_null(find(&all, name));
+    assert_non_null(lab_interface(&all, name));
   }
-  assert_int_equal(100, find(&all, "x7")->info.address_count);
+  assert_int_equal(100, lab_interface(&all, "x7")->info.address_count);
   assert_true(has(&all, "lo", "10.10.250.1", 24, 0));
   assert_true(has(&all, "x7", "fd00::100", 128, 0));
   mctx__interfaces_free(&all);
@@ -336,6 +328,9 @@ static void test_routes_of_ipv4(void **state) {
   assert_true(lab_same(&own, &chosen));
   const mctx_address foreign = lab_address("203.0.113.9", 0, 0);
   assert_status(MCTX_ERR_NO_ROUTE, route("239.1.2.3", 0, 0, &foreign, &chosen, &chosen_index));
+  const mctx_address any = lab_address("0.0.0.0", 0, 0);
+  assert_done(route("239.1.2.3", 0, va, &any, &chosen, &chosen_index)); /* the same as none */
+  assert_true(lab_same(&own, &chosen));
   const mctx_address other_family = lab_address("fd09::1", 0, 0);
   assert_done(route("239.1.2.3", 0, va, &other_family, &chosen, &chosen_index)); /* none, for this family */
 
@@ -377,6 +372,11 @@ static void test_routes_of_ipv6(void **state) {
   assert_done(route("ff12::1", 0, 0, &source, &chosen, &chosen_index)); /* so does a link-local source */
   assert_int_equal(va, chosen_index);
   assert_true(lab_same(&source, &chosen));
+  lab_run("ip link set vb up && ip -6 address add fe80::b/64 dev vb nodad");
+  const mctx_address on_vb = lab_address("fe80::b", 0, vb);
+  assert_done(route("ff12::1", 0, 0, &on_vb, &chosen, &chosen_index));
+  assert_int_equal(vb, chosen_index);
+  assert_true(lab_same(&on_vb, &chosen));
   lab_run("ip -6 route add local ff00::/8 dev lo table local metric 1");
   assert_route("ff0e::1", 0, "::1", (uint32_t)if_nametoindex("lo"));
 }

@@ -14,7 +14,7 @@
 #define RTEXT_FILTER_SKIP_STATS (1 << 3) /* Linux 4.4 */
 #endif
 
-enum { ATTEMPTS = 16 };
+enum { ATTEMPTS = 64 }; /* on a host that makes and removes interfaces all the time, most are in vain */
 
 /* An address as it was found: those of one interface need not come together. */
 typedef struct found_address {

@@ -56,7 +56,7 @@ static bool is_unspecified(const mctx_address *address) {
 mctx__result mctx__route_ask(mctx__netlink *netlink, const mctx_address *destination, uint32_t interface_index,
                              const mctx_address *source, mctx_address *chosen_source, uint32_t *chosen_index) {
   const size_t length = address_length(destination);
-  const bool from = source->family == destination->family;
+  const bool from = source->family == destination->family && !is_unspecified(source);
   route_answer answer = {0};
   route_question question = {.header = {.nlmsg_len = NLMSG_LENGTH(sizeof question.route),
                                         .nlmsg_type = RTM_GETROUTE,
@@ -78,7 +78,6 @@ mctx__result mctx__route_ask(mctx__netlink *netlink, const mctx_address *destina
     answer.source.family = source->family;
     memcpy(answer.source.bytes, source->bytes, sizeof answer.source.bytes);
   }
-  if (is_unspecified(&answer.source)) answer.source.family = 0;
   if (mctx__is_scoped(&answer.source)) answer.source.scope_id = answer.index;
   *chosen_source = answer.source;
   *chosen_index = answer.index;
