@@ -16,12 +16,14 @@ all: ## build the library, its static twin and the simulated one
 	@$(MAKE_C) libmctx all
 
 demo: all ## real multicast on this host, from C and from Python: what was sent, received, lost, and how fast
+	@scripts/setup.sh wish iproute2
 	@scripts/setup.sh python
 	@scripts/demo.sh
 
 test: test-c test-conformance test-docs test-python ## every test that needs no special right
 
 test-c: all ## the C tests: unit, fault, network and ABI
+	@scripts/setup.sh wish iproute2
 	@scripts/setup.sh debian libcmocka-dev
 	@scripts/setup.sh python
 	@$(MAKE_C) libmctx/tests check

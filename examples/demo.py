@@ -87,11 +87,13 @@ def main() -> int:
         try:
             sent, received = exchange(publication, receiver, count)
         except libmctx.NetworkError as error:
-            print(error)
+            print(error.message)
             return CANNOT
         seconds = time.perf_counter() - start
         source, group, _ = publication.announce_tuple()
-        print(f"{sent}\t{received}\t{seconds:.6f}\t{source}\t{group}")
+        source, group = (f"[{address}]" if family == 6 else address for address in (source, group))
+        source_port = publication.local_addr()[1]
+        print(f"{sent}\t{received}\t{seconds:.6f}\t{source}:{source_port}\t{group}:{port}")
     return 0
 
 

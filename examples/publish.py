@@ -21,7 +21,7 @@ def main() -> int:
                 group, int(port), interface=interface[0] if interface else None
             )
             report = publication.send(text.encode())
-        except (libmctx.Error, ValueError) as error:
+        except (libmctx.MctxError, ValueError) as error:
             print(error, file=sys.stderr)
             return 1
         print(f"{report.bytes_sent} bytes from {report.source_addr} to {report.destination_addr}")

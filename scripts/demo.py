@@ -29,7 +29,7 @@ def run(language: str, family: int) -> tuple[str, bool, bool]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     lines = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
     if done.returncode == CANNOT:
-        return ROW.format(language, name, "-", "-", "-", "-", f"not on this host: {lines[-1]}"), False, True
+        return ROW.format(language, name, "-", "-", "-", "-", f"not on this host: {lines[0]}"), False, True
     if done.returncode != 0:
         return ROW.format(language, name, "-", "-", "-", "-", f"FAILED: {lines[-1]}"), False, False
     sent, received, seconds, source, group = lines[-1].split("\t")

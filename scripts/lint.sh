@@ -46,7 +46,7 @@ lint_python() {
   mapfile -t files < <(tracked '*.py' '*.pyi')
   .venv/bin/ruff format --check --quiet "${files[@]}" &&
     .venv/bin/ruff check --quiet "${files[@]}" &&
-    (cd bindings/python && ../../.venv/bin/mypy --strict libmctx && ../../.venv/bin/ty check --python ../../.venv --quiet libmctx) &&
+    (cd bindings/python && ../../.venv/bin/mypy --strict libmctx ../../examples/*.py && ../../.venv/bin/ty check --python ../../.venv --quiet libmctx) &&
     .venv/bin/mypy --strict scripts/*.py
 }
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Sets up what a task needs, says what it does, and is quick and quiet when all is there.
 #   scripts/setup.sh debian PACKAGE...   Debian packages: installed where the user may, else named
+#   scripts/setup.sh wish PACKAGE...     the same, but goes on without them
 #   scripts/setup.sh python              the environment .venv with the package's development tools
 #   scripts/setup.sh tools NAME...       single tools from scripts/tools.txt into .venv
 set -euo pipefail
@@ -17,6 +18,7 @@ have() {
         "${CC:-cc}" -E - >/dev/null 2>&1 ;;
     gcc) command -v "${CC:-cc}" >/dev/null ;;
     python3-venv) "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
+    iproute2) command -v ip >/dev/null ;;
     *) command -v "$1" >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
   esac
 }
@@ -35,6 +37,10 @@ debian() {
   "${as_root[@]}" apt-get -qq update
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null ||
     die "apt-get could not install ${missing[*]}"
+}
+
+wish() {
+  (debian "$@") || say "going on without $*: some tests will be skipped"
 }
 
 find_python() {
@@ -86,13 +92,14 @@ tools() {
 python=${PYTHON:-python3}
 command=$1
 shift
-if [ "$command" != debian ] && command -v flock >/dev/null; then # one set-up at a time
+if [ "$command" != debian ] && [ "$command" != wish ] && command -v flock >/dev/null; then # one set-up at a time
   mkdir -p build
   exec 9>build/setup.lock
   flock 9
 fi
 case $command in
   debian) debian "$@" ;;
+  wish) wish "$@" ;;
   python) development ;;
   tools) tools "$@" ;;
   *) die "unknown: $command" ;;
