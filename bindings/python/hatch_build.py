@@ -83,15 +83,16 @@ class NativeLibraryHook(BuildHookInterface[Any]):
                 raise FileNotFoundError(f"LIBMCTX_SDK_DIR is {sdk!r}, but there is no {library}")
         else:
             self._scratch = tempfile.mkdtemp(prefix="libmctx-build-")
-            library = self._make(Path(self._scratch)) / library_name()
+            smaller = ("LDFLAGS=-Wl,--strip-debug",) if sys.platform == "linux" else ()
+            library = self._make(Path(self._scratch), *smaller) / library_name()
         include = build_data["force_include"]
         include[str(library.resolve())] = f"libmctx/_native/{library_name()}"
         include[str(NATIVE / "LICENSE")] = f"libmctx-{self.metadata.version}.dist-info/licenses/LICENSE"
 
-    def _make(self, build: Path) -> Path:
+    def _make(self, build: Path, *settings: str) -> Path:
         """Build the library under a folder; return the folder that it is in."""
         source = NATIVE / "libmctx"
-        command = ["make", "-C", str(source), "lib", f"BUILD={build}"]
+        command = ["make", "-C", str(source), "lib", f"BUILD={build}", *settings]
         self.app.display_info(f"Building the native library: {' '.join(command)}")
         # An outer make's flags and job server are not for this one.
         environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
