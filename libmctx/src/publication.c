@@ -43,7 +43,7 @@ static bool is_optional(const mctx__config *config, mctx__option option) {
 
 /* What an adopted socket was set to, to put it back if opening fails. */
 typedef struct undo {
-  setting settings[MAX_SETTINGS];
+  setting settings[MAX_SETTINGS + 1];
   uint32_t count;
   bool has_device;
   bool has_interface;
@@ -78,12 +78,20 @@ static mctx__result change(mctx__socket socket, uint32_t family, const setting *
   return result;
 }
 
+/* Some systems derive the priority from the DSCP when that is set: put back after it. */
+static void note_priority(mctx__socket socket, uint32_t family, undo *before) {
+  int64_t old = 0;
+  if (mctx__socket_get(socket, family, MCTX__PRIORITY, &old).status == MCTX_OK)
+    before->settings[before->count++] = (setting){MCTX__PRIORITY, old, "priority"};
+}
+
 static mctx_status apply_settings(const mctx__call *call, mctx__socket socket, const mctx__config *config,
                                   undo *before) {
   setting settings[MAX_SETTINGS];
   uint32_t family = config->destination.family;
   uint32_t count = list_settings(config, settings);
   for (uint32_t i = 0; i < count; i++) {
+    if (settings[i].option == MCTX__DSCP) note_priority(socket, family, before);
     mctx__result result = change(socket, family, &settings[i], before);
     if (result.status == MCTX_ERR_UNSUPPORTED && is_optional(config, settings[i].option)) continue;
     if (result.status != MCTX_OK) return setting_failed(call, result, settings[i].field);
@@ -144,7 +152,7 @@ void mctx__publication_aim(mctx__publication *publication, bool connected) {
   publication->endpoint_used = (publication->endpoint_used + 1) % MCTX__ENDPOINTS;
   mctx__endpoint *endpoint = &publication->endpoints[publication->endpoint_used];
   memset(endpoint, 0, sizeof *endpoint);
-  if (!connected) mctx__endpoint_set(endpoint, &publication->config.destination);
+  if (!connected) mctx__endpoint_set(endpoint, &publication->destination);
   publication->is_connected = connected;
   atomic_store_explicit(&publication->endpoint, endpoint, memory_order_release);
 }
@@ -273,6 +281,8 @@ static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx_
   mctx_status status = mctx__config_resolve(call, &publication->config);
   if (status != MCTX_OK) return status;
   publication->context = context;
+  publication->destination = publication->config.destination;
+  publication->interface_index = publication->config.interface_index;
   publication->singly = publication->config.error_queue != 0 && publication->config.loopback != 0;
   atomic_init(&publication->socket, MCTX__NO_SOCKET.value);
   atomic_init(&publication->endpoint, &publication->endpoints[0]);

@@ -109,7 +109,7 @@ typedef struct mctx__socket {
 typedef enum mctx__option {
   MCTX__HOP_LIMIT,     /* of multicast datagrams, 0..255 */
   MCTX__LOOPBACK,      /* 0, 1 */
-  MCTX__DSCP,          /* 0..63; the ECN bits stay 0 */
+  MCTX__DSCP,          /* 0..63; the ECN bits stay as they are */
   MCTX__SEND_BUFFER,   /* set: bytes to ask for, above the system's maximum where rights allow; get: granted */
   MCTX__REUSE_PORT,    /* 0, 1: several multicast sockets may bind the port */
   MCTX__ERROR_QUEUE,   /* 0, 1: refusals of the device queue are errors of the send */

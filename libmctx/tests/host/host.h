@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 /* cmocka needs those first */
 #include <cmocka.h>
@@ -79,6 +80,8 @@ uint32_t host_index(const char *interface);
 /* ---- publications ---- */
 
 mctx_address address_of(const char *text);
+/* In the system's form; returns its length. */
+socklen_t native_address(struct sockaddr_storage *native, const mctx_address *address);
 void assert_address(const mctx_address *address, const char *expected);
 mctx_publication_options options_for(const char *group);
 mctx_publication_options options_through(const char *group, const char *interface);

@@ -120,7 +120,7 @@ static void plug(const char *interface, int number) {
 /* IPv6 has its routes once the link has a carrier, which takes a moment. */
 void host_await_link(const char *interface) {
   for (int i = 0; has_ipv6() && i < 200; i++) {
-    if (host_try("ip -6 route get ff15::1 oif %s >/dev/null 2>&1", interface)) return;
+    if (host_try("ip -6 route get ff15::1 oif %s 2>&1 | grep -q 'src f'", interface)) return;
     sleep_ms(10);
   }
 }

@@ -14,7 +14,7 @@ static void enable(int receiver, int level, int option, int value) {
   assert_int_equal(0, setsockopt(receiver, level, option, &value, sizeof value));
 }
 
-static socklen_t native_address(struct sockaddr_storage *native, const mctx_address *address) {
+socklen_t native_address(struct sockaddr_storage *native, const mctx_address *address) {
   memset(native, 0, sizeof *native);
   if (address->family == 4) {
     struct sockaddr_in *v4 = (struct sockaddr_in *)native;

@@ -132,10 +132,20 @@ static int64_t from_native(mctx__option option, int value) {
   }
 }
 
+/* The ECN bits share a byte with the DSCP and stay as they are: 0, unless the socket's owner set them. */
+static mctx__result dscp_set(int descriptor, uint32_t family, int64_t value) {
+  const native_option option = natives[MCTX__DSCP][family == 6];
+  int old = 0;
+  const mctx__result result = number_get(descriptor, option, &old);
+  if (result.status != MCTX_OK) return result;
+  return number_set(descriptor, option, to_native(MCTX__DSCP, value) | (old & 3));
+}
+
 mctx__result mctx__socket_set(mctx__socket socket, uint32_t family, mctx__option option, int64_t value) {
   const int descriptor = mctx__descriptor(socket);
   if (option == MCTX__NONBLOCKING) return nonblocking_set(descriptor, value);
   if (option == MCTX__SEND_BUFFER) return send_buffer_set(descriptor, value);
+  if (option == MCTX__DSCP) return dscp_set(descriptor, family, value);
   const mctx__result result = number_set(descriptor, natives[option][family == 6], to_native(option, value));
   return lacks_isolation(family, option, result) ? MCTX__DONE : result;
 }
