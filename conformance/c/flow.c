@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads of a case, which meet at barriers alone. */
+/* Threads of a case, which meet at barriers alone, and forked children. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "runner.h"
 
@@ -87,6 +89,83 @@ static void barrier_meet(call *c) {
   if (!met) call_invalid(c, "nobody came to the barrier");
 }
 
+/* ---- processes ---- */
+
+#define CHILD_SECONDS 20
+
+static void write_all(int fd, const char *bytes, size_t length) {
+  while (length > 0) {
+    ssize_t written = write(fd, bytes, length);
+    if (written <= 0) return;
+    bytes += written;
+    length -= (size_t)written;
+  }
+}
+
+/* Runs the steps and tells the parent how it went: "step\nwhere\nbecause\n", then the transcript. */
+static void child_main(call *c, int fd) {
+  alarm(CHILD_SECONDS);
+  strand s = {.run = c->run,
+              .name = "child",
+              .steps = yyjson_obj_get(c->step, "steps"),
+              .doc = yyjson_mut_doc_new(NULL)};
+  text told = {0};
+  strand_run(&s);
+  for (char *letter = s.because; *letter != '\0'; letter++) {
+    if (*letter == '\n') *letter = ' ';
+  }
+  text_print(&told, "%zu\n%s\n%s\n", s.step, s.where, s.because);
+  text_add(&told, text_get(&s.transcript), s.transcript.length);
+  write_all(fd, text_get(&told), told.length);
+  _exit(0);
+}
+
+/* The next line of what a child told; moves *at behind it. */
+static const char *next_line(char **at) {
+  char *line = *at;
+  char *end = strchr(line, '\n');
+  if (end == NULL) return "";
+  *end = '\0';
+  *at = end + 1;
+  return line;
+}
+
+static void child_told(call *c, text *told) {
+  char *at = told->data;
+  if (told->length == 0) {
+    call_invalid(c, "the child died");
+    return;
+  }
+  const char *step = next_line(&at);
+  const char *where = next_line(&at);
+  const char *because = next_line(&at);
+  text_add(&c->strand->transcript, at, strlen(at));
+  if (where[0] == '\0') return;
+  char whole[160];
+  snprintf(whole, sizeof whole, "child.%s.%s", step, where);
+  c->invalid = true;
+  strand_fail(c->strand, whole, "%s", because);
+}
+
+static void fork_child(call *c) {
+  int ends[2];
+  if (pipe(ends) != 0) {
+    call_invalid(c, "no pipe");
+    return;
+  }
+  pid_t child = fork();
+  if (child == 0) child_main(c, ends[1]);
+  close(ends[1]);
+  text told = {0};
+  char bytes[4096];
+  for (ssize_t length = 0; (length = read(ends[0], bytes, sizeof bytes)) > 0;)
+    text_add(&told, bytes, (size_t)length);
+  close(ends[0]);
+  if (child > 0) waitpid(child, NULL, 0);
+  child_told(c, &told);
+  text_free(&told);
+}
+
 /* Gives other threads time to get into a call. No case may depend on it. */
 static void pause_for(call *c) {
   int64_t milliseconds = arg_i64(c, "milliseconds", 1);
@@ -94,8 +173,6 @@ static void pause_for(call *c) {
   nanosleep(&duration, NULL);
 }
 
-const operation flow_operations[] = {{"thread_start", thread_start},
-                                     {"thread_join", thread_join},
-                                     {"barrier", barrier_meet},
-                                     {"pause", pause_for},
-                                     {NULL, NULL}};
+const operation flow_operations[] = {{"thread_start", thread_start}, {"thread_join", thread_join},
+                                     {"barrier", barrier_meet},      {"fork", fork_child},
+                                     {"pause", pause_for},           {NULL, NULL}};

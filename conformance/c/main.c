@@ -17,6 +17,7 @@ typedef struct settings {
   const char *filter;
   const char *format;
   const char *transcript;
+  const char *without; /* a capability that is taken for missing */
   bool list;
   bool negative;
 } settings;
@@ -66,6 +67,8 @@ static bool read_settings(int count, char **words, settings *to) {
       slot = &to->format;
     } else if (strcmp(words[i], "--transcript") == 0) {
       slot = &to->transcript;
+    } else if (strcmp(words[i], "--without") == 0) {
+      slot = &to->without;
     } else if (words[i][0] == '-' || to->folder != NULL) {
       return false;
     } else {
@@ -130,10 +133,11 @@ static bool load(suite *to, const settings *s) {
   return done;
 }
 
-static const char *why_skip(json *definition) {
+static const char *why_skip(json *definition, const char *without) {
   size_t position, count;
   json *name;
   yyjson_arr_foreach(yyjson_obj_get(definition, "requires"), position, count, name) {
+    if (without != NULL && yyjson_equals_str(name, without)) return "asked to do without";
     const char *reason = capability_missing(yyjson_get_str(name));
     if (reason != NULL) return reason;
   }
@@ -169,7 +173,7 @@ static void run_all(const suite *all, const settings *s, report *to, text *trans
   for (size_t i = 0; i < all->count; i++) {
     report_entry *e = &to->entries[to->count++];
     e->name = running = all->cases[i].name;
-    e->skipped = why_skip(all->cases[i].definition);
+    e->skipped = why_skip(all->cases[i].definition, s->without);
     if (e->skipped != NULL) {
       char *copy = malloc(strlen(e->skipped) + 1);
       e->skipped = copy == NULL ? "" : strcpy(copy, e->skipped);

@@ -79,6 +79,10 @@ static value *make_setting(document *doc, int64_t number) {
   return number == MCTX_AUTO ? yyjson_mut_str(doc, "auto") : yyjson_mut_sint(doc, number);
 }
 
+static value *make_wide_setting(document *doc, int64_t number) {
+  return number == MCTX_AUTO ? yyjson_mut_str(doc, "auto") : make_i64(doc, number);
+}
+
 static void options_init(call *c) {
   mctx_publication_options o;
   out_prepare(&o, sizeof o);
@@ -101,8 +105,8 @@ static void options_init(call *c) {
   result(c, "error_queue", make_setting(c->doc, o.error_queue));
   result(c, "dont_fragment", make_setting(c->doc, o.dont_fragment));
   result(c, "priority", make_setting(c->doc, o.priority));
-  result(c, "send_buffer", make_setting(c->doc, o.send_buffer));
-  result(c, "mark", make_setting(c->doc, o.mark));
+  result(c, "send_buffer", make_wide_setting(c->doc, o.send_buffer));
+  result(c, "mark", make_wide_setting(c->doc, o.mark));
   result(c, "bind_device", yyjson_mut_bool(c->doc, o.bind_device != NULL));
   result(c, "socket", make_os_handle(c->doc, &o.socket));
 }
@@ -162,7 +166,7 @@ static void get_info(call *c) {
   result(c, "dont_fragment", make_setting(c->doc, info.dont_fragment));
   result(c, "priority", make_setting(c->doc, info.priority));
   result(c, "source_port", make_setting(c->doc, info.source_port));
-  result(c, "mark", make_setting(c->doc, info.mark));
+  result(c, "mark", make_wide_setting(c->doc, info.mark));
   result_u64(c, "send_buffer_asked", info.send_buffer_asked);
   result_u64(c, "send_buffer", info.send_buffer);
   result_u64(c, "max_datagram", info.max_datagram);

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""The simulated network's controls, looked up at run time: the public library has none of them."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from collections.abc import Callable
+from ctypes import POINTER, Structure, byref, c_char_p, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64
+from typing import Any
+
+import libmctx
+from mctx_conformance.values import Address, InvalidStepError, integer, payloads, shown_address, shown_payload
+from mctx_conformance.values import address as read_address
+
+FLAGS = ("up", "running", "loopback", "multicast", "point_to_point", "broadcast", "enslaved")
+_CALLS = (
+    ("allocate", "interfaces", "route", "event_open", "socket_open", "socket_option")
+    + ("bind", "connect", "local", "send", "wait")
+)  # fmt: skip
+_FAULTS = ("", "fail", "partial", "earlier", "delivered")
+_STATES = ("absent", "refused", "needs_privilege", "available")
+
+
+class _Address(Structure):
+    _fields_ = [
+        ("family", c_uint8),
+        ("prefix", c_uint8),
+        ("port", c_uint16),
+        ("scope_id", c_uint32),
+        ("bytes", c_uint8 * 16),
+    ]
+
+
+class _OsHandle(Structure):
+    _fields_ = [("value", c_int64), ("type", c_uint32), ("reserved", c_uint32)]
+
+
+class _Datagram(Structure):
+    _fields_ = [
+        ("source", _Address),
+        ("destination", _Address),
+        ("interface_index", c_uint32),
+        ("hop_limit", c_int32),
+        ("loopback", c_int32),
+        ("dscp", c_int32),
+        ("time_ns", c_int64),
+        ("length", c_uint64),
+        ("local_only", c_uint32),
+        ("stored", c_uint32),
+        ("payload", c_uint8 * 64),
+    ]
+
+
+_PROTOTYPES: dict[str, tuple[Any, ...]] = {
+    "reset": (None,),
+    "fault": (c_int32, c_uint32, c_uint64, c_uint32, c_int64),
+    "clear_faults": (None,),
+    "calls": (c_uint64, c_uint32),
+    "now": (c_int64,),
+    "advance": (None, c_int64),
+    "interface_set": (c_int32, c_uint32, c_char_p, c_uint32, c_uint32),
+    "interface_remove": (c_int32, c_uint32),
+    "address_add": (c_int32, c_uint32, POINTER(_Address)),
+    "address_remove": (c_int32, c_uint32, POINTER(_Address)),
+    "route_set": (None, c_uint32, c_uint32),
+    "buffer": (None, c_uint32, c_int64),
+    "capability_set": (None, c_uint32, c_uint32),
+    "wire_count": (c_uint64,),
+    "wire_at": (c_int32, c_uint64, POINTER(_Datagram)),
+    "wire_clear": (None,),
+    "open_sockets": (c_uint64,),
+    "open_events": (c_uint64,),
+    "socket": (c_int32, c_uint32, POINTER(_Address), POINTER(_OsHandle)),
+    "socket_close": (None, POINTER(_OsHandle)),
+    "socket_hash": (c_int64, POINTER(_OsHandle)),
+}
+
+
+def _native(value: Address | None) -> _Address:
+    if value is None:
+        return _Address()
+    family = socket.AF_INET if value.family == 4 else socket.AF_INET6
+    packed = socket.inet_pton(family, value.host)
+    return _Address(
+        family=value.family,
+        prefix=value.prefix,
+        port=value.port,
+        scope_id=value.scope_id,
+        bytes=(c_uint8 * 16)(*packed),
+    )
+
+
+def _shown(value: _Address) -> Any:
+    if value.family == 0:
+        return None
+    family, length = (socket.AF_INET, 4) if value.family == 4 else (socket.AF_INET6, 16)
+    host = socket.inet_ntop(family, bytes(value.bytes)[:length])
+    return shown_address(host, value.port, value.scope_id, value.prefix)
+
+
+def _codes() -> dict[str, int]:
+    """Return the numbers of the statuses by name."""
+    found: dict[str, int] = {}
+    for kind in range(1, 15):
+        for number in range(1, 64):
+            error = libmctx.MctxError(code=-(kind * 1000 + number))
+            if error.name != "unknown":
+                found[error.name] = error.code
+    return found
+
+
+def _position(name: Any, names: tuple[str, ...]) -> int:
+    if isinstance(name, int):
+        return name
+    if name not in names:
+        raise InvalidStepError(f"unknown name: {name}")
+    return names.index(name)
+
+
+class Simulation:
+    """The controls of ``libmctx-sim``."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        for name, (result, *arguments) in _PROTOTYPES.items():
+            function = library[f"mctx_sim_{name}"]
+            function.restype, function.argtypes = result, arguments
+            setattr(self, f"_{name}", function)
+        self._status_codes = _codes()
+
+    @classmethod
+    def find(cls) -> Simulation | None:
+        """Return the controls if the library that ``libmctx`` loaded has them."""
+        library = ctypes.CDLL(libmctx.library_path())
+        return cls(library) if hasattr(library, "mctx_sim_reset") else None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(name)
+
+    def reset(self) -> None:
+        """Make the network what it is at the start of every case."""
+        self._reset()
+
+    def held(self) -> int:
+        """Return how many sockets and events are open."""
+        return int(self._open_sockets() + self._open_events())
+
+    # ---- sockets ----
+
+    def socket(self, family: int, local: Address | None) -> int:
+        """Open a socket as a caller's own."""
+        native = _OsHandle()
+        self._need(self._socket(family, byref(_native(local)), byref(native)))
+        return int(native.value)
+
+    def socket_close(self, value: int) -> None:
+        """Close it."""
+        self._socket_close(byref(_OsHandle(value=value, type=1)))
+
+    def socket_hash(self, value: int) -> int:
+        """Return a number that tells what it is set to."""
+        return int(self._socket_hash(byref(_OsHandle(value=value, type=1))))
+
+    # ---- operations ----
+
+    def _need(self, done: int) -> None:
+        if not done:
+            raise InvalidStepError("the simulated network has no room for it, or no such thing")
+
+    def _value(self, args: dict[str, Any], fault: int) -> int:
+        given = args["value"]
+        if isinstance(given, str) and fault != _FAULTS.index("partial"):
+            if given not in self._status_codes:
+                raise InvalidStepError(f"no status {given}")
+            return self._status_codes[given]
+        return integer(given)
+
+    def sim_fault(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Schedule a fault."""
+        fault = _position(args["type"], _FAULTS)
+        call = _position(args["call"], _CALLS)
+        self._need(self._fault(call, integer(args["nth"]), fault, self._value(args, fault)))
+        return {}
+
+    def sim_clear_faults(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Forget the faults that have not happened."""
+        self._clear_faults()
+        return {}
+
+    def sim_calls(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Count calls."""
+        return {"calls": str(self._calls(_position(args["call"], _CALLS)))}
+
+    def sim_now(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Read the clock."""
+        return {"now_ns": str(self._now())}
+
+    def sim_advance(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Move the clock."""
+        self._advance(integer(args["duration_ns"]))
+        return {}
+
+    def sim_interface_set(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Add an interface, or change one."""
+        flags = sum(1 << _position(name, FLAGS) for name in args["flags"])
+        name = args["name"].encode()
+        self._need(self._interface_set(integer(args["index"]), name, flags, integer(args.get("mtu", 1500))))
+        return {}
+
+    def sim_interface_remove(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Remove an interface."""
+        self._need(self._interface_remove(integer(args["index"])))
+        return {}
+
+    def sim_address_add(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Give an interface an address."""
+        self._need(self._address_add(integer(args["index"]), byref(_native(read_address(args["address"])))))
+        return {}
+
+    def sim_address_remove(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Take an address away."""
+        self._need(self._address_remove(integer(args["index"]), byref(_native(read_address(args["address"])))))
+        return {}
+
+    def sim_route_set(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Say where unnamed multicast leaves."""
+        self._route_set({"ipv4": 4, "ipv6": 6}[args["family"]], integer(args["index"]))
+        return {}
+
+    def sim_buffer(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Bound the send buffers of sockets opened from now on."""
+        self._buffer(integer(args["datagrams"]), integer(args["drain_ns"]))
+        return {}
+
+    def sim_capability_set(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Take a capability away, or give it back."""
+        number = list(libmctx.capabilities()).index(args["capability"])
+        self._capability_set(number, _position(args["state"], _STATES))
+        return {}
+
+    def _datagrams(self) -> list[_Datagram]:
+        found = []
+        for position in range(self._wire_count()):
+            datagram = _Datagram()
+            if self._wire_at(position, byref(datagram)):
+                found.append(datagram)
+        return found
+
+    def sim_wire(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Show all that the wire holds, in order."""
+        datagrams = [
+            {
+                "payload": shown_payload(bytes(each.payload)[: each.stored]),
+                "length": str(each.length),
+                "source": _shown(each.source),
+                "destination": _shown(each.destination),
+                "interface_index": each.interface_index,
+                "hop_limit": each.hop_limit,
+                "loopback": each.loopback,
+                "dscp": each.dscp,
+                "local_only": each.local_only,
+            }
+            for each in self._datagrams()
+        ]
+        return {"count": str(self._wire_count()), "datagrams": datagrams}
+
+    def sim_wire_sequence(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Count how many of the wire's datagrams, from the first on, are those of a sequence."""
+        in_sequence = 0
+        for each, wanted in zip(self._datagrams(), payloads(args)):
+            if each.length != len(wanted) or bytes(each.payload)[: each.stored] != wanted[: each.stored]:
+                break
+            in_sequence += 1
+        return {"count": str(self._wire_count()), "in_sequence": str(in_sequence)}
+
+    def sim_wire_clear(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Empty the wire."""
+        self._wire_clear()
+        return {}
