@@ -113,7 +113,7 @@ typedef enum mctx__option {
   MCTX__SEND_BUFFER,   /* set: bytes to ask for, above the system's maximum where rights allow; get: granted */
   MCTX__REUSE_PORT,    /* 0, 1: several multicast sockets may bind the port */
   MCTX__ERROR_QUEUE,   /* 0, 1: refusals of the device queue are errors of the send */
-  MCTX__DONT_FRAGMENT, /* 0, 1, or MCTX_AUTO (get only: the system's default) */
+  MCTX__DONT_FRAGMENT, /* 0, 1, MCTX_AUTO for the system's default; get may tell others, which set takes back */
   MCTX__PRIORITY,      /* 0..6 */
   MCTX__MARK,          /* 0..2^32-1 */
   MCTX__ISOLATED,      /* 1: nothing arrives of groups that this socket did not join */
