@@ -115,11 +115,10 @@ static mctx__result back_off(sending *batch, mctx__result full) {
 static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
   switch (refusal.status) {
     case MCTX_ERR_WOULD_BLOCK:
-      batch->tried =
-          false; /* nothing else was wrong: what comes after the wait may be an earlier error again */
+      batch->tried = false; /* what comes after the wait may be an earlier error again */
       return wait_writable(batch);
     case MCTX_ERR_QUEUE_FULL:
-      batch->tried = false;
+      batch->tried = false; /* so here */
       return back_off(batch, refusal);
     case MCTX_ERR_SIGNAL:
       return (batch->flags & MCTX_INTERRUPTIBLE) != 0 ? refusal : MCTX__DONE;

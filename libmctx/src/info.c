@@ -13,8 +13,8 @@ static mctx__publication *as_publication(mctx__object *object) {
 /* The parts of the configuration that healing may change. */
 static mctx_address destination_of(mctx__publication *publication, uint32_t *interface_index) {
   mctx__mutex_lock(&publication->mutex);
-  mctx_address destination = publication->config.destination;
-  *interface_index = publication->config.interface_index;
+  mctx_address destination = publication->destination;
+  *interface_index = publication->interface_index;
   mctx__mutex_unlock(&publication->mutex);
   return destination;
 }

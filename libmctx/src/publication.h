@@ -20,8 +20,10 @@ struct mctx__publication {
   _Alignas(64) mctx__counters counters;
   /* rarely used */
   mctx__context *context;
-  mctx__config config; /* fixed after opening, but for interface_index and the scope of destination */
-  mctx__mutex mutex;   /* guards what follows and the healing of the socket */
+  mctx__config config;      /* fixed after opening */
+  mctx__mutex mutex;        /* guards what follows and the healing of the socket */
+  mctx_address destination; /* the configuration's, until the interface is made anew; so is the index */
+  uint32_t interface_index;
   mctx__endpoint endpoints[MCTX__ENDPOINTS]; /* used in turn, so that no sender meets one half written */
   uint32_t endpoint_used;
   bool is_connected;

@@ -32,7 +32,7 @@ void mctx__publication_blame_earlier(mctx__publication *publication) {
 /* With the mutex held. */
 static void report(mctx__publication *publication, uint32_t type, const mctx_address *address) {
   mctx_event event = {.type = type,
-                      .interface_index = publication->config.interface_index,
+                      .interface_index = publication->interface_index,
                       .handle = publication->object.handle,
                       .time_ns = mctx__clock_utc(),
                       .address = *address};
@@ -41,31 +41,30 @@ static void report(mctx__publication *publication, uint32_t type, const mctx_add
 
 /* The interface that the user named may have been made anew, with another index. With the mutex held. */
 static bool follow_interface(mctx__publication *publication, const mctx__interfaces *interfaces) {
-  mctx__config *config = &publication->config;
+  const mctx__config *config = &publication->config;
   mctx_interface_ref wanted = config->interface;
   if (wanted.by != MCTX_INTERFACE_BY_NAME && wanted.by != MCTX_INTERFACE_BY_ADDRESS) return false;
   wanted.name = config->interface_name;
   const mctx__interface *found = mctx__interface_find(interfaces, &wanted);
-  if (found == NULL || found->info.index == config->interface_index) return false;
+  if (found == NULL || found->info.index == publication->interface_index) return false;
   if (mctx__socket_set_interface(mctx__publication_socket(publication), config->destination.family,
                                  found->info.index)
           .status != MCTX_OK)
     return false;
-  config->interface_index = found->info.index;
-  if (mctx__is_scoped_group(&config->destination)) config->destination.scope_id = found->info.index;
+  publication->interface_index = found->info.index;
+  if (mctx__is_scoped_group(&publication->destination)) publication->destination.scope_id = found->info.index;
   return true;
 }
 
 /* Connects anew, so that the system chooses another source. Until then datagrams go by address. With the mutex
  * held. */
 static void reconnect(mctx__publication *publication) {
-  mctx__config *config = &publication->config;
   mctx__socket socket = mctx__publication_socket(publication);
-  uint32_t family = config->destination.family;
+  uint32_t family = publication->destination.family;
   mctx_address before = publication->local;
   mctx__publication_aim(publication, false);
   mctx__socket_connect(socket, family, NULL);
-  bool connected = mctx__socket_connect(socket, family, &config->destination).status == MCTX_OK;
+  bool connected = mctx__socket_connect(socket, family, &publication->destination).status == MCTX_OK;
   mctx__socket_local(socket, &publication->local);
   mctx__publication_aim(publication, connected);
   mctx__counters_lock(&publication->counters);
@@ -131,14 +130,15 @@ typedef struct diagnosis {
   char hint[512];
 } diagnosis;
 
-static void diagnose_route(diagnosis *found, const mctx__config *config) {
+static void diagnose_route(diagnosis *found, const mctx__publication *publication) {
   char text[MCTX__ADDRESS_TEXT];
-  mctx__address_text(&config->destination, text);
+  mctx__address_text(&publication->destination, text);
   snprintf(found->message, sizeof found->message, "no route leads to %s", text);
-  if (config->interface_index == 0)
+  if (publication->interface_index == 0)
     snprintf(found->hint, sizeof found->hint, "name the interface to send through, or add a route: %s",
-             config->destination.family == 4 ? "`ip route add 224.0.0.0/4 dev eth0`"
-                                             : "`ip -6 route add multicast ff00::/8 dev eth0 table local`");
+             publication->destination.family == 4
+                 ? "`ip route add 224.0.0.0/4 dev eth0`"
+                 : "`ip -6 route add multicast ff00::/8 dev eth0 table local`");
   else
     snprintf(
         found->hint, sizeof found->hint,
@@ -153,14 +153,14 @@ static void diagnose_network(diagnosis *found, mctx__publication *publication,
   mctx__mutex_lock(&publication->mutex);
   const mctx__config *config = &publication->config;
   const mctx_interface_ref device = {.by = MCTX_INTERFACE_BY_NAME, .name = config->bind_device};
-  const mctx__interface *interface = mctx__interface_by_index(interfaces, config->interface_index);
-  if (config->interface_index == 0 && config->bind_device[0] != '\0')
+  const mctx__interface *interface = mctx__interface_by_index(interfaces, publication->interface_index);
+  if (publication->interface_index == 0 && config->bind_device[0] != '\0')
     interface = mctx__interface_find(interfaces, &device);
-  if (config->interface_index != 0 && interface == NULL) {
+  if (publication->interface_index != 0 && interface == NULL) {
     found->status = MCTX_ERR_INTERFACE_GONE;
     snprintf(found->message, sizeof found->message, "the interface %.64s (index %u) was removed",
              config->interface_name[0] != '\0' ? config->interface_name : "asked for",
-             (unsigned)config->interface_index);
+             (unsigned)publication->interface_index);
     snprintf(found->hint, sizeof found->hint, "named by name or address it is found again when it comes back");
   } else if (interface != NULL && (interface->info.flags & MCTX_INTERFACE_UP) == 0) {
     found->status = MCTX_ERR_INTERFACE_DOWN;
@@ -174,7 +174,7 @@ static void diagnose_network(diagnosis *found, mctx__publication *publication,
              "give the address back to an interface, or open the publication with "
              "another source or none");
   } else {
-    diagnose_route(found, config);
+    diagnose_route(found, publication);
   }
   mctx__mutex_unlock(&publication->mutex);
 }

@@ -212,6 +212,7 @@ static void prepare_adopted(void) {
   options.mark = 4;
   options.dont_fragment = 1;
   options.send_buffer = 100000;
+  options.bind_device = "eth1";
   options.outgoing_interface.by = MCTX_INTERFACE_BY_INDEX;
   options.outgoing_interface.index = 3;
   assert_true(mctx_sim_socket(4, NULL, &native));

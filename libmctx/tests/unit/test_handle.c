@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Handles: stale, forged, foreign and closed ones are errors, and nothing else. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -306,32 +307,94 @@ static void threads_open_send_and_close_at_random(void **state) {
     atomic_store(&shared[i], 0);
 }
 
-static _Atomic int winners;
+/* ---- closing one object at the same moment ---- */
 
-static void *close_one(void *argument) {
-  mctx_status status = mctx_close(*(mctx_handle *)argument, NULL);
-  if (status == MCTX_OK)
-    atomic_fetch_add(&winners, 1);
-  else if (status != MCTX_ERR_CLOSED)
-    atomic_fetch_add(&winners, 1000);
+enum { CLOSERS = 3, TURNS = 3000 };
+
+static _Atomic mctx_handle target;
+static _Atomic uint32_t turn; /* goes up when the next target is there */
+static _Atomic uint32_t finished;
+static _Atomic uint32_t winners;
+
+static void *close_in_turn(void *argument) {
+  (void)argument;
+  for (uint32_t i = 1; i <= TURNS; i++) {
+    while (atomic_load(&turn) < i)
+      sched_yield();
+    mctx_status status = mctx_close(atomic_load(&target), NULL);
+    if (status != MCTX_ERR_CLOSED) atomic_fetch_add(&winners, status == MCTX_OK ? 1 : 1000);
+    atomic_fetch_add(&finished, 1);
+  }
   return NULL;
 }
 
 static void exactly_one_of_many_closers_wins(void **state) {
   (void)state;
-  for (int round = 0; round < 200; round++) {
-    pthread_t threads[4];
+  pthread_t threads[CLOSERS];
+  atomic_store(&turn, 0);
+  for (int i = 0; i < CLOSERS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, close_in_turn, NULL), 0);
+  for (uint32_t i = 1; i <= TURNS; i++) {
     mctx_context context = open_context();
     mctx_publication publication = open_group(context, "239.1.1.1:5000");
-    mctx_handle target = round % 2 ? context : publication;
+    atomic_store(&target, i % 2 ? context : publication);
     atomic_store(&winners, 0);
-    for (int i = 0; i < 4; i++)
-      assert_int_equal(pthread_create(&threads[i], NULL, close_one, &target), 0);
-    for (int i = 0; i < 4; i++)
-      assert_int_equal(pthread_join(threads[i], NULL), 0);
+    atomic_store(&finished, 0);
+    atomic_store(&turn, i);
+    while (atomic_load(&finished) < CLOSERS)
+      sched_yield();
     assert_int_equal(atomic_load(&winners), 1);
-    if (round % 2 == 0) assert_closed(context);
+    if (i % 2 == 0) assert_closed(context);
   }
+  for (int i = 0; i < CLOSERS; i++)
+    assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
+/* ---- healing while others look ---- */
+
+static _Atomic uint32_t healed;
+
+static void *open_the_same(void *argument) {
+  mctx_publication_options options = options_for("[ff12::1]:5000");
+  mctx_publication opened;
+  uint32_t *others = argument;
+  options.outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
+  options.outgoing_interface.name = "eth1";
+  while (atomic_load(&healed) == 0) {
+    mctx_status status = mctx_publication_open(shared_context, &options, &opened, NULL);
+    if (status == MCTX_OK)
+      (void)mctx_close(opened, NULL);
+    else if (status != MCTX_ERR_PUBLICATION_EXISTS && status != MCTX_ERR_INTERFACE_NOT_FOUND)
+      (*others)++;
+  }
+  return NULL;
+}
+
+static void an_interface_is_followed_while_others_open(void **state) {
+  (void)state;
+  pthread_t thread;
+  uint32_t others = 0;
+  mctx_address address = address_of("fe80::7/64");
+  mctx_publication_options options = options_for("[ff12::1]:5000");
+  options.outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
+  options.outgoing_interface.name = "eth1";
+  shared_context = open_context();
+  mctx_publication publication = open_with(shared_context, &options);
+  atomic_store(&healed, 0);
+  assert_int_equal(pthread_create(&thread, NULL, open_the_same, &others), 0);
+  for (uint32_t i = 0; i < 2000; i++) {
+    uint32_t now = i % 2 ? 3 : 4;
+    assert_true(mctx_sim_interface_remove(7 - now));
+    assert_true(mctx_sim_interface_set(now, "eth1", MCTX_INTERFACE_UP, 1500));
+    assert_true(mctx_sim_address_add(now, &address));
+    mctx_sim_wire_clear();
+    assert_ok(mctx_send(publication, "x", 1, NULL));
+    assert_int_equal(wire_at(0).interface_index, now);
+  }
+  atomic_store(&healed, 1);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  assert_int_equal(others, 0);
+  assert_closed(shared_context);
 }
 
 int main(void) {
@@ -346,6 +409,7 @@ int main(void) {
       fixture_test(random_bits_are_refused),
       fixture_test(threads_open_send_and_close_at_random),
       fixture_test(exactly_one_of_many_closers_wins),
+      fixture_test(an_interface_is_followed_while_others_open),
       fixture_test(in_a_child_old_handles_are_forked),
   };
   return cmocka_run_group_tests_name("handle", tests, NULL, NULL);

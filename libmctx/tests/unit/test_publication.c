@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Publications: what is refused and why, what is opened, what it says of itself, adopting and taking out. */
+#include "platform.h"
 #include "sim_fixture.h"
 
 /* ---- what is refused ---- */
@@ -548,6 +549,9 @@ static void an_adopted_socket_is_the_librarys(void **state) {
   mctx_sim_datagram datagram = wire_at(0);
   assert_address(&datagram.source, "10.0.1.1:7000");
   assert_int_equal(datagram.hop_limit, 5);
+  int64_t nonblocking = 0;
+  assert_ok(mctx__socket_get((mctx__socket){info.socket.value}, 4, MCTX__NONBLOCKING, &nonblocking).status);
+  assert_int_equal(nonblocking, 1);
   uint64_t sockets = mctx_sim_open_sockets();
   assert_closed(publication);
   assert_int_equal(mctx_sim_open_sockets(), sockets - 1);
@@ -624,6 +628,25 @@ static void a_socket_taken_out_goes_on(void **state) {
 
 /* ---- many ---- */
 
+/* An opening that fails gives its handle back: the table of handles does not grow. */
+static void failures_use_up_no_handles(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication_options options = options_for("239.1.1.1:5000");
+  mctx_publication none;
+  for (int i = 0; i < 5000; i++) {
+    uint32_t call = i % 2 ? MCTX_SIM_SOCKET_OPEN : MCTX_SIM_SOCKET_OPTION;
+    assert_true(mctx_sim_fault(call, 1, MCTX_SIM_FAIL, MCTX_ERR_IO));
+    mctx_status status = mctx_publication_open(context, &options, &none, NULL);
+    mctx_sim_clear_faults();
+    if (status == MCTX_OK) assert_closed(none);
+  }
+  (void)open_with(context, &options);
+  for (int i = 0; i < 5000; i++)
+    assert_status(mctx_publication_open(context, &options, &none, NULL), MCTX_ERR_PUBLICATION_EXISTS);
+  assert_closed(context);
+}
+
 static void ten_thousand_publications(void **state) {
   (void)state;
   enum { MANY = 10000 };
@@ -672,6 +695,7 @@ int main(void) {
       fixture_test(an_adopted_socket_is_the_librarys),
       fixture_test(a_socket_that_does_not_fit_stays_the_callers),
       fixture_test(a_socket_taken_out_goes_on),
+      fixture_test(failures_use_up_no_handles),
       fixture_test(ten_thousand_publications),
   };
   return cmocka_run_group_tests_name("publication", tests, NULL, NULL);

@@ -190,6 +190,17 @@ static void a_too_large_datagram_stops_the_batch_before_it(void **state) {
     }
 }
 
+static void the_largest_datagrams_go_in_a_batch(void **state) {
+  (void)state;
+  mctx_publication publication = open_sender(1, 0);
+  mctx_slice slices[3] = {{.length = 65507}, {.length = 0}, {.length = 65507}};
+  slices[0].data = slices[2].data = large;
+  uint64_t accepted;
+  assert_ok(mctx_send_batch(publication, slices, 3, 0, 0, &accepted, NULL));
+  assert_int_equal(accepted, 3);
+  assert_int_equal(mctx_sim_wire_count(), 3);
+}
+
 static void flags_of_batches_are_checked(void **state) {
   (void)state;
   mctx_publication publication = open_sender(1, 0);
@@ -547,6 +558,7 @@ int main(void) {
       send_test(segment_sizes_have_a_range),
       send_test(empty_datagrams_in_a_batch_are_datagrams),
       send_test(a_too_large_datagram_stops_the_batch_before_it),
+      send_test(the_largest_datagrams_go_in_a_batch),
       send_test(flags_of_batches_are_checked),
       send_test(a_full_buffer_would_block),
       send_test(a_batch_takes_what_goes_or_waits),

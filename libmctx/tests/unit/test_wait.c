@@ -33,6 +33,9 @@ static void readiness_comes_at_once_or_with_time(void **state) {
   assert_int_equal(mctx_sim_now(), start + MILLI);
   assert_ok(mctx_wait(publication, MCTX_READABLE | MCTX_WRITABLE, 0, 0, &ready, NULL));
   assert_int_equal(ready, MCTX_WRITABLE);
+  /* the longest timeout is for ever */
+  assert_ok(mctx_send(publication, "x", 1, NULL));
+  assert_ok(mctx_wait(publication, MCTX_WRITABLE, 0, INT64_MAX, &ready, NULL));
   assert_closed(context);
 }
 
@@ -53,9 +56,6 @@ static void a_wait_ends_at_its_deadline(void **state) {
   assert_status(mctx_wait(context, 0, 0, 7 * MILLI, &ready, NULL), MCTX_ERR_TIMEOUT);
   assert_int_equal(mctx_sim_now() - start, 7 * MILLI);
   assert_status(mctx_wait(context, 0, 0, 0, &ready, NULL), MCTX_ERR_WOULD_BLOCK);
-  /* the longest there is does not wrap */
-  assert_status(mctx_wait(publication, MCTX_WRITABLE, 0, INT64_MAX - SECOND * 100000, &ready, NULL),
-                MCTX_ERR_TIMEOUT);
   assert_closed(context);
 }
 

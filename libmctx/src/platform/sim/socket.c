@@ -211,13 +211,13 @@ mctx__result mctx__socket_bind_device(mctx__socket name, const char *device) {
   mctx__sim_socket *socket = NULL;
   mctx__sim_lock();
   mctx__result outcome = begin_option(name, 0, &socket);
-  const mctx__sim_interface *interface = mctx__sim_interface_named(device);
+  const mctx__sim_interface *interface = device != NULL ? mctx__sim_interface_named(device) : NULL;
   if (outcome.status != MCTX_OK) goto done;
   outcome = mctx__sim_error(MCTX_ERR_PERMISSION);
   if (!mctx__sim_capable(MCTX_CAPABILITY_BIND_DEVICE)) goto done;
   outcome = mctx__sim_error(MCTX_ERR_INTERFACE_NOT_FOUND);
-  if (interface == NULL) goto done;
-  socket->device_index = interface->index;
+  if (interface == NULL && device != NULL) goto done;
+  socket->device_index = interface != NULL ? interface->index : 0;
   outcome = MCTX__DONE;
 done:
   mctx__sim_unlock();
