@@ -218,6 +218,7 @@ int main(int count, char **words) {
     status = usage();
     goto done;
   }
+  fflush(stdout);
   fprintf(stderr, "%zu passed, %zu failed, %zu skipped\n", results.passed, results.failed, results.skipped);
   status = results.failed == 0 && results.passed != 0 ? 0 : 1;
 done:

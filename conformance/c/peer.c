@@ -134,7 +134,6 @@ static bool loopback_works(const char *group_text) {
 const char *capability_missing(const char *name) {
   static int loopback[2]; /* 0: not tried, 1: works, 2: does not */
   if (strcmp(name, "c") == 0) return NULL;
-  if (strcmp(name, "python") == 0) return "only Python can say it";
   if (strcmp(name, "network") == 0) return sim_available() ? "the network is simulated" : NULL;
   if (strncmp(name, "loopback_", 9) == 0) {
     if (sim_available()) return "the network is simulated";

@@ -35,8 +35,6 @@ class Requirements:
             return f"asked to do without {name}"
         if name == "c":
             return "only C can say it"
-        if name == "python":
-            return None
         if name == "network" or name in _LOOPBACK:
             if self._simulated:
                 return "the network is simulated"

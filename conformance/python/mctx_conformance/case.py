@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import libmctx
 from mctx_conformance import peers
 from mctx_conformance.fields import Fields, Variable
-from mctx_conformance.operations import Operations, Refused, shown_error
+from mctx_conformance.operations import Operations, RefusedError, shown_error
 from mctx_conformance.simulation import Simulation
 from mctx_conformance.values import InvalidStepError, canonical, difference, integer, substitute
 
@@ -47,7 +47,7 @@ class _FailedError(Exception):
 
 def resources_held(simulation: Simulation | None) -> int:
     """Count the descriptors of this process, or what is open on the simulated network."""
-    return simulation.held() if simulation is not None else len(os.listdir("/dev/fd"))  # noqa: PTH208
+    return simulation.held() if simulation is not None else len(os.listdir("/dev/fd"))
 
 
 class _Strand:
@@ -83,7 +83,7 @@ class _Strand:
             raise InvalidStepError(f"unknown operation {name}")
         try:
             return (flow(step, args) if flow else operation(args)), None
-        except Refused as refused:
+        except RefusedError as refused:
             return refused.result, refused.error
         except libmctx.MctxError as error:
             return {}, shown_error(error)

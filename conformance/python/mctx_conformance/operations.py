@@ -17,7 +17,7 @@ Result = dict[str, Any]
 _STATUS_FIRST = 1000
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedError(Exception):
     """A call failed; what it returned beside its status stands in ``result``."""
 
     def __init__(self, error: dict[str, Any], result: Result) -> None:
@@ -283,14 +283,13 @@ class Operations:
 
     def mctx_publication_open(self, args: dict[str, Any]) -> Result:
         """Open a publication."""
-        options = dict(args["options"])
+        options: dict[str, Any] = dict(args["options"])
         arguments = self._interface_arguments(options.pop("interface", None))
         names = {"port": "dst_port", "hop_limit": "ttl", "duplicate": "allow_duplicate"}
         adopted = options.pop("socket", None)
         for name, value in options.items():
-            wide = name in ("mark", "send_buffer") and value != "auto"
-            given = integer(value) if wide else value
-            arguments[names.get(name, name)] = None if given == "auto" else given
+            number = integer(value) if name in ("mark", "send_buffer") and value != "auto" else value
+            arguments[names.get(name, name)] = None if number == "auto" else number
         if adopted is not None:
             arguments["socket"] = self._peers.find(adopted).to_adopt()
         opened = self._object(args["context"]).add_publication(**arguments)
@@ -371,14 +370,14 @@ class Operations:
         try:
             accepted = send()
         except libmctx.MctxError as error:
-            raise Refused(shown_error(error), {"accepted": str(error.accepted or 0)}) from error
+            raise RefusedError(shown_error(error), {"accepted": str(error.accepted or 0)}) from error
         result = {"accepted": str(accepted)}
         if accepted == count:
             return result
         name, retry = ("would_block", "when_ready") if timeout_ns == 0 else ("timeout", "when_ready")
         stopped: dict[str, Any] = {"kind": name, "code": name, "field": "", "item": str(accepted)}
         stopped.update(retry=retry, delivered_locally=False, hint=False)
-        raise Refused(stopped, result)
+        raise RefusedError(stopped, result)
 
     def mctx_send_batch(self, args: dict[str, Any]) -> Result:
         """Send many datagrams."""
@@ -405,7 +404,7 @@ class Operations:
         try:
             outcomes = self._object(args["context"]).send_all(payload(args["payload"]))
         except libmctx.MctxError as error:
-            raise Refused(shown_error(error), {"outcomes": [], "count": 0}) from error
+            raise RefusedError(shown_error(error), {"outcomes": [], "count": 0}) from error
         shown = [
             {"publication": str(each.publication.id), "status": each.error.name if each.error else "ok"}
             for each in outcomes
@@ -413,5 +412,5 @@ class Operations:
         result = {"outcomes": shown, "count": len(shown)}
         failed = next((each.error for each in outcomes if each.error), None)
         if failed is not None:
-            raise Refused(shown_error(failed), result)
+            raise RefusedError(shown_error(failed), result)
         return result

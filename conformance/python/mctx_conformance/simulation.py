@@ -14,10 +14,9 @@ from mctx_conformance.values import Address, InvalidStepError, integer, payloads
 from mctx_conformance.values import address as read_address
 
 FLAGS = ("up", "running", "loopback", "multicast", "point_to_point", "broadcast", "enslaved")
-_CALLS = (
-    ("allocate", "interfaces", "route", "event_open", "socket_open", "socket_option")
-    + ("bind", "connect", "local", "send", "wait")
-)  # fmt: skip
+_CALLS = tuple(
+    "allocate interfaces route event_open socket_open socket_option bind connect local send wait".split()
+)
 _FAULTS = ("", "fail", "partial", "earlier", "delivered")
 _STATES = ("absent", "refused", "needs_privilege", "available")
 
@@ -267,7 +266,7 @@ class Simulation:
     def sim_wire_sequence(self, args: dict[str, Any]) -> dict[str, Any]:
         """Count how many of the wire's datagrams, from the first on, are those of a sequence."""
         in_sequence = 0
-        for each, wanted in zip(self._datagrams(), payloads(args)):
+        for each, wanted in zip(self._datagrams(), payloads(args), strict=False):
             if each.length != len(wanted) or bytes(each.payload)[: each.stored] != wanted[: each.stored]:
                 break
             in_sequence += 1

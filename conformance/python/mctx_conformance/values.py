@@ -35,7 +35,7 @@ class Address(NamedTuple):
 
 
 def substitute(value: Any, lookup: Callable[[str], Any]) -> Any:
-    """Return a copy with each ``${name}`` replaced; one that is the whole text gives the variable's own type."""
+    """Return a copy with each ``${name}`` replaced; alone in a text it gives the variable's own type."""
     if isinstance(value, str):
         whole = _VARIABLE.fullmatch(value)
         if whole:
@@ -216,7 +216,7 @@ def difference(expected: Any, actual: Any, where: str) -> str | None:
         return None if canonical(expected) == canonical(actual) else where
     if not isinstance(actual, list) or len(actual) != len(expected):
         return where
-    for position, (left, right) in enumerate(zip(expected, actual)):
+    for position, (left, right) in enumerate(zip(expected, actual, strict=True)):
         found = difference(left, right, f"{where}.{position}")
         if found is not None:
             return found
