@@ -50,7 +50,7 @@ cross: ## the header and the core compiled for other systems
 fuzz: ## the fuzz harnesses, a minute each
 	@scripts/fuzz.sh
 
-docs: ## the API reference from the header, into build/docs
+docs: all ## the references: C from the header, Python from the docstrings, into build/docs
 	@scripts/setup.sh debian doxygen
 	@scripts/docs.sh
 

@@ -56,7 +56,9 @@ lint_rules() { python3 scripts/rules.py "$gcc_build"/lib/*.a; }
 
 lint_abi() { python3 scripts/abi.py check "$gcc_build/lib/libmctx.so.0"; }
 
-lint_docs() { scripts/docs.sh && LIBMCTX_LIB_DIR=$gcc_build/lib python3 scripts/statuses.py --check; }
+lint_docs() {
+  LIBMCTX_LIB_DIR=$gcc_build/lib scripts/docs.sh && LIBMCTX_LIB_DIR=$gcc_build/lib python3 scripts/statuses.py --check
+}
 
 scripts/setup.sh debian gcc clang clang-tidy cppcheck shellcheck doxygen abigail-tools libcmocka-dev || exit 1
 scripts/setup.sh python || exit 1
