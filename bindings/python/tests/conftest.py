@@ -22,6 +22,9 @@ import libmctx
 
 PROJECT = Path(__file__).resolve().parents[1]
 CHECKOUT = PROJECT.parents[1]
+SIMULATED = bool(libmctx.capabilities()["simulated"])
+"""Whether the native library is libmctx-sim, as in the run that test_elsewhere.py starts."""
+collect_ignore = [] if SIMULATED else ["simulated"]
 LOOPBACK = socket.if_nametoindex("lo") if sys.platform == "linux" else 0
 GROUP4 = "239.255.77.1"
 GROUP6 = "ff11::4d01"

@@ -408,8 +408,9 @@ def test_closing_while_a_thread_sends(slow_link: SlowLink) -> None:
     threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
         thread.start()
-    threading.Timer(0.2, slow_link.publication.close).start()
-    for thread in threads:
+    timer = threading.Timer(0.2, slow_link.publication.close)
+    timer.start()
+    for thread in [*threads, timer]:
         thread.join(10)
     assert results == [libmctx.ClosedError] * 4
     assert count_descriptors() == before - 1
