@@ -14,9 +14,8 @@ from mctx_conformance.values import Address, InvalidStepError, integer, payloads
 from mctx_conformance.values import address as read_address
 
 FLAGS = ("up", "running", "loopback", "multicast", "point_to_point", "broadcast", "enslaved")
-_CALLS = tuple(
-    "allocate interfaces route event_open socket_open socket_option bind connect local send wait".split()
-)
+_SOCKET_CALLS = ("socket_open", "socket_option", "bind", "connect", "local", "send", "wait")
+_CALLS = ("allocate", "interfaces", "route", "event_open", *_SOCKET_CALLS)
 _FAULTS = ("", "fail", "partial", "earlier", "delivered")
 _STATES = ("absent", "refused", "needs_privilege", "available")
 
