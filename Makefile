@@ -9,7 +9,7 @@ PYTEST   := .venv/bin/python -m pytest
 export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
 .DEFAULT_GOAL := all
-.PHONY: all cross fuzz demo test test-c test-python test-conformance test-docs lint docs conformance bench soak install clean help
+.PHONY: all cross fuzz demo test test-c test-python test-conformance test-docs lint docs conformance bench bench-counts bench-program soak install clean help
 
 all: ## build the library, its static twin and the simulated one
 	@scripts/setup.sh debian gcc
@@ -54,9 +54,19 @@ docs: all ## the references: C from the header, Python from the docstrings, into
 	@scripts/setup.sh debian doxygen
 	@scripts/docs.sh
 
-bench: all ## speed against plain sockets, as a table and as JSON
+BENCH := .venv/bin/python libmctx/tests/bench/bench.py
+bench-program: all
+	@scripts/setup.sh wish iproute2 valgrind strace binutils
 	@scripts/setup.sh python
-	@scripts/bench.sh
+	@scripts/setup.sh tools tabulate
+	@$(MAKE_C) libmctx/tests bench
+
+bench: bench-program ## speed against plain sockets: tables, and build/bench/bench.md and bench.json
+	@scripts/setup.sh group bench || echo "goes on without what is compared with"
+	@BUILD=$(BUILD) $(BENCH)
+
+bench-counts: bench-program ## instructions, locks, allocations and system calls of a send, against their record
+	@BUILD=$(BUILD) $(BENCH) --check
 
 soak: all ## a hundred million random schedules of faults
 	@scripts/setup.sh debian libcmocka-dev

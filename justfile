@@ -49,6 +49,10 @@ docs:
 bench:
     @make --no-print-directory bench
 
+# instructions, locks, allocations and system calls of a send, against their record
+bench-counts:
+    @make --no-print-directory bench-counts
+
 # the long random runs
 soak:
     @make --no-print-directory soak

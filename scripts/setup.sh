@@ -5,6 +5,7 @@
 #   scripts/setup.sh wish PACKAGE...     the same, but goes on without them
 #   scripts/setup.sh python              the environment .venv with the package's development tools
 #   scripts/setup.sh tools NAME...       single tools from scripts/tools.txt into .venv
+#   scripts/setup.sh group NAME          a dependency group of the Python package into .venv
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -102,5 +103,6 @@ case $command in
   wish) wish "$@" ;;
   python) development ;;
   tools) tools "$@" ;;
+  group) environment && uv --group "bindings/python/pyproject.toml:$1" ;;
   *) die "unknown: $command" ;;
 esac
