@@ -257,14 +257,23 @@ static mctx_status open_socket(const mctx__call *call, mctx__publication *public
   return status;
 }
 
-static void destroy_publication(mctx__object *object) {
-  mctx__publication *publication = (mctx__publication *)object;
+/* Takes a claimed publication out of its context, where mctx_send_all() finds it, and only then its socket. */
+static mctx__socket part(mctx__publication *publication) {
   mctx__context_detach(publication->context, publication);
-  int64_t socket = atomic_exchange(&publication->socket, MCTX__NO_SOCKET.value);
-  if (socket != MCTX__NO_SOCKET.value) mctx__socket_close((mctx__socket){socket});
-  mctx__object_retire(object);
+  return (mctx__socket){atomic_exchange(&publication->socket, MCTX__NO_SOCKET.value)};
+}
+
+static void discard(mctx__publication *publication) {
+  mctx__object_retire(&publication->object);
   mctx__mutex_destroy(&publication->mutex);
   mctx__release(publication);
+}
+
+static void destroy_publication(mctx__object *object) {
+  mctx__publication *publication = (mctx__publication *)object;
+  mctx__socket socket = part(publication);
+  if (socket.value != MCTX__NO_SOCKET.value) mctx__socket_close(socket);
+  discard(publication);
 }
 
 static void abandon_publication(mctx__object *object) {
@@ -357,8 +366,7 @@ mctx_status mctx_publication_take(mctx_publication publication, mctx_os_handle *
   *native = (mctx_os_handle){0};
   mctx_status status = mctx__object_claim(publication, MCTX_HANDLE_PUBLICATION, &object);
   if (status != MCTX_OK) return mctx__handle_failed(&call, status);
-  int64_t socket = atomic_exchange(&((mctx__publication *)object)->socket, MCTX__NO_SOCKET.value);
-  *native = mctx__socket_native((mctx__socket){socket});
-  object->class->destroy(object);
+  *native = mctx__socket_native(part((mctx__publication *)object));
+  discard((mctx__publication *)object);
   return MCTX_OK;
 }

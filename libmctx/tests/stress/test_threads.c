@@ -49,6 +49,12 @@ static bool fits(mctx_status status) {
   }
 }
 
+static int forget_what_was_bad(void **state) {
+  (void)state;
+  bad = 0;
+  return 0;
+}
+
 static void check(const char *where, mctx_status status) {
   int none = 0;
   if (!fits(status) && atomic_compare_exchange_strong(&bad, &none, status)) bad_where = where;
@@ -240,6 +246,50 @@ static void nobody_sends_on_a_number_used_again(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+static _Atomic mctx_context everywhere;
+
+static void *keep_sending_everywhere(void *argument) {
+  uint32_t count;
+  (void)argument;
+  while (!enough)
+    check("send_all", mctx_send_all(everywhere, "x", 1, NULL, 0, 0, &count, NULL));
+  return NULL;
+}
+
+/* From taking on the socket is its taker's alone, whatever he does with it. */
+static void nobody_sends_on_a_socket_taken_out(void **state) {
+  enum { SENDERS = 2, TIMES = 1000 };
+  pthread_t senders[SENDERS];
+  (void)state;
+  host_alone();
+  int elsewhere = receiver_open("239.9.9.9:5009", "lo");
+  mctx_context own = open_context();
+  mctx_publication_options to_group = options_through("239.7.7.7:5007", "lo");
+  mctx_publication_options to_elsewhere = options_through("239.9.9.9:5009", "lo");
+  mctx_publication other = open_with(own, &to_elsewhere);
+  everywhere = open_context();
+  enough = false;
+  for (int i = 0; i < SENDERS; i++)
+    assert_int_equal(0, pthread_create(&senders[i], NULL, keep_sending_everywhere, NULL));
+  int wrong = 0;
+  for (int i = 0; i < TIMES; i++) {
+    mctx_os_handle native;
+    wrong += mctx_publication_take(open_with(everywhere, &to_group), &native, NULL) != MCTX_OK;
+    wrong += dup2(socket_of(other), (int)native.value) < 0;
+    if (i % 4 == 0) sleep_ms(1);
+    close((int)native.value);
+  }
+  enough = true;
+  for (int i = 0; i < SENDERS; i++)
+    assert_int_equal(0, pthread_join(senders[i], NULL));
+  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
+  assert_int_equal(wrong, 0);
+  assert_silent(elsewhere, 20);
+  close(elsewhere);
+  assert_ok(mctx_close(everywhere, NULL));
+  assert_ok(mctx_close(own, NULL));
+}
+
 /* Eight threads and one publication: every datagram that was accepted arrives, none twice; the counters agree.
  */
 static _Atomic uint64_t accepted_in_all;
@@ -297,9 +347,10 @@ static void threads_share_a_publication(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(threads_do_everything_at_random),
-      cmocka_unit_test(nobody_sends_on_a_number_used_again),
-      cmocka_unit_test(threads_share_a_publication),
+      cmocka_unit_test_setup(threads_do_everything_at_random, forget_what_was_bad),
+      cmocka_unit_test_setup(nobody_sends_on_a_number_used_again, forget_what_was_bad),
+      cmocka_unit_test_setup(nobody_sends_on_a_socket_taken_out, forget_what_was_bad),
+      cmocka_unit_test_setup(threads_share_a_publication, forget_what_was_bad),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
