@@ -16,6 +16,10 @@ bool fields_load(const char *path) {
   return fields != NULL;
 }
 
+void fields_unload(void) {
+  yyjson_doc_free(fields);
+}
+
 field_class field_class_of(const char *path) {
   json *root = yyjson_doc_get_root(fields);
   for (int class = FIELD_HANDLE; class < FIELD_CLASSES; class ++) {

@@ -175,8 +175,7 @@ static void run_all(const suite *all, const settings *s, report *to, text *trans
     e->name = running = all->cases[i].name;
     e->skipped = why_skip(all->cases[i].definition, s->without);
     if (e->skipped != NULL) {
-      char *copy = malloc(strlen(e->skipped) + 1);
-      e->skipped = copy == NULL ? "" : strcpy(copy, e->skipped);
+      e->skipped = strdup(e->skipped);
       to->skipped++;
       continue;
     }
@@ -193,6 +192,18 @@ static bool write_transcript(const char *path, const text *transcript) {
   if (file == NULL) return false;
   bool written = fwrite(text_get(transcript), 1, transcript->length, file) == transcript->length;
   return fclose(file) == 0 && written;
+}
+
+static void free_all(suite *all, report *results, text *transcript) {
+  for (size_t i = 0; i < results->count; i++) {
+    if (results->entries[i].skipped != NULL) free((void *)(uintptr_t)results->entries[i].skipped);
+  }
+  for (size_t i = 0; all != NULL && i < all->file_count; i++)
+    yyjson_doc_free(all->files[i]);
+  fields_unload();
+  text_free(transcript);
+  free(results->entries);
+  free(all);
 }
 
 int main(int count, char **words) {
@@ -222,8 +233,6 @@ int main(int count, char **words) {
   fprintf(stderr, "%zu passed, %zu failed, %zu skipped\n", results.passed, results.failed, results.skipped);
   status = results.failed == 0 && results.passed != 0 ? 0 : 1;
 done:
-  text_free(&transcript);
-  free(results.entries);
-  free(all);
+  free_all(all, &results, &transcript);
   return status;
 }

@@ -48,6 +48,7 @@ typedef enum field_class {
 } field_class;
 
 bool fields_load(const char *path);
+void fields_unload(void);
 /* `path` is "result" or "result.member", without positions in arrays. */
 field_class field_class_of(const char *path);
 
