@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/* Waits on real threads: closing ends them at once, a wake ends exactly one, a signal only one that asked for
+ * it. Blocked are waits for events and batches that wait for room. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/recorder.h"
+
+enum { WAITERS = 4, PAUSE_MS = 20, BOUND_MS = 500 };
+
+static const char *const group = "239.7.7.7:5007";
+
+/* ---- one blocked thread ---- */
+
+typedef enum place { ON_PUBLICATION, ON_CONTEXT, IN_BATCH, IN_BACKOFF, PLACES } place;
+
+typedef struct waiter {
+  pthread_t thread;
+  place where;
+  mctx_handle handle;
+  uint32_t flags;
+  _Atomic bool inside;
+  _Atomic bool returned;
+  mctx_status status;
+  uint64_t accepted;
+  int64_t end_ns;
+  mctx_error error;
+} waiter;
+
+enum { COUNT = 3000, LENGTH = 1000 };
+
+static unsigned char payloads[COUNT][LENGTH];
+
+static void *keep_waiting(void *argument) {
+  waiter *own = argument;
+  uint32_t ready;
+  own->inside = true;
+  if (own->where == ON_PUBLICATION)
+    own->status = mctx_wait(own->handle, MCTX_READABLE, own->flags, -1, &ready, &own->error);
+  else if (own->where == ON_CONTEXT)
+    own->status = mctx_wait(own->handle, 0, own->flags, -1, &ready, &own->error);
+  else
+    own->status = mctx_send_segments(own->handle, payloads, sizeof payloads, LENGTH, own->flags, -1,
+                                     &own->accepted, &own->error);
+  own->end_ns = now_ns();
+  own->returned = true;
+  return NULL;
+}
+
+static void start(waiter *own, place where, mctx_handle handle, uint32_t flags) {
+  memset(own, 0, sizeof *own);
+  mctx_error_init(&own->error, sizeof own->error);
+  own->where = where;
+  own->handle = handle;
+  own->flags = flags;
+  assert_int_equal(0, pthread_create(&own->thread, NULL, keep_waiting, own));
+}
+
+static void join(waiter *own) {
+  assert_int_equal(0, pthread_join(own->thread, NULL));
+}
+
+static void settle(waiter *waiters, int count) {
+  for (int i = 0; i < count; i++)
+    while (!waiters[i].inside)
+      sleep_ms(1);
+  sleep_ms(PAUSE_MS);
+}
+
+static int returned(const waiter *waiters, int count) {
+  int number = 0;
+  for (int i = 0; i < count; i++)
+    number += waiters[i].returned;
+  return number;
+}
+
+/* Until so many have returned; not more, a while later. */
+static void assert_returned(const waiter *waiters, int count, int expected) {
+  for (int i = 0; i < BOUND_MS && returned(waiters, count) < expected; i++)
+    sleep_ms(1);
+  sleep_ms(PAUSE_MS);
+  assert_int_equal(returned(waiters, count), expected);
+}
+
+/* A slow link: a batch waits for its buffer there, or backs off because the queue is full. */
+static mctx_publication open_slow(mctx_context context, place where) {
+  mctx_publication_options options = options_through(group, "va");
+  options.loopback = 0;
+  options.flags = MCTX_PUBLICATION_DUPLICATE;
+  if (where == IN_BATCH) options.send_buffer = 1;
+  return open_with(context, &options);
+}
+
+static void pair_with_slow_link(void) {
+  host_pair();
+  for (uint32_t i = 0; i < COUNT; i++)
+    numbered(payloads[i], LENGTH, i);
+  if (!host_try("tc qdisc add dev va root tbf rate 200kbit burst 2kb limit 20kb"))
+    SKIP("this host has no tbf queue");
+}
+
+/* ---- closing ---- */
+
+static int by_value(const void *one, const void *other) {
+  int64_t a = *(const int64_t *)one;
+  int64_t b = *(const int64_t *)other;
+  return (a > b) - (a < b);
+}
+
+static void closing_ends_every_wait(void **state) {
+  enum { TIMES = 25 };
+  static int64_t delays[TIMES * WAITERS * PLACES];
+  size_t count = 0;
+  (void)state;
+  pair_with_slow_link();
+  for (int i = 0; i < TIMES; i++) {
+    for (place where = 0; where < PLACES; where++) {
+      waiter waiters[WAITERS];
+      mctx_context context = open_context();
+      mctx_publication publication = open_slow(context, where);
+      mctx_handle handle = where == ON_CONTEXT ? context : publication;
+      int number = where == IN_BACKOFF ? 1 : WAITERS; /* one that goes on may keep the others' queue full */
+      for (int k = 0; k < number; k++)
+        start(&waiters[k], where, handle, 0);
+      for (int k = 0; k < number; k++)
+        while (!waiters[k].inside)
+          sleep_ms(1);
+      if (i % 5 != 0) sleep_ms(i % 5 * 3);
+      int64_t begin = now_ns();
+      /* a context closes what it owns */
+      assert_ok(mctx_close(where == ON_CONTEXT || i % 2 == 0 ? context : publication, NULL));
+      for (int k = 0; k < number; k++) {
+        join(&waiters[k]);
+        assert_status(waiters[k].status, MCTX_ERR_CLOSED);
+        assert_string_not_equal(waiters[k].error.hint, "");
+        delays[count++] = waiters[k].end_ns > begin ? waiters[k].end_ns - begin : 0;
+      }
+      if (where != ON_CONTEXT && i % 2 != 0) assert_ok(mctx_close(context, NULL));
+    }
+  }
+  qsort(delays, count, sizeof delays[0], by_value);
+  print_message("figures: %d waits ended by closing: median %d us, p99 %d us, longest %d us\n", (int)count,
+                (int)(delays[count / 2] / 1000), (int)(delays[count * 99 / 100] / 1000),
+                (int)(delays[count - 1] / 1000));
+  assert_true(delays[count * 99 / 100] < BOUND_MS * MILLI);
+}
+
+/* What a batch had accepted when it was closed is what arrives. */
+static void a_batch_that_is_closed_tells_what_went(void **state) {
+  (void)state;
+  for (place where = IN_BATCH; where <= IN_BACKOFF; where++) {
+    waiter own;
+    pair_with_slow_link();
+    recorder *remote = recorder_start(receiver_there(group, "vb"), LENGTH);
+    mctx_context context = open_context();
+    mctx_publication publication = open_slow(context, where);
+    start(&own, where, publication, 0);
+    sleep_ms(200);
+    assert_ok(mctx_close(publication, NULL));
+    join(&own);
+    assert_status(own.status, MCTX_ERR_CLOSED);
+    assert_in_range(own.accepted, 1, COUNT - 1);
+    recorder_finish(remote, 200);
+    assert_prefix(remote, own.accepted);
+    free(remote);
+    assert_ok(mctx_close(context, NULL));
+  }
+}
+
+/* ---- waking ---- */
+
+static void a_wake_ends_exactly_one_wait(void **state) {
+  (void)state;
+  for (place where = ON_PUBLICATION; where <= ON_CONTEXT; where++) {
+    waiter waiters[WAITERS];
+    host_alone();
+    mctx_context context = open_context();
+    mctx_publication_options options = options_through(group, "lo");
+    mctx_publication publication = open_with(context, &options);
+    mctx_handle handle = where == ON_CONTEXT ? context : publication;
+    for (int i = 0; i < WAITERS; i++)
+      start(&waiters[i], where, handle, 0);
+    settle(waiters, WAITERS);
+    for (int i = 1; i < WAITERS; i++) {
+      assert_ok(mctx_wake(handle));
+      assert_returned(waiters, WAITERS, i);
+    }
+    assert_ok(mctx_close(context, NULL));
+    int woken = 0;
+    for (int i = 0; i < WAITERS; i++) {
+      join(&waiters[i]);
+      woken += waiters[i].status == MCTX_ERR_WOKEN;
+    }
+    assert_int_equal(woken, WAITERS - 1);
+  }
+}
+
+static void a_wake_is_kept_for_the_next_wait(void **state) {
+  uint32_t ready;
+  (void)state;
+  host_alone();
+  mctx_context context = open_context();
+  for (int i = 0; i < 3; i++) {
+    for (int wakes = 0; wakes <= i; wakes++)
+      assert_ok(mctx_wake(context)); /* several count as one */
+    assert_status(mctx_wait(context, 0, 0, -1, &ready, NULL), MCTX_ERR_WOKEN);
+    assert_status(mctx_wait(context, 0, 0, MILLI, &ready, NULL), MCTX_ERR_TIMEOUT);
+    assert_status(mctx_wait(context, 0, 0, 0, &ready, NULL), MCTX_ERR_WOULD_BLOCK);
+  }
+  assert_ok(mctx_close(context, NULL));
+}
+
+/* Wakers and waiters race: no wake is lost, so a waker that waits for its wake to be taken never waits long. */
+static _Atomic uint32_t taken;
+static _Atomic bool enough;
+
+static void *take_wakes(void *argument) {
+  mctx_handle handle = *(mctx_handle *)argument;
+  uint32_t ready;
+  while (!enough)
+    if (mctx_wait(handle, 0, 0, -1, &ready, NULL) == MCTX_ERR_WOKEN) taken++;
+  return NULL;
+}
+
+static void no_wake_is_lost(void **state) {
+  enum { TIMES = 2000 };
+  pthread_t threads[WAITERS];
+  (void)state;
+  host_alone();
+  mctx_context context = open_context();
+  taken = 0;
+  enough = false;
+  for (int i = 0; i < WAITERS; i++)
+    assert_int_equal(0, pthread_create(&threads[i], NULL, take_wakes, &context));
+  uint32_t lost = 0;
+  for (uint32_t i = 1; i <= TIMES && lost == 0; i++) {
+    int64_t begin = now_ns();
+    (void)!mctx_wake(context);
+    while (taken < i && lost == 0)
+      lost = now_ns() - begin > 5 * SECOND;
+  }
+  assert_int_equal(lost, 0);
+  assert_int_equal(taken, TIMES); /* none was taken twice */
+  enough = true;
+  assert_ok(mctx_close(context, NULL));
+  for (int i = 0; i < WAITERS; i++)
+    assert_int_equal(0, pthread_join(threads[i], NULL));
+}
+
+static void a_wake_ends_a_batch_that_waits(void **state) {
+  (void)state;
+  for (place where = IN_BATCH; where <= IN_BACKOFF; where++) {
+    waiter own;
+    pair_with_slow_link();
+    recorder *remote = recorder_start(receiver_there(group, "vb"), LENGTH);
+    mctx_context context = open_context();
+    mctx_publication publication = open_slow(context, where);
+    start(&own, where, publication, 0);
+    settle(&own, 1);
+    int64_t begin = now_ns();
+    assert_ok(mctx_wake(publication));
+    join(&own);
+    assert_true(own.end_ns - begin < BOUND_MS * MILLI);
+    assert_status(own.status, MCTX_ERR_WOKEN);
+    assert_in_range(own.accepted, 1, COUNT - 1);
+    assert_int_equal(own.error.item, own.accepted);
+    recorder_finish(remote, 200);
+    assert_prefix(remote, own.accepted);
+    free(remote);
+    assert_ok(mctx_close(context, NULL));
+  }
+}
+
+/* ---- signals ---- */
+
+static _Atomic mctx_handle to_wake;
+static _Atomic int handled;
+
+static void on_signal(int number) {
+  (void)number;
+  handled++;
+  if (to_wake != 0) (void)!mctx_wake(to_wake);
+}
+
+static void catch_signals(void) {
+  struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
+  assert_int_equal(0, sigaction(SIGUSR1, &action, NULL));
+}
+
+static void a_signal_ends_only_waits_that_ask_for_it(void **state) {
+  waiter waiters[2];
+  (void)state;
+  to_wake = 0;
+  catch_signals();
+  for (place where = 0; where < PLACES; where++) {
+    pair_with_slow_link();
+    mctx_context context = open_context();
+    mctx_publication publication = open_slow(context, where);
+    mctx_handle handle = where == ON_CONTEXT ? context : publication;
+    start(&waiters[0], where, handle, 0);
+    start(&waiters[1], where, handle, MCTX_INTERRUPTIBLE);
+    settle(waiters, 2);
+    for (int i = 0; i < 5; i++) {
+      assert_int_equal(0, pthread_kill(waiters[0].thread, SIGUSR1));
+      sleep_ms(2);
+    }
+    assert_false(waiters[0].returned);
+    for (int i = 0; i < BOUND_MS && !waiters[1].returned; i++) { /* one may come between two waits of a batch */
+      pthread_kill(waiters[1].thread, SIGUSR1);
+      sleep_ms(1);
+    }
+    assert_true(waiters[1].returned);
+    assert_false(waiters[0].returned);
+    assert_status(waiters[1].status, MCTX_ERR_SIGNAL);
+    assert_int_equal(waiters[1].error.kind, MCTX_KIND_INTERRUPTED);
+    assert_ok(mctx_close(context, NULL));
+    join(&waiters[0]);
+    join(&waiters[1]);
+    assert_status(waiters[0].status, MCTX_ERR_CLOSED);
+  }
+}
+
+static void a_wake_may_come_from_a_signal_handler(void **state) {
+  (void)state;
+  for (place where = ON_PUBLICATION; where <= ON_CONTEXT; where++) {
+    waiter own;
+    host_alone();
+    catch_signals();
+    mctx_context context = open_context();
+    mctx_publication_options options = options_through(group, "lo");
+    mctx_publication publication = open_with(context, &options);
+    to_wake = where == ON_CONTEXT ? context : publication;
+    for (int i = 0; i < 20; i++) {
+      int before = handled;
+      start(&own, where, to_wake, 0);
+      if (i % 2 == 0) settle(&own, 1);
+      while (!own.inside)
+        sleep_ms(1);
+      assert_int_equal(0, pthread_kill(own.thread, SIGUSR1)); /* in the waiting thread itself */
+      join(&own);
+      assert_int_equal(handled, before + 1);
+      assert_status(own.status, MCTX_ERR_WOKEN);
+    }
+    to_wake = 0;
+    assert_ok(mctx_close(context, NULL));
+  }
+}
+
+/* ---- a source that changes under many senders ---- */
+
+static _Atomic int failures;
+
+static void *keep_sending(void *argument) {
+  mctx_publication publication = *(mctx_publication *)argument;
+  mctx_error error = MCTX_ERROR_INIT;
+  mctx_slice slices[3] = {{.data = "a", .length = 1}, {.data = "b", .length = 1}, {.data = "c", .length = 1}};
+  uint64_t accepted;
+  while (!enough) {
+    mctx_status one = mctx_send(publication, "x", 1, &error);
+    mctx_status many = mctx_send_batch(publication, slices, 3, 0, 0, &accepted, &error);
+    if ((one != MCTX_OK || many != MCTX_OK) && failures++ == 0)
+      print_message("%s, %s: %s\n", mctx_status_name(one), mctx_status_name(many), error.message);
+    sleep_ms(1);
+  }
+  return NULL;
+}
+
+static void a_source_changes_under_many_senders(void **state) {
+  enum { TIMES = 20 };
+  pthread_t threads[WAITERS];
+  (void)state;
+  host_pair();
+  mctx_context context = open_context();
+  mctx_publication_options options = options_through(group, "va");
+  mctx_publication publication = open_with(context, &options);
+  enough = false;
+  failures = 0;
+  for (int i = 0; i < WAITERS; i++)
+    assert_int_equal(0, pthread_create(&threads[i], NULL, keep_sending, &publication));
+  bool done = host_try("ip address add 10.9.1.0/32 dev va && ip address del 10.9.0.1/24 dev va");
+  for (int i = 0; i < TIMES && done; i++) {
+    done = host_try("ip address add 10.9.1.%d/32 dev va && ip address del 10.9.1.%d/32 dev va", i + 1, i);
+    sleep_ms(5);
+  }
+  enough = true;
+  for (int i = 0; i < WAITERS; i++)
+    assert_int_equal(0, pthread_join(threads[i], NULL));
+  assert_true(done);
+  assert_int_equal(failures, 0);
+  assert_in_range(metric_of(publication, MCTX_HANDLE_PUBLICATION, "reconnects"), 1, 3 * TIMES);
+  assert_ok(mctx_close(context, NULL));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(closing_ends_every_wait),
+      cmocka_unit_test(a_batch_that_is_closed_tells_what_went),
+      cmocka_unit_test(a_wake_ends_exactly_one_wait),
+      cmocka_unit_test(a_wake_is_kept_for_the_next_wait),
+      cmocka_unit_test(no_wake_is_lost),
+      cmocka_unit_test(a_wake_ends_a_batch_that_waits),
+      cmocka_unit_test(a_signal_ends_only_waits_that_ask_for_it),
+      cmocka_unit_test(a_wake_may_come_from_a_signal_handler),
+      cmocka_unit_test(a_source_changes_under_many_senders),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
