@@ -106,12 +106,15 @@ static void context_open(call *c) {
   memset(&options, 0, sizeof options);
   mctx_context_options_init(&options.known, sizeof options.known);
   value *given = arg(c, "options");
-  value *field = yyjson_mut_obj_get(given, "size");
+  value *field = yyjson_mut_obj_get(given, "tail");
+  if (field != NULL) {
+    options.known.size = sizeof options;
+    options.tail[sizeof options.tail - 1] = (unsigned char)value_i64(c, field);
+  }
+  field = yyjson_mut_obj_get(given, "size");
   if (field != NULL) options.known.size = (uint32_t)value_i64(c, field);
   field = yyjson_mut_obj_get(given, "flags");
   if (field != NULL) options.known.flags = (uint32_t)value_i64(c, field);
-  field = yyjson_mut_obj_get(given, "tail");
-  if (field != NULL) options.tail[0] = (unsigned char)value_i64(c, field);
   mctx_context context;
   out_prepare(&context, sizeof context);
   c->status =

@@ -69,10 +69,13 @@ static void read_options(call *c, future_options *to) {
   }
   value *raw = option(c, "flags");
   if (raw != NULL) o->flags = (uint32_t)value_i64(c, raw);
+  raw = option(c, "tail");
+  if (raw != NULL) {
+    o->size = sizeof *to;
+    to->tail[sizeof to->tail - 1] = (unsigned char)value_i64(c, raw);
+  }
   raw = option(c, "size");
   if (raw != NULL) o->size = (uint32_t)value_i64(c, raw);
-  raw = option(c, "tail");
-  if (raw != NULL) to->tail[0] = (unsigned char)value_i64(c, raw);
 }
 
 static value *make_setting(document *doc, int64_t number) {
@@ -139,38 +142,52 @@ static value *make_interface(document *doc, const mctx_interface_ref *reference)
   return made;
 }
 
+static uint64_t sum_of(const unsigned char *bytes, size_t count) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < count; i++)
+    sum += bytes[i];
+  return sum;
+}
+
+static void show_info(call *c, const mctx_publication_info *info) {
+  result(c, "flags", make_bits(c->doc, info->flags, publication_flag_names));
+  result(c, "owner", make_u64(c->doc, info->context));
+  result(c, "group", make_address(c->doc, &info->group));
+  result(c, "source", make_address(c->doc, &info->source));
+  result(c, "local", make_address(c->doc, &info->local));
+  result(c, "sender", make_address(c->doc, &info->sender));
+  result(c, "interface", make_interface(c->doc, &info->outgoing_interface));
+  result_int(c, "interface_index", info->interface_index);
+  result_int(c, "hop_limit", info->hop_limit);
+  result_int(c, "loopback", info->loopback);
+  result_int(c, "dscp", info->dscp);
+  result_int(c, "connected", info->connected);
+  result_int(c, "reuse_port", info->reuse_port);
+  result_int(c, "error_queue", info->error_queue);
+  result(c, "dont_fragment", make_setting(c->doc, info->dont_fragment));
+  result(c, "priority", make_setting(c->doc, info->priority));
+  result(c, "source_port", make_setting(c->doc, info->source_port));
+  result(c, "mark", make_wide_setting(c->doc, info->mark));
+  result_u64(c, "send_buffer_asked", info->send_buffer_asked);
+  result_u64(c, "send_buffer", info->send_buffer);
+  result_u64(c, "max_datagram", info->max_datagram);
+  result(c, "socket", make_os_handle(c->doc, &info->socket));
+}
+
 static void get_info(call *c) {
-  mctx_publication_info info;
+  /* Room for a struct from the future. */
+  struct {
+    mctx_publication_info known;
+    unsigned char tail[64];
+  } info;
+  bool future = yyjson_mut_is_true(arg(c, "future"));
   out_prepare(&info, sizeof info);
-  info.size = (uint32_t)arg_u64(c, "size", sizeof info);
-  c->status = mctx_publication_get_info(arg_publication(c), POINTER(c, "info", &info), ERROR(c));
+  info.known.size = (uint32_t)arg_u64(c, "size", future ? sizeof info : sizeof info.known);
+  c->status = mctx_publication_get_info(arg_publication(c), POINTER(c, "info", &info.known), ERROR(c));
   if (c->status != MCTX_OK) return;
-  if (info.size < sizeof info) {
-    result_int(c, "size", info.size);
-    return;
-  }
-  result(c, "flags", make_bits(c->doc, info.flags, publication_flag_names));
-  result(c, "owner", make_u64(c->doc, info.context));
-  result(c, "group", make_address(c->doc, &info.group));
-  result(c, "source", make_address(c->doc, &info.source));
-  result(c, "local", make_address(c->doc, &info.local));
-  result(c, "sender", make_address(c->doc, &info.sender));
-  result(c, "interface", make_interface(c->doc, &info.outgoing_interface));
-  result_int(c, "interface_index", info.interface_index);
-  result_int(c, "hop_limit", info.hop_limit);
-  result_int(c, "loopback", info.loopback);
-  result_int(c, "dscp", info.dscp);
-  result_int(c, "connected", info.connected);
-  result_int(c, "reuse_port", info.reuse_port);
-  result_int(c, "error_queue", info.error_queue);
-  result(c, "dont_fragment", make_setting(c->doc, info.dont_fragment));
-  result(c, "priority", make_setting(c->doc, info.priority));
-  result(c, "source_port", make_setting(c->doc, info.source_port));
-  result(c, "mark", make_wide_setting(c->doc, info.mark));
-  result_u64(c, "send_buffer_asked", info.send_buffer_asked);
-  result_u64(c, "send_buffer", info.send_buffer);
-  result_u64(c, "max_datagram", info.max_datagram);
-  result(c, "socket", make_os_handle(c->doc, &info.socket));
+  if (info.known.size != sizeof info.known) result_int(c, "size", info.known.size);
+  if (future) result_int(c, "unknown", (int64_t)sum_of(info.tail, sizeof info.tail));
+  if (info.known.size >= sizeof info.known) show_info(c, &info.known);
 }
 
 static void interface_name(call *c) {
