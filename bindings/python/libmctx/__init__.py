@@ -48,6 +48,9 @@ from libmctx.publication import Publication, PublicationInfo
 from libmctx.report import SendOutcome, SendReport
 from libmctx.values import Capability, Event, Metrics, Ready, capabilities
 
+__version__: str
+"""The version of this package."""
+
 __all__ = [
     "AlreadyExistsError",
     "AsyncPublication",

@@ -45,7 +45,7 @@ class Owner:
         errors.call(_ffi.context_open, None, handle)
         self.handle = handle.value
         self._publications: weakref.WeakValueDictionary[int, Publication] = weakref.WeakValueDictionary()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come here again
         self._close = weakref.finalize(self, _ffi.close, handle.value, None)
         self._close.atexit = False  # the system closes what is open at the end, and never waits
 
