@@ -301,11 +301,17 @@ static mctx_status resolve_source(const mctx__call *call, const mctx__interfaces
   return MCTX_OK;
 }
 
+/* Without another choice multicast is to leave through the device by its index too, so that nothing leaves
+ * elsewhere should the device go. */
 static mctx_status resolve_device(const mctx__call *call, const mctx__interfaces *interfaces,
-                                  const mctx__config *config) {
+                                  mctx__config *config) {
   if (config->bind_device[0] == '\0') return MCTX_OK;
-  for (uint32_t i = 0; i < interfaces->count; i++)
-    if (strcmp(interfaces->items[i].info.name, config->bind_device) == 0) return MCTX_OK;
+  for (uint32_t i = 0; i < interfaces->count; i++) {
+    const mctx_interface_info *info = &interfaces->items[i].info;
+    if (strcmp(info->name, config->bind_device) != 0) continue;
+    if (config->interface_index == 0) config->interface_index = info->index;
+    return MCTX_OK;
+  }
   return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = "bind_device",
                     .hint = "name an interface of this host, as `ip link` shows it");
 }
@@ -353,8 +359,8 @@ static mctx_status look_up(const mctx__call *call, mctx__config *config) {
     return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "interface",
                       .message = "the interfaces of this host cannot be listed");
   mctx_status status = resolve_interface(call, &interfaces, config);
-  if (status == MCTX_OK) status = resolve_source(call, &interfaces, config);
   if (status == MCTX_OK) status = resolve_device(call, &interfaces, config);
+  if (status == MCTX_OK) status = resolve_source(call, &interfaces, config);
   mctx__interfaces_free(&interfaces);
   return status;
 }

@@ -43,27 +43,38 @@ static void report(mctx__publication *publication, uint32_t type, const mctx_add
 static bool follow_interface(mctx__publication *publication, const mctx__interfaces *interfaces) {
   const mctx__config *config = &publication->config;
   mctx_interface_ref wanted = config->interface;
-  if (wanted.by != MCTX_INTERFACE_BY_NAME && wanted.by != MCTX_INTERFACE_BY_ADDRESS) return false;
   wanted.name = config->interface_name;
+  if (wanted.by == MCTX_INTERFACE_ANY && config->bind_device[0] != '\0') {
+    wanted.by = MCTX_INTERFACE_BY_NAME;
+    wanted.name = config->bind_device;
+  }
+  if (wanted.by != MCTX_INTERFACE_BY_NAME && wanted.by != MCTX_INTERFACE_BY_ADDRESS) return false;
   const mctx__interface *found = mctx__interface_find(interfaces, &wanted);
   if (found == NULL || found->info.index == publication->interface_index) return false;
-  if (mctx__socket_set_interface(mctx__publication_socket(publication), config->destination.family,
-                                 found->info.index)
-          .status != MCTX_OK)
-    return false;
   publication->interface_index = found->info.index;
   if (mctx__is_scoped_group(&publication->destination)) publication->destination.scope_id = found->info.index;
   return true;
 }
 
-/* Connects anew, so that the system chooses another source. Until then datagrams go by address. With the mutex
- * held. */
+/* Dissolves the connection, which holds the socket to an interface, and sends through the interface that it is
+ * now. On Linux that undoes the binding to a device too. Until somebody connects, datagrams go by address. With
+ * the mutex held. */
+static void point_anew(mctx__publication *publication) {
+  const mctx__config *config = &publication->config;
+  mctx__socket socket = mctx__publication_socket(publication);
+  uint32_t family = config->destination.family;
+  mctx__publication_aim(publication, false);
+  mctx__socket_connect(socket, family, NULL);
+  if (config->bind_device[0] != '\0') mctx__socket_bind_device(socket, config->bind_device);
+  if (publication->interface_index != 0)
+    mctx__socket_set_interface(socket, family, publication->interface_index);
+}
+
+/* Connects anew, so that the system chooses another source. With the mutex held. */
 static void reconnect(mctx__publication *publication) {
   mctx__socket socket = mctx__publication_socket(publication);
   uint32_t family = publication->destination.family;
   mctx_address before = publication->local;
-  mctx__publication_aim(publication, false);
-  mctx__socket_connect(socket, family, NULL);
   bool connected = mctx__socket_connect(socket, family, &publication->destination).status == MCTX_OK;
   mctx__socket_local(socket, &publication->local);
   mctx__publication_aim(publication, connected);
@@ -77,9 +88,10 @@ static void reconnect(mctx__publication *publication) {
 
 /* Whether the socket speaks from an address that is still this host's. With the mutex held. */
 static bool source_is_here(const mctx__publication *publication, const mctx__interfaces *interfaces) {
-  const mctx_address *local = &publication->local;
-  return local->family == 0 || mctx__is_unspecified(local) || mctx__is_multicast(local) ||
-         mctx__interface_by_address(interfaces, local) != NULL;
+  mctx_address local = publication->local;
+  if (local.scope_id != 0 && publication->interface_index != 0) local.scope_id = publication->interface_index;
+  return local.family == 0 || mctx__is_unspecified(&local) || mctx__is_multicast(&local) ||
+         mctx__interface_by_address(interfaces, &local) != NULL;
 }
 
 /* Once for each time that it goes: datagrams that went since the last report say that it was back. With the
@@ -99,13 +111,11 @@ static void heal(mctx__publication *publication) {
   mctx__mutex_lock(&publication->mutex);
   bool moved = follow_interface(publication, &interfaces);
   bool here = source_is_here(publication, &interfaces);
-  if (mctx__config_names_source(config) && !here) {
-    report_missing(publication);
-  } else if (config->connected != 0 && (moved || !here || !publication->is_connected)) {
-    reconnect(publication);
-  } else if (moved) {
-    mctx__publication_aim(publication, publication->is_connected);
-  }
+  bool missing = !here && mctx__config_names_source(config);
+  bool again = config->connected != 0 && !missing && (moved || !here || !publication->is_connected);
+  if (moved || again) point_anew(publication);
+  if (again) reconnect(publication);
+  if (missing) report_missing(publication);
   mctx__mutex_unlock(&publication->mutex);
   mctx__interfaces_free(&interfaces);
 }
@@ -152,15 +162,12 @@ static void diagnose_network(diagnosis *found, mctx__publication *publication,
   char text[MCTX__ADDRESS_TEXT];
   mctx__mutex_lock(&publication->mutex);
   const mctx__config *config = &publication->config;
-  const mctx_interface_ref device = {.by = MCTX_INTERFACE_BY_NAME, .name = config->bind_device};
+  const char *name = config->interface_name[0] != '\0' ? config->interface_name : config->bind_device;
   const mctx__interface *interface = mctx__interface_by_index(interfaces, publication->interface_index);
-  if (publication->interface_index == 0 && config->bind_device[0] != '\0')
-    interface = mctx__interface_find(interfaces, &device);
   if (publication->interface_index != 0 && interface == NULL) {
     found->status = MCTX_ERR_INTERFACE_GONE;
     snprintf(found->message, sizeof found->message, "the interface %.64s (index %u) was removed",
-             config->interface_name[0] != '\0' ? config->interface_name : "asked for",
-             (unsigned)publication->interface_index);
+             name[0] != '\0' ? name : "asked for", (unsigned)publication->interface_index);
     snprintf(found->hint, sizeof found->hint, "named by name or address it is found again when it comes back");
   } else if (interface != NULL && (interface->info.flags & MCTX_INTERFACE_UP) == 0) {
     found->status = MCTX_ERR_INTERFACE_DOWN;

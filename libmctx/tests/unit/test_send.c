@@ -453,6 +453,71 @@ static void an_interface_that_was_made_anew_is_followed(void **state) {
   }
 }
 
+static void a_device_is_kept_when_the_source_changes(void **state) {
+  (void)state;
+  mctx_address old = address_of("10.0.1.1"), new = address_of("10.0.1.2/24");
+  mctx_publication_options options = options_for("239.1.1.1:5000");
+  options.bind_device = "eth1";
+  mctx_publication publication = open_with(context, &options);
+  assert_true(mctx_sim_address_remove(3, &old));
+  assert_true(mctx_sim_address_add(3, &new));
+  assert_ok(mctx_send(publication, "x", 1, NULL));
+  mctx_sim_datagram datagram = wire_at(0);
+  assert_int_equal(datagram.interface_index, 3);
+  assert_memory_equal(datagram.source.bytes, new.bytes, 4);
+}
+
+static void a_device_that_was_made_anew_is_followed(void **state) {
+  (void)state;
+  for (int connected = 0; connected < 2; connected++) {
+    mctx_publication_options options = options_for("239.1.1.1:5000");
+    mctx_address address = address_of("10.0.7.1/24");
+    options.bind_device = "eth1";
+    options.connected = connected;
+    mctx_publication publication = open_with(context, &options);
+    assert_true(mctx_sim_interface_remove(3));
+    for (int i = 0; i < 3; i++) {
+      mctx_error error = MCTX_ERROR_INIT;
+      assert_status(mctx_send(publication, "x", 1, &error), MCTX_ERR_INTERFACE_GONE);
+      assert_non_null(strstr(error.message, "eth1"));
+    }
+    assert_int_equal(mctx_sim_wire_count(), 0);
+    assert_true(mctx_sim_interface_set(12, "eth1", MCTX_INTERFACE_UP, 1500));
+    assert_true(mctx_sim_address_add(12, &address));
+    mctx_sim_wire_clear();
+    assert_ok(mctx_send(publication, "x", 1, NULL));
+    assert_int_equal(wire_at(0).interface_index, 12);
+    assert_closed(publication);
+    mctx_sim_reset();
+  }
+}
+
+/* A link-local source that the user named is on the interface that was made anew. */
+static void a_link_local_source_is_found_on_the_new_interface(void **state) {
+  (void)state;
+  for (int connected = 0; connected < 2; connected++) {
+    mctx_publication_options options = options_for("[ff02::9]:5000");
+    mctx_address address = address_of("fe80::2/64");
+    options.outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
+    options.outgoing_interface.name = "eth1";
+    options.source = address_of("fe80::2");
+    options.connected = connected;
+    mctx_publication publication = open_with(context, &options);
+    assert_ok(mctx_send(publication, "x", 1, NULL));
+    assert_true(mctx_sim_interface_remove(3));
+    assert_status(mctx_send(publication, "x", 1, NULL), MCTX_ERR_INTERFACE_GONE);
+    assert_true(mctx_sim_interface_set(12, "eth1", MCTX_INTERFACE_UP, 1500));
+    assert_true(mctx_sim_address_add(12, &address));
+    mctx_sim_wire_clear();
+    assert_ok(mctx_send(publication, "x", 1, NULL));
+    mctx_sim_datagram datagram = wire_at(0);
+    assert_int_equal(datagram.interface_index, 12);
+    assert_address(&datagram.destination, "[ff02::9%12]:5000");
+    assert_closed(publication);
+    mctx_sim_reset();
+  }
+}
+
 /* ---- every publication at once ---- */
 
 static void one_payload_goes_to_every_group_in_order(void **state) {
@@ -571,6 +636,9 @@ int main(void) {
       send_test(signals_do_not_end_a_send),
       send_test(an_interface_that_was_removed_is_named),
       send_test(an_interface_that_was_made_anew_is_followed),
+      send_test(a_device_is_kept_when_the_source_changes),
+      send_test(a_device_that_was_made_anew_is_followed),
+      send_test(a_link_local_source_is_found_on_the_new_interface),
       send_test(one_payload_goes_to_every_group_in_order),
       send_test(a_failure_does_not_keep_the_others_from_sending),
       send_test(with_too_few_outcomes_nothing_is_sent),

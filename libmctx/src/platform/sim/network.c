@@ -267,7 +267,8 @@ static mctx__result route4(uint32_t index, const mctx_address *source, mctx_addr
 /* A source that is no longer local goes out all the same, as on Linux. */
 static mctx__result route6(const mctx_address *destination, uint32_t index, const mctx_address *source,
                            mctx_address *chosen_source, uint32_t *chosen_index) {
-  if (index == 0) index = destination->scope_id != 0 ? destination->scope_id : default_index[1];
+  if (destination->scope_id != 0 && mctx__sim_is_scoped(destination)) index = destination->scope_id;
+  if (index == 0) index = default_index[1];
   if (!is_up(index)) return mctx__sim_error(MCTX_ERR_NO_ROUTE);
   *chosen_source = *source;
   if (source->family == 0 && !choose_source6(index, mctx__sim_is_scoped(destination), chosen_source)) {

@@ -193,6 +193,9 @@ mctx__result mctx__socket_set_interface(mctx__socket name, uint32_t family, uint
   if (outcome.status == MCTX_OK && index != 0 && mctx__sim_interface_at(index) == NULL) {
     outcome = mctx__sim_error(MCTX_ERR_INTERFACE_NOT_FOUND);
   }
+  if (outcome.status == MCTX_OK && index != 0 && socket->device_index != 0 && socket->device_index != index) {
+    outcome = mctx__sim_error(MCTX_ERR_INVALID_ARGUMENT);
+  }
   if (outcome.status == MCTX_OK) socket->interface_index = index;
   mctx__sim_unlock();
   return outcome;
@@ -224,7 +227,10 @@ done:
   return outcome;
 }
 
-/* ---- ports, bind, connect ---- */
+/* ---- ports, bind, connect ----
+ *
+ * A connection to a scoped group, and a link-local address, hold the socket to their interface as a device
+ * does; dissolving the connection lets go of either. */
 
 mctx__result mctx__sim_socket_autobind(mctx__sim_socket *socket) {
   if (socket->local.port != 0) return MCTX__DONE;
@@ -273,6 +279,7 @@ static mctx__result bind_locked(mctx__sim_socket *socket, const mctx_address *lo
   socket->local.prefix = 0;
   if (!mctx__sim_is_scoped(local)) socket->local.scope_id = 0;
   socket->address_bound = !any;
+  if (mctx__sim_is_scoped(local) && local->scope_id != 0) socket->device_index = local->scope_id;
   socket->port_bound = local->port != 0;
   if (socket->port_bound) {
     port_users[socket->family == 6][local->port]++;
@@ -297,6 +304,7 @@ mctx__result mctx__socket_bind(mctx__socket name, const mctx_address *local) {
 static void disconnect(mctx__sim_socket *socket) {
   socket->connected = false;
   socket->peer = (mctx_address){0};
+  socket->device_index = 0;
   if (!socket->address_bound) {
     socket->local = (mctx_address){.family = socket->local.family, .port = socket->local.port};
   }
@@ -308,8 +316,13 @@ static mctx__result connect_locked(mctx__sim_socket *socket, const mctx_address 
   mctx__result outcome = mctx__sim_socket_autobind(socket);
   if (outcome.status != MCTX_OK) return outcome;
   uint32_t index = socket->device_index != 0 ? socket->device_index : socket->interface_index;
-  if (mctx__sim_is_scoped(peer) && peer->scope_id == 0 && index == 0) {
-    return mctx__sim_error(MCTX_ERR_INVALID_ARGUMENT);
+  if (mctx__sim_is_scoped(peer)) {
+    if (peer->scope_id != 0 && socket->device_index != 0 && peer->scope_id != socket->device_index) {
+      return mctx__sim_error(MCTX_ERR_INVALID_ARGUMENT);
+    }
+    if (peer->scope_id != 0) index = peer->scope_id;
+    if (index == 0) return mctx__sim_error(MCTX_ERR_INVALID_ARGUMENT);
+    socket->device_index = index;
   }
   mctx_address source;
   outcome = mctx__sim_route(peer, index, &socket->local, &source, &index);
@@ -346,6 +359,7 @@ mctx__result mctx__socket_local(mctx__socket name, mctx_address *local) {
   const mctx__sim_socket *socket = mctx__sim_socket_find(name);
   if (outcome.status == MCTX_OK) {
     if (socket != NULL) *local = socket->local;
+    if (socket != NULL && local->scope_id != 0) local->scope_id = socket->device_index;
     outcome = socket != NULL ? MCTX__DONE : mctx__sim_error(MCTX_ERR_IO);
   }
   mctx__sim_unlock();
