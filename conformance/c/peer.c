@@ -394,6 +394,32 @@ static void socket_state(call *c) {
   text_free(&state);
 }
 
+/* What the system says of a socket, asked with plain calls; -1 where it does not tell. */
+static void socket_options(call *c) {
+  peer *p = arg_peer(c, "socket");
+  if (c->invalid) return;
+  int fd = descriptor(p);
+  socket_address local = {0};
+  socklen_t length = sizeof local;
+  getsockname(fd, &local.any, &length);
+  bool v4 = local.any.sa_family == AF_INET;
+  int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+  result_int(c, "hop_limit", get_option(fd, level, v4 ? IP_MULTICAST_TTL : IPV6_MULTICAST_HOPS));
+  result_int(c, "loopback", get_option(fd, level, v4 ? IP_MULTICAST_LOOP : IPV6_MULTICAST_LOOP));
+  result_int(c, "traffic_class", get_option(fd, level, v4 ? IP_TOS : IPV6_TCLASS));
+  result_int(c, "reuse_address", get_option(fd, SOL_SOCKET, SO_REUSEADDR));
+#ifdef __linux__
+  result_int(c, "priority", get_option(fd, SOL_SOCKET, SO_PRIORITY));
+  result_int(c, "mark", get_option(fd, SOL_SOCKET, SO_MARK));
+  result_int(c, "error_queue", get_option(fd, level, v4 ? IP_RECVERR : IPV6_RECVERR));
+  result_int(c, "path_mtu_discovery", get_option(fd, level, v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER));
+  char device[IFNAMSIZ] = "";
+  length = sizeof device;
+  getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &length);
+  result_text(c, "device", device);
+#endif
+}
+
 static void socket_send(call *c) {
   peer *p = arg_peer(c, "socket");
   mctx_address destination = value_address(c, arg(c, "destination"));
@@ -420,6 +446,7 @@ const operation peer_operations[] = {{"peer_open", open_receiver},
                                      {"socket_open", open_socket},
                                      {"pipe_open", open_pipe},
                                      {"socket_state", socket_state},
+                                     {"socket_options", socket_options},
                                      {"socket_send", socket_send},
                                      {"socket_close", close_peer},
                                      {NULL, NULL}};

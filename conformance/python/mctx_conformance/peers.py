@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import struct
+import sys
 from typing import Any
 
 from mctx_conformance.simulation import Simulation
@@ -25,6 +26,9 @@ _ARRIVAL = 5.0
 _SILENCE = 0.03
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NUMBERS = {"ipv4": 4, "ipv6": 6}
+_RECVERR = {True: 11, False: 25}
+_MTU_DISCOVER = {True: 10, False: 23}
+"""Numbers of Linux that the module socket does not name: IP_RECVERR, IPV6_RECVERR and so on."""
 
 
 def loopback_name() -> str:
@@ -114,8 +118,10 @@ class Peer:
         return self._number if self._plain is None else self._plain
 
     def given_away(self) -> None:
-        """Note that it is a publication's now."""
+        """Note that it is a publication's now, and that the package took it out of its socket object."""
         self._open = False
+        if self._plain is not None and self._plain.fileno() != -1:
+            raise InvalidStepError("the adopted socket object still holds its descriptor")
 
     def close(self) -> None:
         """Close it, unless it is closed or another's."""
@@ -275,6 +281,35 @@ class Peers:
     def socket_state(self, args: dict[str, Any]) -> dict[str, Any]:
         """Tell what a socket is set to."""
         return self.find(args["socket"]).state()
+
+    def socket_options(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Tell what the system says of a socket, asked with plain calls; -1 where it does not tell."""
+        plain = self.find(args["socket"]).plain
+        v4 = plain.family == socket.AF_INET
+        level = socket.IPPROTO_IP if v4 else socket.IPPROTO_IPV6
+        options = {
+            "hop_limit": (level, socket.IP_MULTICAST_TTL if v4 else socket.IPV6_MULTICAST_HOPS),
+            "loopback": (level, socket.IP_MULTICAST_LOOP if v4 else socket.IPV6_MULTICAST_LOOP),
+            "traffic_class": (level, socket.IP_TOS if v4 else socket.IPV6_TCLASS),
+            "reuse_address": (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+        }
+        if sys.platform == "linux":
+            options |= {
+                "priority": (socket.SOL_SOCKET, socket.SO_PRIORITY),
+                "mark": (socket.SOL_SOCKET, socket.SO_MARK),
+                "error_queue": (level, _RECVERR[v4]),
+                "path_mtu_discovery": (level, _MTU_DISCOVER[v4]),
+            }
+        found: dict[str, Any] = {}
+        for name, option in options.items():
+            try:
+                found[name] = plain.getsockopt(*option)
+            except OSError:
+                found[name] = -1
+        if sys.platform == "linux":
+            device = plain.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+            found["device"] = device.split(b"\0")[0].decode()
+        return found
 
     def socket_send(self, args: dict[str, Any]) -> dict[str, Any]:
         """Send a datagram with a plain call."""
