@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "pause.h"
 #include "publication.h"
 
 /* ---- children ---- */
@@ -63,10 +64,17 @@ void mctx__context_detach(mctx__context *context, mctx__publication *publication
   while (context->children[at].publication != publication)
     at++;
   context->count--;
+  context->leaving++;
   memmove(&context->children[at], &context->children[at + 1],
           (context->count - at) * sizeof *context->children);
   if (publication->object.handle != 0) context->removed++;
   mctx__counters_add(&context->closed, &publication->counters);
+  mctx__mutex_unlock(&context->mutex);
+}
+
+void mctx__context_left(mctx__context *context) {
+  mctx__mutex_lock(&context->mutex);
+  context->leaving--;
   mctx__mutex_unlock(&context->mutex);
 }
 
@@ -95,23 +103,25 @@ void mctx__context_totals(mctx__context *context, mctx__counters *sum, uint64_t 
 
 /* ---- the object ---- */
 
-/* The last child, or 0. Nobody opens one any more: the context is claimed. */
-static mctx_handle last_child(mctx__context *context) {
+/* Whether all publications are gone, and the last child, or 0. Nobody opens one any more: the context is
+ * claimed. */
+static bool is_empty(mctx__context *context, mctx_handle *last) {
   mctx__mutex_lock(&context->mutex);
-  mctx_handle handle =
-      context->count > 0 ? context->children[context->count - 1].publication->object.handle : 0;
+  *last = context->count > 0 ? context->children[context->count - 1].publication->object.handle : 0;
+  bool empty = context->count == 0 && context->leaving == 0;
   mctx__mutex_unlock(&context->mutex);
-  return handle;
+  return empty;
 }
 
 static void destroy_context(mctx__object *object) {
   mctx__context *context = (mctx__context *)object;
-  for (mctx_handle handle = last_child(context); handle != 0; handle = last_child(context)) {
+  mctx_handle last;
+  for (uint32_t round = 0; !is_empty(context, &last); round++) {
     mctx__object *child;
-    if (mctx__object_claim(handle, MCTX_HANDLE_PUBLICATION, &child) == MCTX_OK)
+    if (last != 0 && mctx__object_claim(last, MCTX_HANDLE_PUBLICATION, &child) == MCTX_OK)
       child->class->destroy(child);
     else
-      mctx__yield(); /* another thread is closing it */
+      mctx__pause(round); /* another thread is closing it */
   }
   mctx__object_retire(object);
   mctx__mutex_destroy(&context->mutex);

@@ -19,6 +19,7 @@ typedef struct mctx__context {
   mctx__child *children; /* in order of opening */
   uint32_t count;
   uint32_t capacity;
+  uint32_t leaving; /* publications that are no children any more and not yet gone */
   uint64_t added;
   uint64_t removed;
   mctx__counters closed; /* sums over the publications that are gone */
@@ -29,8 +30,10 @@ mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
                                  mctx__publication *publication);
 /* Publishes an attached publication. Never fails. */
 mctx_handle mctx__context_publish(mctx__context *context, mctx__publication *publication);
-/* Removes a child and keeps its counters. The context may be gone afterwards. */
+/* Removes a child and keeps its counters. The context waits for it until mctx__context_left(). */
 void mctx__context_detach(mctx__context *context, mctx__publication *publication);
+/* A detached publication is gone, its socket too. The context may be gone afterwards. */
+void mctx__context_left(mctx__context *context);
 
 /* Calls `visit` for each published child in order, with the context locked: none can go meanwhile. Visits none
  * and returns false if there are more than `most`. `count` (may be NULL) receives how many there are. */

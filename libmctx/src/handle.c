@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "pause.h"
 #include "wait.h"
 
 /* The word of a slot, see handle.h. */
@@ -30,8 +31,8 @@ static struct {
 } table = {.lock = ATOMIC_FLAG_INIT, .first_free = NO_SLOT, .last_free = NO_SLOT};
 
 static void lock_table(void) {
-  while (atomic_flag_test_and_set_explicit(&table.lock, memory_order_acquire))
-    mctx__yield();
+  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&table.lock, memory_order_acquire); round++)
+    mctx__pause(round);
 }
 
 static void unlock_table(void) {
@@ -40,7 +41,8 @@ static void unlock_table(void) {
 
 /* ---- fork ---- */
 
-/* In the child: every object of the parent is closed here, its descriptors too, its registrations stay. */
+/* In the child: every object of the parent is closed here, its descriptors too, its registrations stay. Pins
+ * are kept: a signal handler that forked may return into a call that is inside. */
 static void abandon_all(void) {
   for (uint32_t i = 0; i < MCTX__CHUNKS; i++) {
     mctx__slot *chunk = atomic_load_explicit(&mctx__chunks[i], memory_order_relaxed);
@@ -48,7 +50,7 @@ static void abandon_all(void) {
       uint64_t word = atomic_load_explicit(&chunk[k].word, memory_order_relaxed);
       if ((word & LIVE) == 0) continue;
       mctx__object *object = chunk[k].object;
-      atomic_store(&chunk[k].word, (word & ~(STATE | PINS)) | FORKED);
+      atomic_store(&chunk[k].word, (word & ~STATE) | FORKED);
       int64_t event = atomic_exchange(&object->event, -1);
       if (event >= 0) mctx__event_abandon((mctx__event){event});
       object->class->abandon(object);
@@ -70,8 +72,8 @@ void mctx__notice_fork(void) {
     abandon_all();
     atomic_store(word, 1);
   }
-  while (atomic_load(word) == 2)
-    mctx__yield();
+  for (uint32_t round = 0; atomic_load(word) == 2; round++)
+    mctx__pause(round);
 }
 
 /* ---- slots ---- */
@@ -215,21 +217,17 @@ mctx_status mctx__enter(const mctx__call *call, uint32_t kind, mctx__object **ob
 }
 
 bool mctx__object_closing(const mctx__object *object) {
-  return (atomic_load(&object->slot->word) & CLOSING) != 0;
+  return (atomic_load(&object->slot->word) & (CLOSING | FORKED)) != 0;
 }
 
 /* ---- closing ---- */
 
 /* Calls inside end soon: none blocks but in a wait, and the waiters are awake. */
 static void await_pins(mctx__object *object) {
-  enum { SPINS = 100, PAUSE_NS = 50 * 1000 };
   mctx__slot *slot = object->slot;
   for (uint32_t round = 0; (atomic_load_explicit(&slot->word, memory_order_acquire) & PINS) != 0; round++) {
     mctx__object_wake_all(object);
-    if (round < SPINS)
-      mctx__yield();
-    else
-      mctx__sleep(PAUSE_NS);
+    mctx__pause(round);
   }
 }
 

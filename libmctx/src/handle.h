@@ -73,9 +73,14 @@ mctx_handle mctx__object_publish(mctx__object *object);
 /* Undoes a reservation. */
 void mctx__object_cancel(mctx__object *object);
 
+/* Whether this is a forked child whose objects, all of them its parent's, have not been abandoned yet. */
+static inline bool mctx__is_forked(void) {
+  _Atomic uint32_t *word = atomic_load_explicit(&mctx__fork_word, memory_order_acquire);
+  return atomic_load_explicit(word, memory_order_relaxed) != 1;
+}
+
 static inline void mctx__check_fork(void) {
-  _Atomic uint32_t *word = atomic_load_explicit(&mctx__fork_word, memory_order_relaxed);
-  if (atomic_load_explicit(word, memory_order_relaxed) != 1) mctx__notice_fork();
+  if (mctx__is_forked()) mctx__notice_fork();
 }
 
 static inline mctx__slot *mctx__slot_of(mctx_handle handle) {
@@ -114,7 +119,7 @@ mctx_status mctx__pin(mctx_handle handle, uint32_t kind, mctx__object **object);
 /* The same with the failure described. */
 mctx_status mctx__enter(const mctx__call *call, uint32_t kind, mctx__object **object);
 
-/* Whether somebody is closing it: a call inside must leave soon. */
+/* Whether somebody is closing it, or a fork took it away: a call inside must leave soon. */
 bool mctx__object_closing(const mctx__object *object);
 
 /* Marks an object closed, wakes its waiters, waits for the calls inside. Exactly one caller succeeds; the

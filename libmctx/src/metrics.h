@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "mctx.h"
-#include "platform/platform.h"
+#include "pause.h"
 
 enum { MCTX__KINDS = MCTX_KIND_INTERRUPTED + 1 };
 
@@ -24,8 +24,8 @@ typedef struct mctx__counters {
 } mctx__counters;
 
 static inline void mctx__counters_lock(mctx__counters *counters) {
-  while (atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire))
-    mctx__yield();
+  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire); round++)
+    mctx__pause(round);
 }
 
 static inline void mctx__counters_unlock(mctx__counters *counters) {

@@ -264,9 +264,11 @@ static mctx__socket part(mctx__publication *publication) {
 }
 
 static void discard(mctx__publication *publication) {
+  mctx__context *context = publication->context;
   mctx__object_retire(&publication->object);
   mctx__mutex_destroy(&publication->mutex);
   mctx__release(publication);
+  mctx__context_left(context);
 }
 
 static void destroy_publication(mctx__object *object) {
@@ -306,6 +308,7 @@ static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx_
 
 detach:
   mctx__context_detach(context, publication);
+  mctx__context_left(context);
 cancel:
   mctx__object_cancel(&publication->object);
   return status;

@@ -48,15 +48,18 @@ mctx__result mctx__object_wait(mctx__object *object, mctx__socket socket, uint32
     if (result.status != MCTX_OK) break;
     result = mctx__wait(socket, events, event, deadline_ns, ready);
     if (result.status == MCTX_ERR_SIGNAL && (flags & MCTX_INTERRUPTIBLE) == 0) result = MCTX__DONE;
-    if ((*ready & MCTX__WAIT_EVENT) != 0) mctx__event_clear(event);
+    const uint32_t signalled = *ready & MCTX__WAIT_EVENT;
     *ready &= ~MCTX__WAIT_EVENT;
-    if (*ready != 0) break;
+    if (*ready != 0) break; /* what was signalled is left to those who go on waiting */
+    if (signalled != 0) mctx__event_clear(event);
   }
   return result;
 }
 
 mctx_status mctx_wake(mctx_handle handle) {
   mctx__object *object;
+  /* A signal handler may be interrupting those who clean up in the child, and cannot wait for them. */
+  if (mctx__is_forked()) return MCTX_ERR_FORKED;
   mctx_status status = mctx__pin(handle, MCTX_HANDLE_NONE, &object);
   if (status != MCTX_OK) return status;
   if (object->class->kind == MCTX_HANDLE_INTERFACE_LIST) {

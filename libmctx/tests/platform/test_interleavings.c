@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* What must not come between: other threads, signals and forks at the worst moment of a call. The moments are
+ * made by standing in for mctx__wait() and close(). */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lab.h"
+#include "metrics.h"
+
+#define assert_ok(status) assert_int_equal((status), MCTX_OK)
+
+/* ---- what stands in ---- */
+
+static mctx__result (*at_wait)(mctx__event event, uint32_t *ready);
+static void (*at_close)(int descriptor);
+
+mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event, int64_t deadline_ns,
+                        uint32_t *ready) {
+  (void)socket;
+  (void)events;
+  (void)deadline_ns;
+  *ready = 0;
+  return at_wait(event, ready);
+}
+
+int close(int descriptor) {
+  if (at_close != NULL) at_close(descriptor);
+  return (int)syscall(SYS_close, descriptor);
+}
+
+/* ---- objects ---- */
+
+static mctx_context context;
+static mctx_publication publication;
+
+static int open_both(void **state) {
+  (void)state;
+  mctx_publication_options options;
+  mctx_publication_options_init(&options, sizeof options);
+  options.group = lab_address("239.7.7.7", 5007, 0);
+  options.outgoing_interface = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_NAME, .name = "lo"};
+  at_wait = NULL;
+  at_close = NULL;
+  if (mctx_context_open(NULL, &context, NULL) != MCTX_OK) return -1;
+  return mctx_publication_open(context, &options, &publication, NULL);
+}
+
+static int close_both(void **state) {
+  (void)state;
+  at_close = NULL;
+  mctx_status status = mctx_close(context, NULL);
+  return status == MCTX_OK || status == MCTX_ERR_CLOSED ? 0 : -1;
+}
+
+/* ---- waking ---- */
+
+static bool is_signalled(mctx__event event) {
+  struct pollfd watched = {.fd = (int)event.value, .events = POLLIN};
+  return poll(&watched, 1, 0) == 1;
+}
+
+static mctx__event seen;
+
+/* The wake comes while the socket becomes ready, after the waiter looked for the token. */
+static mctx__result woken_and_writable(mctx__event event, uint32_t *ready) {
+  seen = event;
+  assert_ok(mctx_wake(publication));
+  *ready = MCTX_WRITABLE | MCTX__WAIT_EVENT;
+  return MCTX__DONE;
+}
+
+/* It leaves the wake to the others: they sleep on the event. */
+static void a_waiter_that_is_ready_leaves_the_wake_to_others(void **state) {
+  (void)state;
+  uint32_t ready;
+  at_wait = woken_and_writable;
+  assert_ok(mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, NULL));
+  assert_int_equal(ready, MCTX_WRITABLE);
+  assert_true(is_signalled(seen));
+  assert_int_equal(mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, NULL), MCTX_ERR_WOKEN);
+}
+
+/* ---- closing ---- */
+
+static int socket_number;
+static _Atomic bool closing;
+static _Atomic bool closed;
+
+static void dawdle(int descriptor) {
+  if (descriptor != socket_number) return;
+  atomic_store(&closing, true);
+  usleep(50000);
+  atomic_store(&closed, true);
+}
+
+static void *close_publication(void *argument) {
+  (void)argument;
+  return (void *)(intptr_t)mctx_close(publication, NULL);
+}
+
+/* The ports of a context are free when its closing returns, whoever closes its publications. */
+static void closing_a_context_waits_for_those_who_close_its_publications(void **state) {
+  (void)state;
+  pthread_t other;
+  void *status;
+  mctx_os_handle native;
+  assert_ok(mctx_pollable(publication, &native, NULL));
+  socket_number = (int)native.value;
+  at_close = dawdle;
+  assert_int_equal(pthread_create(&other, NULL, close_publication, NULL), 0);
+  while (!atomic_load(&closing))
+    sched_yield();
+  assert_ok(mctx_close(context, NULL));
+  assert_true(atomic_load(&closed));
+  assert_int_equal(pthread_join(other, &status), 0);
+  assert_ok((mctx_status)(intptr_t)status);
+}
+
+/* ---- forks ---- */
+
+static pid_t child;
+
+/* As a signal handler would fork, in the midst of the wait. */
+static mctx__result fork_in_wait(mctx__event event, uint32_t *ready) {
+  (void)event;
+  (void)ready;
+  if (child < 0) {
+    child = fork();
+    if (child == 0) alarm(5);
+  }
+  return (mctx__result){child == 0 ? MCTX_ERR_SIGNAL : MCTX_ERR_TIMEOUT, 0};
+}
+
+static int code_of(pid_t process) {
+  int status = 0;
+  assert_int_equal(waitpid(process, &status, 0), process);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* The child comes out of the wait, which leaves the parent's objects what they are there. */
+static void a_child_forked_within_a_call_leaves_it(void **state) {
+  (void)state;
+  uint32_t ready;
+  child = -1;
+  at_wait = fork_in_wait;
+  mctx_status status = mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, NULL);
+  if (child == 0)
+    _exit(status != MCTX_ERR_CLOSED ? 1 : mctx_send(publication, "x", 1, NULL) != MCTX_ERR_FORKED ? 2 : 0);
+  assert_int_equal(status, MCTX_ERR_TIMEOUT);
+  assert_int_equal(code_of(child), 0);
+  assert_ok(mctx_send(publication, "x", 1, NULL));
+}
+
+static mctx_status from_handler;
+
+/* As a signal handler would wake, in the midst of the child's cleaning up. */
+static void wake_in_close(int descriptor) {
+  (void)descriptor;
+  from_handler = mctx_wake(publication);
+}
+
+static void a_wake_from_a_handler_does_not_wait_for_the_cleaning_it_interrupts(void **state) {
+  (void)state;
+  for (int behind_libc = 0; behind_libc < 2; behind_libc++) {
+    at_close = wake_in_close;
+    child = behind_libc ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
+    if (child == 0) {
+      alarm(5);
+      mctx_status status = mctx_send(publication, "x", 1, NULL);
+      _exit(status != MCTX_ERR_FORKED ? 1 : from_handler != MCTX_ERR_FORKED ? 2 : 0);
+    }
+    assert_int_equal(code_of(child), 0);
+    at_close = NULL;
+    assert_ok(mctx_send(publication, "x", 1, NULL));
+  }
+}
+
+/* ---- priorities ---- */
+
+static mctx__counters counters;
+
+static void *count_urgently(void *argument) {
+  (void)argument;
+  mctx__counters_sent(&counters, 1, 1);
+  return NULL;
+}
+
+static bool start_urgent(pthread_t *thread) {
+  struct sched_param priority = {.sched_priority = 1};
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+  pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
+  pthread_attr_setschedparam(&attributes, &priority);
+  bool started = pthread_create(thread, &attributes, count_urgently, NULL) == 0;
+  pthread_attr_destroy(&attributes);
+  return started;
+}
+
+/* On one processor, a thread that comes before all others lets the one go on that holds what it waits for. */
+static void an_urgent_thread_lets_others_finish(void **state) {
+  (void)state;
+  pthread_t urgent;
+  cpu_set_t before;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+    if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
+  assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+  int64_t start = mctx__clock_monotonic();
+  mctx__counters_lock(&counters);
+  bool started = start_urgent(&urgent);
+  mctx__counters_unlock(&counters);
+  if (started) assert_int_equal(pthread_join(urgent, NULL), 0);
+  int64_t end = mctx__clock_monotonic();
+  assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+  if (!started) SKIP("no right to real-time priorities");
+  assert_int_equal(counters.send_calls, 1);
+  assert_true(end - start < 500000000); /* the system steps in after 950 ms, if at all */
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(a_waiter_that_is_ready_leaves_the_wake_to_others, open_both, close_both),
+      cmocka_unit_test_setup_teardown(closing_a_context_waits_for_those_who_close_its_publications, open_both,
+                                      close_both),
+      cmocka_unit_test_setup_teardown(a_child_forked_within_a_call_leaves_it, open_both, close_both),
+      cmocka_unit_test_setup_teardown(a_wake_from_a_handler_does_not_wait_for_the_cleaning_it_interrupts,
+                                      open_both, close_both),
+      cmocka_unit_test(an_urgent_thread_lets_others_finish),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
