@@ -14,7 +14,7 @@ enum {
   THREADS = 8,
   CONTEXTS = 4,
   PUBLICATIONS = 16,
-  ROUNDS = 1500,
+  ROUNDS = 700,
   BATCH = 70,
   EACH = 250,
   ALL = THREADS * EACH
@@ -213,7 +213,7 @@ static void *keep_sending(void *argument) {
 
 /* The number is given at once to a socket that leads elsewhere: what comes there was sent after closing. */
 static void nobody_sends_on_a_number_used_again(void **state) {
-  enum { SENDERS = 3, TIMES = 300 };
+  enum { SENDERS = 3, TIMES = 150 };
   pthread_t senders[SENDERS];
   (void)state;
   host_alone();
@@ -258,7 +258,7 @@ static void *keep_sending_everywhere(void *argument) {
 
 /* From taking on the socket is its taker's alone, whatever he does with it. */
 static void nobody_sends_on_a_socket_taken_out(void **state) {
-  enum { SENDERS = 2, TIMES = 1000 };
+  enum { SENDERS = 2, TIMES = 400 };
   pthread_t senders[SENDERS];
   (void)state;
   host_alone();
