@@ -155,6 +155,9 @@ class AsyncPublication:
         self._loop = loop
         self._poll_interval = poll_interval
 
+    def __repr__(self) -> str:
+        return f"AsyncPublication({self._publication!r})"
+
     @property
     def publication(self) -> Any:
         """The publication that it was made with."""

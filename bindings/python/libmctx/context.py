@@ -6,7 +6,6 @@ from __future__ import annotations
 import ctypes
 import socket as _socket
 import sys
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,30 +31,27 @@ _NOT_FOUND = _ffi.constant("MCTX_ERR_NOT_FOUND")
 _OPTION_CONFLICT = _ffi.constant("MCTX_ERR_OPTION_CONFLICT")
 _CAPACITY = _ffi.constant("MCTX_ERR_CAPACITY")
 _DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
+_FEW = 16
 _OS_HANDLE = _ffi.constant("MCTX_OS_SOCKET" if sys.platform == "win32" else "MCTX_OS_DESCRIPTOR")
 
 
 class Owner:
     """A native context, which closes when neither its `Context` nor a `Publication` of it is left."""
 
-    __slots__ = ("__weakref__", "_close", "_lock", "_publications", "handle")
+    __slots__ = ("__weakref__", "_finalizer", "handle")
 
     def __init__(self) -> None:
         handle = ctypes.c_uint64()
         errors.call(_ffi.context_open, None, handle)
         self.handle = handle.value
-        self._publications: weakref.WeakValueDictionary[int, Publication] = weakref.WeakValueDictionary()
-        self._lock = threading.RLock()  # a signal handler may come here again
-        self._close = weakref.finalize(self, _ffi.close, handle.value, None)
-        self._close.atexit = False  # the system closes what is open at the end, and never waits
+        self._finalizer = weakref.finalize(self, _ffi.close, handle.value, None)
+        self._finalizer.atexit = False  # the system closes what is open at the end, and never waits
 
     def close(self) -> None:
         """Close the context and all its publications."""
-        for publication in list(self._publications.values()):
-            publication._before_close()
         record = _ffi.new_error()
         code = _ffi.close(self.handle, record)
-        self._close.detach()
+        self._finalizer.detach()
         if code != 0 and errors.kind_of(code) != _KIND_CLOSED:
             raise errors.from_record(code, record)
 
@@ -70,18 +66,6 @@ class Owner:
                 return ids[: count.value]
             capacity = 2 * count.value
 
-    def publication(self, handle: int) -> Publication:
-        """Return the one `Publication` for an open native one."""
-        with self._lock:
-            publication = self._publications.get(handle)
-            if publication is None:
-                publication = self._publications[handle] = Publication._wrap(self, handle)
-            return publication
-
-    def forget(self, handle: int) -> None:
-        """Let go of a publication that was closed."""
-        self._publications.pop(handle, None)
-
 
 class Context:
     """The owner of publications.
@@ -91,7 +75,10 @@ class Context:
     manager that closes it. Not picklable; in a forked child it is closed.
     """
 
-    __slots__ = ("__weakref__", "_owner")
+    __slots__ = ("__weakref__", "_owner", "_publications", "_too_many")
+
+    _publications: dict[int, Publication]
+    """All open ones, and closed ones until there are too many entries."""
 
     def __init__(self) -> None:
         """Open a context.
@@ -100,6 +87,8 @@ class Context:
             LimitError: There is no memory or no handle left for it.
         """
         self._owner = Owner()
+        self._publications = {}
+        self._too_many = _FEW
 
     # ---- publications ----
 
@@ -216,11 +205,23 @@ class Context:
         errors.call(_ffi.publication_open, self._owner.handle, options, handle)
         if adopted is not None:
             adopted.detach()
+        if len(self._publications) >= self._too_many:
+            for each in list(self._publications.values()):
+                if each.closed:
+                    self._publications.pop(each.id, None)
+            self._too_many = 2 * len(self._publications) + _FEW
         try:
-            return self._owner.publication(handle.value)
+            return self._publication(handle.value)
         except BaseException:
             _ffi.close(handle.value, None)
             raise
+
+    def _publication(self, handle: int) -> Publication:
+        """Return the one `Publication` for an open native one."""
+        publication = self._publications.get(handle)
+        if publication is None:
+            publication = self._publications.setdefault(handle, Publication._wrap(self._owner, handle))
+        return publication
 
     def publication_count(self) -> int:
         """Return how many publications are open.
@@ -241,7 +242,7 @@ class Context:
         found: list[Publication] = []
         for each in self._owner.ids():
             try:
-                found.append(self._owner.publication(each))
+                found.append(self._publication(each))
             except errors.ClosedError:  # closed by another thread meanwhile
                 continue
         return found
@@ -256,7 +257,7 @@ class Context:
         """
         number = _convert.integer(publication_id, "publication_id", 64, signed=False)
         if number in self._owner.ids():
-            return self._owner.publication(number)
+            return self._publication(number)
         record = _ffi.new_error()
         code = _ffi.pollable(number, _ffi.OsHandle(), record)
         if errors.kind_of(code) == _KIND_CLOSED:
@@ -279,7 +280,7 @@ class Context:
         if number not in self._owner.ids():
             return False
         try:
-            return self._owner.publication(number).remove()
+            return self._publication(number).remove()
         except errors.ClosedError:  # closed by another thread meanwhile
             return False
 
@@ -292,7 +293,10 @@ class Context:
             LookupError: The context doesn't have it: `ClosedError` if it was closed, else `NotFoundError`.
             MctxError: As `Publication.send`.
         """
-        return self.get_publication(publication_id).send(payload)
+        publication = self._publications.get(publication_id)
+        if publication is None:
+            publication = self.get_publication(publication_id)
+        return publication.send(payload)
 
     def send_all(self, payload: Payload) -> list[SendOutcome]:
         """Send one payload on every publication, in order of opening, going on past those that fail.
@@ -347,7 +351,7 @@ class Context:
         length: int,
         record: _ffi.Error,
     ) -> SendOutcome:
-        publication = publications.get(outcome.publication) or self._owner.publication(outcome.publication)
+        publication = publications.get(outcome.publication) or self._publication(outcome.publication)
         if outcome.status == 0:
             return SendOutcome(publication, SendReport(publication, length), None)
         details: dict[str, Any] = {"os_code": outcome.os_code, "handle": outcome.publication, "item": position}
@@ -417,6 +421,8 @@ class Context:
         Waiting calls get `ClosedError`; the ports are free when this returns. Waits for other threads' calls,
         which end at once.
         """
+        for each in list(self._publications.values()):
+            each._before_close()
         self._owner.close()
 
     def __enter__(self) -> Self:

@@ -540,7 +540,6 @@ class Publication:
             errors.call(_ffi.publication_take, self._handle, native)
         finally:
             self._closing = self.closed
-        self._owner.forget(self._handle)
         return int(native.value)
 
     def release(self) -> _socket.socket:
@@ -589,7 +588,6 @@ class Publication:
         self._before_close()
         record = _ffi.new_error()
         code = _ffi.close(self._handle, record)
-        self._owner.forget(self._handle)
         if code != 0 and errors.kind_of(code) != _KIND_CLOSED:
             raise errors.from_record(code, record)
         return bool(code == 0)

@@ -34,8 +34,11 @@ GROUP6 = "ff11::4d01"
 def enter_namespace() -> str:
     """Move this process into a network namespace of its own, where it may; return why not, or "".
 
-    Its loopback interface routes multicast of both families, and nothing leaves it.
+    Its loopback interface routes multicast of both families, and nothing leaves it. LIBMCTX_TEST_NAMESPACE=0
+    keeps the tests in the host's own, where they send on the loopback interface alone.
     """
+    if os.environ.get("LIBMCTX_TEST_NAMESPACE") == "0":
+        return "LIBMCTX_TEST_NAMESPACE is 0"
     if sys.platform != "linux" or shutil.which("ip") is None:
         return "needs Linux and the command ip"
     unshare: Any = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)

@@ -59,6 +59,7 @@ def test_send_returns_the_report(
     publication = receiver.open(context)
     asynchronous = AsyncPublication(publication)
     assert asynchronous.publication is publication
+    assert repr(asynchronous) == f"AsyncPublication({publication!r})"
 
     async def body() -> libmctx.SendReport:
         return await asynchronous.send(bytearray(b"hello"))

@@ -128,6 +128,14 @@ def test_a_context_owns_publications_that_nobody_holds(receiver4: Receiver) -> N
         assert context.get_publication(number).id == number
 
 
+def test_a_context_forgets_closed_publications(context: libmctx.Context) -> None:
+    kept = context.add_publication(GROUP4, 5000, interface="lo")
+    for _ in range(200):
+        context.add_publication(GROUP4, 5001, interface="lo").close()
+    assert len(context._publications) < 50
+    assert context.get_publication(kept.id) is kept
+
+
 @pytest.mark.usefixtures("no_leak")
 def test_a_publication_keeps_its_context_open(receiver4: Receiver) -> None:
     publication = receiver4.open(libmctx.Context())
