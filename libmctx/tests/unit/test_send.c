@@ -112,6 +112,29 @@ static void batches_of_every_length_arrive_in_order(void **state) {
   }
 }
 
+static void batches_far_beyond_every_limit_are_sent_whole(void **state) {
+  (void)state;
+  enum { COUNT = 100000, LAST = 4096 };
+  static mctx_slice slices[COUNT];
+  static uint32_t numbers[COUNT];
+  uint64_t accepted = 77;
+  mctx_publication publication = open_sender(1, 0);
+  for (uint32_t i = 0; i < COUNT; i++) {
+    numbers[i] = i;
+    slices[i] = (mctx_slice){.data = &numbers[i], .length = sizeof numbers[i]};
+  }
+  assert_ok(mctx_send_batch(publication, slices, COUNT, 0, 0, &accepted, NULL));
+  assert_int_equal(accepted, COUNT);
+  assert_int_equal(mctx_sim_wire_count(), COUNT);
+  for (uint32_t i = COUNT - LAST; i < COUNT; i++)
+    assert_memory_equal(wire_at(i).payload, &numbers[i], sizeof numbers[i]);
+  mctx_sim_wire_clear();
+  assert_ok(mctx_send_segments(publication, numbers, sizeof numbers, sizeof numbers[0], 0, 0, &accepted, NULL));
+  assert_int_equal(accepted, COUNT);
+  for (uint32_t i = COUNT - LAST; i < COUNT; i++)
+    assert_memory_equal(wire_at(i).payload, &numbers[i], sizeof numbers[i]);
+}
+
 static void segments_of_every_size_cover_the_buffer(void **state) {
   (void)state;
   mctx_publication publication = open_sender(1, 0);
@@ -619,6 +642,7 @@ int main(void) {
       send_test(every_size_up_to_the_largest_is_sent),
       send_test(a_datagram_that_may_not_be_fragmented_fits_or_not),
       send_test(batches_of_every_length_arrive_in_order),
+      send_test(batches_far_beyond_every_limit_are_sent_whole),
       send_test(segments_of_every_size_cover_the_buffer),
       send_test(segment_sizes_have_a_range),
       send_test(empty_datagrams_in_a_batch_are_datagrams),
