@@ -45,17 +45,24 @@ static mctx_slice datagram_at(const datagrams *source, uint64_t position) {
   return slice;
 }
 
+/* The next datagrams as slices: the caller's own, or made here, pieces of one buffer. */
+static const mctx_slice *slices_at(const datagrams *source, uint64_t position, uint32_t count,
+                                   mctx_slice *made) {
+  if (source->slices != NULL) return source->slices + position;
+  for (uint32_t i = 0; i < count; i++)
+    made[i] = datagram_at(source, position + i);
+  return made;
+}
+
 /* Offers the system as many datagrams as one round takes. */
 static mctx__result offer(sending *batch) {
-  mctx_slice slices[MCTX__SEND_MANY_MAX];
+  mctx_slice made[MCTX__SEND_MANY_MAX];
   mctx__publication *publication = batch->publication;
   uint64_t rest = batch->source->fitting - batch->accepted;
   uint32_t count = rest < MCTX__SEND_MANY_MAX ? (uint32_t)rest : MCTX__SEND_MANY_MAX;
   uint32_t taken = 0;
   if (publication->singly) count = 1;
-  for (uint32_t i = 0; i < count; i++)
-    slices[i] = datagram_at(batch->source, batch->accepted + i);
-
+  const mctx_slice *slices = slices_at(batch->source, batch->accepted, count, made);
   mctx__result result = mctx__socket_send_many(
       mctx__publication_socket(publication), atomic_load_explicit(&publication->endpoint, memory_order_acquire),
       slices, count, &taken);

@@ -265,10 +265,13 @@ MCTX__COLD static mctx_status refused(const mctx__call *call, mctx__publication 
   return status;
 }
 
+/* The same for mctx_send(), which has then nothing left to do. */
 MCTX__COLD static mctx_status send_refused(mctx__publication *publication, const void *data, size_t length,
                                            mctx__result result, mctx_error *error) {
   const mctx__call call = {"mctx_send", publication->object.handle, error};
-  return refused(&call, publication, data, length, 0, &result);
+  mctx_status status = refused(&call, publication, data, length, 0, &result);
+  mctx__unpin(&publication->object);
+  return status;
 }
 
 /* Why mctx_send() cannot even try. */
@@ -289,15 +292,12 @@ mctx_status mctx_send(mctx_publication publication, const void *data, size_t len
     object = mctx__pin_live(publication);
   if (object == NULL) return unusable(publication, data, length, error);
 
-  mctx_status status = MCTX_OK;
   mctx__publication *own = (mctx__publication *)object;
   mctx__result result = try_once(own, data, length);
-  if (result.status == MCTX_OK)
-    mctx__counters_sent(&own->counters, 1, length);
-  else
-    status = send_refused(own, data, length, result, error);
+  if (result.status != MCTX_OK) return send_refused(own, data, length, result, error);
+  mctx__counters_sent(&own->counters, 1, length);
   mctx__unpin(object);
-  return status;
+  return MCTX_OK;
 }
 
 /* ---- one payload on every publication ---- */

@@ -34,6 +34,8 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
                                     const mctx_slice *slices, uint32_t count, uint32_t *taken) {
   struct mmsghdr messages[MCTX__SEND_MANY_MAX];
   struct iovec payloads[MCTX__SEND_MANY_MAX];
+  const struct msghdr header = {
+      .msg_name = destination_of(endpoint), .msg_namelen = (socklen_t)endpoint->length, .msg_iovlen = 1};
   uint32_t ready = 0;
   *taken = 0;
   if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
@@ -41,11 +43,8 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
     const size_t length = (size_t)slices[ready].length;
     payloads[ready].iov_base = (void *)(uintptr_t)(length != 0 ? slices[ready].data : nothing);
     payloads[ready].iov_len = length;
-    memset(&messages[ready], 0, sizeof messages[ready]);
-    messages[ready].msg_hdr.msg_name = destination_of(endpoint);
-    messages[ready].msg_hdr.msg_namelen = (socklen_t)endpoint->length;
+    messages[ready].msg_hdr = header;
     messages[ready].msg_hdr.msg_iov = &payloads[ready];
-    messages[ready].msg_hdr.msg_iovlen = 1;
   }
   if (ready == 0) return count == 0 ? MCTX__DONE : mctx__failure(EMSGSIZE, MCTX__ASKED_SEND);
   const int sent = sendmmsg(mctx__descriptor(socket), messages, ready, FLAGS);
