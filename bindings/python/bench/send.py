@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a send costs from Python, beside plain sockets and beside the package multicast_expert, if it is there.
 
-All ways are measured in turns in one run, on one processor, and compared by their medians. Datagrams have TTL 0
-and local delivery off, so that they end in this host and what is compared is the way into the kernel. Run it
-where 127.0.0.1 can send multicast; ``scripts/namespace.sh`` makes such a place:
+All ways are measured in turns in one run, pinned to one processor, and compared by the medians of the time that
+the processor spent on them. Datagrams have TTL 0 and local delivery off, so that they end in this host, and what is
+compared is the way into the kernel. Run it where 127.0.0.1 can send multicast; ``scripts/namespace.sh`` makes such
+a place:
 
     scripts/namespace.sh .venv/bin/python bindings/python/bench/send.py --json build/bench-python.json
 """
@@ -127,10 +128,10 @@ def measure(size: int, rounds: int, datagrams: int) -> list[Row]:
             for way in chosen:
                 call, argument = way.call, way.argument
                 repeat = range(max(1, datagrams // way.datagrams))
-                start = time.perf_counter_ns()
+                start = time.thread_time_ns()
                 for _ in repeat:
                     call(argument)
-                times[way.name].append((time.perf_counter_ns() - start) / len(repeat) / way.datagrams)
+                times[way.name].append((time.thread_time_ns() - start) / len(repeat) / way.datagrams)
     medians = {name: statistics.median(each) for name, each in times.items()}
     return [
         Row(
