@@ -25,7 +25,6 @@ test: test-c test-conformance test-docs test-python ## every test that needs no 
 test-c: all ## the C tests: unit, fault, network and ABI
 	@scripts/setup.sh wish iproute2
 	@scripts/setup.sh debian libcmocka-dev
-	@scripts/setup.sh python
 	@$(MAKE_C) libmctx/tests check
 
 test-python: all ## the Python package's tests
