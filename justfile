@@ -53,10 +53,6 @@ bench:
 bench-counts:
     @make --no-print-directory bench-counts
 
-# instructions, locks, allocations and system calls of a send, against their record
-bench-counts:
-    @make --no-print-directory bench-counts
-
 # the long random runs
 soak:
     @make --no-print-directory soak
