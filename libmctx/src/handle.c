@@ -8,7 +8,7 @@
 
 /* The word of a slot, see handle.h. */
 #define PINS             UINT64_C(0xffffffff)
-#define LIVE             ((uint64_t)MCTX__LIVE << 32)
+#define LIVE             ((uint64_t)MCTX__LIVE << MCTX__STATE_SHIFT)
 #define CLOSING          (UINT64_C(1) << 33)
 #define FORKED           (UINT64_C(1) << 34) /* belongs to the parent of this process; never used again */
 #define STATE            (LIVE | CLOSING | FORKED)

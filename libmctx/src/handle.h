@@ -49,7 +49,9 @@ enum {
   MCTX__CHUNK_BITS = 10,
   MCTX__CHUNK_SLOTS = 1 << MCTX__CHUNK_BITS,
   MCTX__CHUNKS = MCTX__SLOTS / MCTX__CHUNK_SLOTS,
-  MCTX__LIVE = 1 /* the state of an open object, in the upper half of the word */
+  MCTX__STATE_SHIFT = 32,
+  MCTX__STATE_MASK = 15,
+  MCTX__LIVE = 1 /* the state of an open object */
 };
 
 #define MCTX__LAST_GENERATION ((UINT64_C(1) << MCTX__GENERATION_BITS) - 1)
@@ -98,9 +100,9 @@ static inline mctx__object *mctx__pin_live(mctx_handle handle) {
   mctx__check_fork();
   mctx__slot *slot = mctx__slot_of(handle);
   if (slot == NULL) return NULL;
-  uint64_t live = (handle >> MCTX__INDEX_BITS & MCTX__LAST_GENERATION) << 4 | MCTX__LIVE;
   uint64_t word = atomic_fetch_add_explicit(&slot->word, 1, memory_order_acquire);
-  if (word >> 32 == live && slot->object->handle == handle) return slot->object;
+  if ((word >> MCTX__STATE_SHIFT & MCTX__STATE_MASK) == MCTX__LIVE && slot->object->handle == handle)
+    return slot->object;
   atomic_fetch_sub_explicit(&slot->word, 1, memory_order_release);
   return NULL;
 }

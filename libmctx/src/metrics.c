@@ -2,7 +2,13 @@
 #include "metrics.h"
 
 #include "context.h"
+#include "pause.h"
 #include "publication.h"
+
+void mctx__counters_await(mctx__counters *counters) {
+  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire); round++)
+    mctx__pause(round);
+}
 
 void mctx__counters_failed(mctx__counters *counters, uint64_t packets, uint64_t bytes, mctx_status status) {
   uint32_t kind = mctx_status_kind(status);
@@ -90,9 +96,9 @@ mctx_status mctx_metrics(mctx_handle handle, uint64_t *values, uint32_t capacity
   const mctx__call call = {__func__, handle, error};
   mctx__object *object;
   uint64_t vector[CONTEXT_COUNT];
+  if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  *count = 0;
   if (values == NULL && capacity > 0) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "values");
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_NONE, &object);
   if (status != MCTX_OK) return status;

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "mctx.h"
-#include "pause.h"
+#include "platform/platform.h"
 
 enum { MCTX__KINDS = MCTX_KIND_INTERRUPTED + 1 };
 
@@ -23,9 +23,11 @@ typedef struct mctx__counters {
   uint64_t reconnects;
 } mctx__counters;
 
+/* Waits for the lock. */
+MCTX__COLD void mctx__counters_await(mctx__counters *counters);
+
 static inline void mctx__counters_lock(mctx__counters *counters) {
-  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire); round++)
-    mctx__pause(round);
+  if (atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire)) mctx__counters_await(counters);
 }
 
 static inline void mctx__counters_unlock(mctx__counters *counters) {
