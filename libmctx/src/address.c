@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "error.h"
+#include "options.h"
 
 enum { BYTES_4 = 4, BYTES_6 = 16, WORDS_6 = 8, SCOPE_TEXT = 256 };
 
@@ -200,9 +200,9 @@ static mctx_status read_address(const char *text, mctx_address *address, int32_t
 mctx_status mctx_address_parse(const char *text, mctx_address *address, mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
   mctx_address own = {0};
+  if (address != NULL) *address = own;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (address == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "address");
-  *address = own;
   if (text == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
   int32_t os_code = 0;
   mctx_status status = read_address(text, &own, &os_code);
@@ -277,12 +277,11 @@ mctx_status mctx_address_format(const mctx_address *address, char *text, size_t 
                                 mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
   char own[MCTX__ADDRESS_TEXT];
+  mctx__text_clear(text, capacity, length);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  if (length != NULL) *length = 0;
-  if (text != NULL && capacity > 0) text[0] = '\0';
-  if (address == NULL || length == NULL)
-    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = address == NULL ? "address" : "length");
-  if (text == NULL && capacity > 0) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
+  if (address == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "address");
+  mctx_status status = mctx__text_check(&call, text, capacity, length);
+  if (status != MCTX_OK) return status;
   if (!mctx__is_wellformed(address))
     return MCTX__FAIL(&call, MCTX_ERR_INVALID_ARGUMENT, .field = "address", .value = address->family,
                       .hint = "family is 4, 6 or 0; bytes and fields that a family does not use are 0");

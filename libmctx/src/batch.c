@@ -205,8 +205,8 @@ mctx_status mctx_send_batch(mctx_publication publication, const mctx_slice *slic
   const mctx__call call = {__func__, publication, error};
   mctx__publication *own;
   datagrams source = {.slices = slices, .count = count};
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (accepted != NULL) *accepted = 0;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (slices == NULL && count > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "slices", .value = count);
   mctx_status status = enter_publication(&call, flags, &own);
@@ -223,8 +223,8 @@ mctx_status mctx_send_segments(mctx_publication publication, const void *data, s
                                mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
   mctx__publication *own;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (accepted != NULL) *accepted = 0;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (data == NULL && length > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
   mctx_status status = enter_publication(&call, flags, &own);

@@ -93,8 +93,8 @@ const char *mctx_constant_name(uint32_t position) {
 
 mctx_status mctx_constant(const char *name, int64_t *value, mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (value != NULL) *value = 0;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (name == NULL || value == NULL)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = name == NULL ? "name" : "value");
   for (uint32_t i = 0; i < CONSTANT_COUNT; i++) {

@@ -143,9 +143,9 @@ void mctx_context_options_init(mctx_context_options *options, uint32_t size) {
 mctx_status mctx_context_open(const mctx_context_options *options, mctx_context *context, mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
   mctx_context_options own = {0};
+  if (context != NULL) *context = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (context == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "context");
-  *context = 0;
   mctx_status status = MCTX_OK;
   if (options != NULL) status = mctx__struct_read(&call, options, &own, sizeof own, "options");
   if (status != MCTX_OK) return status;
@@ -181,9 +181,9 @@ mctx_status mctx_context_publications(mctx_context context, mctx_publication *pu
   const mctx__call call = {__func__, context, error};
   mctx__object *object;
   listing list = {publications, capacity, 0};
+  if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  *count = 0;
   if (publications == NULL && capacity > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "publications");
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_CONTEXT, &object);

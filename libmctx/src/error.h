@@ -39,8 +39,8 @@ static inline mctx_status mctx__fail(const mctx__call *call, const mctx__failure
 
 #define MCTX__FAIL(call, code, ...) mctx__fail((call), &(mctx__failure){.status = (code), __VA_ARGS__})
 
-/* Whether the caller's error record can be written: NULL can, one without a size cannot. Nothing else may come
- * before this check. */
+/* Whether the caller's error record can be written: NULL can, one without a size cannot. Of a call, nothing but
+ * zeroing what it returns may come before this check. */
 static inline bool mctx__error_usable(const mctx_error *error) {
   return error == NULL || (error->size >= 8 && error->size % 8 == 0 && error->size <= 65536);
 }

@@ -51,9 +51,9 @@ mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride,
   const mctx__call call = {__func__, handle, error};
   mctx__object *object;
   taking taken = {events, stride, capacity, 0};
+  if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  *count = 0;
   mctx_status status = mctx__array_check(&call, events, stride, capacity, "events");
   if (status != MCTX_OK) return status;
   status = mctx__enter(&call, MCTX_HANDLE_NONE, &object);

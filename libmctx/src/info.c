@@ -92,10 +92,10 @@ mctx_status mctx_publication_get_info(mctx_publication publication, mctx_publica
   const mctx__call call = {__func__, publication, error};
   mctx__object *object;
   mctx_publication_info own = {0};
+  mctx__struct_clear(info);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__struct_check(&call, info, "info");
   if (status != MCTX_OK) return status;
-  mctx__struct_write(info, &own, sizeof own);
   status = mctx__enter(&call, MCTX_HANDLE_PUBLICATION, &object);
   if (status != MCTX_OK) return status;
 
@@ -140,12 +140,11 @@ mctx_status mctx_publication_interface_name(mctx_publication publication, char *
   const mctx__call call = {__func__, publication, error};
   mctx__object *object;
   char name[64];
+  mctx__text_clear(text, capacity, length);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  if (length == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "length");
-  *length = 0;
-  if (text == NULL && capacity > 0) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
-  if (capacity > 0) text[0] = '\0';
-  mctx_status status = mctx__enter(&call, MCTX_HANDLE_PUBLICATION, &object);
+  mctx_status status = mctx__text_check(&call, text, capacity, length);
+  if (status != MCTX_OK) return status;
+  status = mctx__enter(&call, MCTX_HANDLE_PUBLICATION, &object);
   if (status != MCTX_OK) return status;
 
   const mctx__config *config = &as_publication(object)->config;
@@ -169,9 +168,9 @@ mctx_status mctx_publication_announce(mctx_publication publication, mctx_address
   mctx_address local;
   mctx_address sender;
   uint32_t index;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (source != NULL) *source = (mctx_address){0};
   if (group != NULL) *group = (mctx_address){0};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (source == NULL || group == NULL)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = source == NULL ? "source" : "group");
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_PUBLICATION, &object);

@@ -165,9 +165,9 @@ static const mctx__class list_class = {MCTX_HANDLE_INTERFACE_LIST, destroy_list,
 
 mctx_status mctx_interface_list_open(mctx_interface_list *list, mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
+  if (list != NULL) *list = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (list == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "list");
-  *list = 0;
   interface_list *own = mctx__allocate(sizeof *own);
   if (own == NULL) return MCTX__FAIL(&call, MCTX_ERR_NO_MEMORY, .value = sizeof *own);
   mctx__result result = mctx__interfaces_load(&own->interfaces);
@@ -208,9 +208,9 @@ static mctx_status enter_at(const mctx__call *call, uint32_t position, interface
 mctx_status mctx_interface_list_count(mctx_interface_list list, uint32_t *count, mctx_error *error) {
   const mctx__call call = {__func__, list, error};
   mctx__object *object;
+  if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  *count = 0;
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_INTERFACE_LIST, &object);
   if (status != MCTX_OK) return status;
   *count = ((interface_list *)object)->interfaces.count;
@@ -221,13 +221,12 @@ mctx_status mctx_interface_list_count(mctx_interface_list list, uint32_t *count,
 mctx_status mctx_interface_list_get(mctx_interface_list list, uint32_t position, mctx_interface_info *info,
                                     mctx_error *error) {
   const mctx__call call = {__func__, list, error};
-  static const mctx_interface_info none;
   interface_list *own;
   const mctx__interface *interface;
+  mctx__struct_clear(info);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__struct_check(&call, info, "info");
   if (status != MCTX_OK) return status;
-  mctx__struct_write(info, &none, sizeof none);
   status = enter_at(&call, position, &own, &interface);
   if (status != MCTX_OK) return status;
   mctx__struct_write(info, &interface->info, sizeof interface->info);
@@ -240,9 +239,9 @@ mctx_status mctx_interface_list_addresses(mctx_interface_list list, uint32_t pos
   const mctx__call call = {__func__, list, error};
   interface_list *own;
   const mctx__interface *interface;
+  if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  *count = 0;
   if (addresses == NULL && capacity > 0) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "addresses");
   mctx_status status = enter_at(&call, position, &own, &interface);
   if (status != MCTX_OK) return status;
@@ -258,12 +257,11 @@ mctx_status mctx_interface_list_friendly_name(mctx_interface_list list, uint32_t
   const mctx__call call = {__func__, list, error};
   interface_list *own;
   const mctx__interface *interface;
+  mctx__text_clear(text, capacity, length);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  if (length == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "length");
-  *length = 0;
-  if (text == NULL && capacity > 0) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
-  if (capacity > 0) text[0] = '\0';
-  mctx_status status = enter_at(&call, position, &own, &interface);
+  mctx_status status = mctx__text_check(&call, text, capacity, length);
+  if (status != MCTX_OK) return status;
+  status = enter_at(&call, position, &own, &interface);
   if (status != MCTX_OK) return status;
   *length = mctx__copy_text(text, capacity, interface->friendly);
   mctx__unpin(&own->object);
@@ -274,9 +272,9 @@ mctx_status mctx_interface_list_find(mctx_interface_list list, const mctx_interf
                                      uint32_t *position, mctx_error *error) {
   const mctx__call call = {__func__, list, error};
   mctx__object *object;
+  if (position != NULL) *position = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (position == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "position");
-  *position = 0;
   if (wanted == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "wanted");
   mctx_status status = mctx__interface_check(&call, wanted, 0);
   if (status != MCTX_OK) return status;
@@ -299,9 +297,9 @@ mctx_status mctx_interface_list_default(mctx_interface_list list, uint32_t famil
                                         mctx_error *error) {
   const mctx__call call = {__func__, list, error};
   mctx__object *object;
+  if (position != NULL) *position = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (position == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "position");
-  *position = 0;
   if (family != 4 && family != 6)
     return MCTX__FAIL(&call, MCTX_ERR_INVALID_ARGUMENT, .field = "family", .value = family,
                       .hint = "the family is 4 or 6");

@@ -28,10 +28,10 @@ const char *mctx_capability_name(uint32_t id) {
 mctx_status mctx_capability(uint32_t id, mctx_capability_info *info, mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
   mctx_capability_info own = {0};
+  mctx__struct_clear(info);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__struct_check(&call, info, "info");
   if (status != MCTX_OK) return status;
-  mctx__struct_write(info, &own, sizeof own);
   if (id >= CAPABILITY_COUNT)
     return MCTX__FAIL(&call, MCTX_ERR_NOT_FOUND, .field = "id", .value = id, .limit = CAPABILITY_COUNT - 1,
                       .hint = "mctx_capability_name() tells the capabilities that this version knows");

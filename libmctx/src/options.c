@@ -44,6 +44,11 @@ mctx_status mctx__struct_read(const mctx__call *call, const void *given, void *o
   return MCTX_OK;
 }
 
+void mctx__struct_clear(void *given) {
+  if (given == NULL || !mctx__struct_size_valid(size_of(given))) return;
+  memset((unsigned char *)given + sizeof(uint32_t), 0, size_of(given) - sizeof(uint32_t));
+}
+
 void mctx__struct_write(void *given, const void *own, uint32_t own_size) {
   uint32_t size = size_of(given);
   uint32_t written = size < own_size ? size : own_size;
@@ -62,6 +67,17 @@ void mctx__element_write(void *array, uint32_t stride, uint64_t position, const 
   uint32_t written = stride < own_size ? stride : own_size;
   memcpy(element, own, written);
   memset(element + written, 0, stride - written);
+}
+
+void mctx__text_clear(char *text, size_t capacity, size_t *length) {
+  if (length != NULL) *length = 0;
+  if (text != NULL && capacity > 0) text[0] = '\0';
+}
+
+mctx_status mctx__text_check(const mctx__call *call, const char *text, size_t capacity, const size_t *length) {
+  if (length == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "length");
+  if (text == NULL && capacity > 0) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
+  return MCTX_OK;
 }
 
 mctx_status mctx__array_check(const mctx__call *call, const void *array, uint32_t stride, uint64_t capacity,

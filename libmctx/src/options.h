@@ -16,6 +16,9 @@ mctx_status mctx__struct_read(const mctx__call *call, const void *given, void *o
 /* Checks a struct that the call will write. */
 mctx_status mctx__struct_check(const mctx__call *call, const void *given, const char *field);
 
+/* Zeroes a struct that the call will write; nothing if it is none. */
+void mctx__struct_clear(void *given);
+
 /* Writes as much of `own` as the caller's struct has room for, zeroes the rest, keeps the caller's size. */
 void mctx__struct_write(void *given, const void *own, uint32_t own_size);
 
@@ -24,6 +27,11 @@ void mctx__struct_init(void *given, uint32_t size, const void *defaults, uint32_
 
 /* Writes one element of a result array whose elements are `stride` bytes for the caller. */
 void mctx__element_write(void *array, uint32_t stride, uint64_t position, const void *own, uint32_t own_size);
+
+/* Empties text that the call will write; what is NULL is left out. */
+void mctx__text_clear(char *text, size_t capacity, size_t *length);
+/* Checks that it can be written. */
+mctx_status mctx__text_check(const mctx__call *call, const char *text, size_t capacity, const size_t *length);
 
 /* Checks a result array. */
 mctx_status mctx__array_check(const mctx__call *call, const void *array, uint32_t stride, uint64_t capacity,

@@ -335,9 +335,9 @@ mctx_status mctx_publication_open(mctx_context context, const mctx_publication_o
   const mctx__call call = {__func__, context, error};
   mctx_publication_options own;
   mctx__object *owner;
+  if (publication != NULL) *publication = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (publication == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "publication");
-  *publication = 0;
   mctx_publication_options_init(&own, sizeof own);
   mctx_status status = mctx__struct_read(&call, options, &own, sizeof own, "options");
   if (status != MCTX_OK) return status;
@@ -364,9 +364,9 @@ leave:
 mctx_status mctx_publication_take(mctx_publication publication, mctx_os_handle *native, mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
   mctx__object *object;
+  if (native != NULL) *native = (mctx_os_handle){0};
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (native == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "native");
-  *native = (mctx_os_handle){0};
   mctx_status status = mctx__object_claim(publication, MCTX_HANDLE_PUBLICATION, &object);
   if (status != MCTX_OK) return mctx__handle_failed(&call, status);
   *native = mctx__socket_native(part((mctx__publication *)object));

@@ -335,8 +335,8 @@ mctx_status mctx_send_all(mctx_context context, const void *data, size_t length,
   const mctx__call call = {__func__, context, error};
   mctx__object *object;
   everywhere all = {data, length, outcomes, stride, 0, error, MCTX_OK};
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count != NULL) *count = 0;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL || (data == NULL && length > 0))
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = count == NULL ? "count" : "data");
   mctx_status status = mctx__array_check(&call, outcomes, stride, capacity, "outcomes");

@@ -93,9 +93,9 @@ mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags, int64
   const mctx__call call = {__func__, handle, error};
   mctx__object *object;
   uint32_t found = 0;
+  if (ready != NULL) *ready = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (ready == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "ready");
-  *ready = 0;
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(&call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_NONE, &object);
@@ -125,9 +125,9 @@ mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags, int64
 mctx_status mctx_pollable(mctx_handle handle, mctx_os_handle *native, mctx_error *error) {
   const mctx__call call = {__func__, handle, error};
   mctx__object *object;
+  if (native != NULL) *native = (mctx_os_handle){0};
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (native == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "native");
-  *native = (mctx_os_handle){0};
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_NONE, &object);
   if (status != MCTX_OK) return status;
   if (object->class->kind == MCTX_HANDLE_PUBLICATION)
