@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Check the case files: against the schema, and that they cover what the public header offers.
 
-Every public function, every field of the options and every status must be used by a case; what no case can use
-stands in uncovered.json with the reason.
+Every public function, every member of the options and answers and every status must be used by a case; what no
+case can use stands in uncovered.json with the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from jsonschema import Draft202012Validator
 HERE = Path(__file__).resolve().parent
 HEADER = HERE.parent / "libmctx" / "include" / "mctx.h"
 OPTIONS = ("mctx_publication_options", "mctx_context_options")
-RENAMED = {"outgoing_interface": "interface"}
+ANSWERS = {
+    "mctx_publication_info": "mctx_publication_get_info",
+    "mctx_interface_info": "mctx_interface_list_get",
+    "mctx_capability_info": "mctx_capability",
+}
+"""Structs that the library fills, and the function that does."""
+RENAMED = {"outgoing_interface": "interface", "context": "owner"}
 """Fields that the cases call otherwise, as the library's error records do."""
 
 passed = 0
@@ -142,7 +148,8 @@ def codes_in(wanted: Any) -> set[str]:
 
 
 def used(files: dict[str, Any]) -> tuple[set[str], set[str], set[str]]:
-    """Return the functions called, the options set and the statuses asserted by the cases."""
+    """Return the functions called, the members set or looked at, and the statuses asserted by the cases."""
+    structs = {function: struct for struct, function in ANSWERS.items()}
     called: set[str] = set()
     options: set[str] = set()
     codes: set[str] = set()
@@ -154,6 +161,10 @@ def used(files: dict[str, Any]) -> tuple[set[str], set[str], set[str]]:
             if "duplicate" in given:
                 given.add("flags")
             options |= {f"{struct}.{name}" for name in given}
+        if step["op"] in structs:
+            options |= {
+                f"{structs[step['op']]}.{name}" for name in {**step.get("expect", {}), **step.get("args", {})}
+            }
         if "error" in step:
             codes |= codes_in(step["error"]["code"])
         for outcome in step.get("expect", {}).get("outcomes", []):
@@ -167,9 +178,9 @@ def check_coverage(files: dict[str, Any]) -> None:
     exceptions: dict[str, str] = json.loads((HERE / "uncovered.json").read_text(encoding="utf-8"))
     called, options, codes = used(files)
     offered = {f"function {name}": name in called for name in functions(header)}
-    for struct in OPTIONS:
+    for struct in (*OPTIONS, *ANSWERS):
         for field in fields(header, struct):
-            offered[f"option {struct}.{field}"] = f"{struct}.{RENAMED.get(field, field)}" in options
+            offered[f"member {struct}.{field}"] = f"{struct}.{RENAMED.get(field, field)}" in options
     offered |= {f"status {name}": name in codes for name in statuses(header)}
     for name, covered in sorted(offered.items()):
         if name in exceptions:

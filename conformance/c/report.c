@@ -88,15 +88,12 @@ static void write_junit(const report *of, FILE *to) {
   fputs("</testsuite>\n", to);
 }
 
-bool report_write(const report *of, const char *format, FILE *to) {
-  if (strcmp(format, "tap") == 0) {
-    write_tap(of, to);
-  } else if (strcmp(format, "json") == 0) {
+void report_write(const report *of, const char *format, FILE *to) {
+  if (strcmp(format, "json") == 0) {
     write_json(of, to);
   } else if (strcmp(format, "junit") == 0) {
     write_junit(of, to);
   } else {
-    return false;
+    write_tap(of, to);
   }
-  return true;
 }

@@ -267,6 +267,6 @@ typedef struct report {
   size_t skipped;
 } report;
 
-bool report_write(const report *of, const char *format, FILE *to);
+void report_write(const report *of, const char *format, FILE *to);
 
 #endif
