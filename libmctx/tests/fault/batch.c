@@ -66,20 +66,36 @@ typedef struct outcome {
   mctx_status status;
 } outcome;
 
+typedef struct progress {
+  bool tried;     /* the next datagram failed once */
+  uint32_t waits; /* so far */
+} progress;
+
+static mctx_status after_signal(const batch_case *batch) {
+  return batch->flags & MCTX_INTERRUPTIBLE ? MCTX_ERR_SIGNAL : MCTX_OK;
+}
+
+/* Something is always ready or over at once, unless the wait itself fails. */
+static mctx_status after_wait(const batch_case *batch, progress *now) {
+  now->tried = false;
+  if (++now->waits != batch->wait.call) return MCTX_OK;
+  if (batch->wait.value != MCTX_ERR_SIGNAL) return (mctx_status)batch->wait.value;
+  mctx_status status = after_signal(batch);
+  return status != MCTX_OK ? status : after_wait(batch, now);
+}
+
 /* What a refusal of the next datagram leads to. MCTX_OK: the batch goes on. */
-static mctx_status after_refusal(const batch_case *batch, mctx_status refusal, bool *tried) {
+static mctx_status after_refusal(const batch_case *batch, mctx_status refusal, progress *now) {
   switch (refusal) {
     case MCTX_ERR_WOULD_BLOCK:
-      *tried = false;
-      return batch->timeout_ns == 0 ? refusal : MCTX_OK;
+      return batch->timeout_ns == 0 ? refusal : after_wait(batch, now);
     case MCTX_ERR_QUEUE_FULL:
-      *tried = false;
-      return batch->timeout_ns == 0 || batch->mode == BATCH_SINGLY ? refusal : MCTX_OK;
+      return batch->timeout_ns == 0 || batch->mode == BATCH_SINGLY ? refusal : after_wait(batch, now);
     case MCTX_ERR_SIGNAL:
-      return batch->flags & MCTX_INTERRUPTIBLE ? refusal : MCTX_OK;
+      return after_signal(batch);
     default:
-      if (*tried) return refusal;
-      *tried = true;
+      if (now->tried) return refusal;
+      now->tried = true;
       return MCTX_OK;
   }
 }
@@ -88,21 +104,21 @@ static mctx_status after_refusal(const batch_case *batch, mctx_status refusal, b
 static outcome expect(const batch_case *batch) {
   outcome end = {0, MCTX_OK};
   uint32_t last = batch->too_large < batch->count ? batch->too_large : batch->count;
-  bool tried = false;
+  progress now = {false, 0};
   uint32_t next = 0;
   for (uint32_t call = 1; end.accepted < last; call++) {
     uint64_t takes = batch_goes_singly(batch->mode) ? 1 : last - end.accepted;
     if (next < batch->fault_count && batch->faults[next].call == call) {
       const batch_fault *fault = &batch->faults[next++];
       if (fault->type != MCTX_SIM_PARTIAL) {
-        end.status = after_refusal(batch, (mctx_status)fault->value, &tried);
+        end.status = after_refusal(batch, (mctx_status)fault->value, &now);
         if (end.status != MCTX_OK) return end;
         continue;
       }
       if ((uint64_t)fault->value < takes) takes = (uint64_t)fault->value;
     }
     end.accepted += takes;
-    tried = false;
+    now.tried = false;
   }
   if (last < batch->count) end.status = MCTX_ERR_DATAGRAM_TOO_LARGE;
   return end;
@@ -140,6 +156,8 @@ static bool broken(const batch_case *batch, const char *what, uint64_t is, uint6
       fprintf(stderr, " call %u: %s (type %u);", fault->call, mctx_status_name((mctx_status)fault->value),
               fault->type);
   }
+  if (batch->wait.call != 0)
+    fprintf(stderr, " wait %u: %s", batch->wait.call, mctx_status_name((mctx_status)batch->wait.value));
   fprintf(stderr, "\n");
   return false;
 }
@@ -198,6 +216,8 @@ bool batch_run(const batch_case *batch) {
   mctx_sim_clear_faults();
   for (uint32_t i = 0; i < batch->fault_count; i++)
     (void)mctx_sim_fault(MCTX_SIM_SEND, batch->faults[i].call, batch->faults[i].type, batch->faults[i].value);
+  if (batch->wait.call != 0)
+    (void)mctx_sim_fault(MCTX_SIM_WAIT, batch->wait.call, batch->wait.type, batch->wait.value);
   if (batch->mode == BATCH_TIGHT) mctx_sim_advance(1000000);
   mctx_sim_capability_set(MCTX_CAPABILITY_BATCH_SEND,
                           batch->mode == BATCH_ONE_BY_ONE ? MCTX_CAPABILITY_ABSENT : MCTX_CAPABILITY_AVAILABLE);

@@ -24,7 +24,7 @@ typedef enum batch_mode {
   BATCH_MODES
 } batch_mode;
 
-/* A fault of the n-th send call, counted from 1; mctx_sim_fault()'s type and value. */
+/* A fault of the n-th call, counted from 1; mctx_sim_fault()'s type and value. */
 typedef struct batch_fault {
   uint32_t call;
   uint32_t type;
@@ -35,7 +35,8 @@ typedef struct batch_case {
   batch_mode mode;
   uint32_t count; /* of datagrams */
   uint32_t fault_count;
-  batch_fault faults[BATCH_FAULTS]; /* in order of call */
+  batch_fault faults[BATCH_FAULTS]; /* of send calls, in order */
+  batch_fault wait;                 /* one of a wait; call 0: none */
   uint32_t too_large;               /* which datagram is larger than may be sent; BATCH_NEVER: none */
   uint32_t flags;                   /* of the call */
   int64_t timeout_ns;               /* 0 or -1 */

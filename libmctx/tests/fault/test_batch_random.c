@@ -69,6 +69,8 @@ static void random_case(batch_case *batch) {
   batch->segments = below(2) != 0;
   batch->too_large = BATCH_NEVER;
   if (!batch->segments && batch->mode != BATCH_TIGHT && below(8) == 0) batch->too_large = below(batch->count);
+  if (below(4) == 0)
+    batch->wait = (batch_fault){1 + below(3), MCTX_SIM_FAIL, below(2) ? MCTX_ERR_SIGNAL : MCTX_ERR_IO};
   uint32_t apart = batch_goes_singly(batch->mode) ? 2 * batch->count : 3;
   uint32_t faults = below(BATCH_FAULTS + 1);
   for (uint32_t i = 0, call = 1 + below(apart); i < faults; i++) {
