@@ -8,6 +8,7 @@ VERSION=$(cat VERSION) OUTPUT=build/docs
 export VERSION OUTPUT
 mkdir -p "$OUTPUT"
 doxygen docs/Doxyfile
+python3 scripts/undocumented.py "$OUTPUT/xml"
 scripts/setup.sh tools pdoc
 PYTHONPATH=bindings/python LIBMCTX_LIB_DIR=${LIBMCTX_LIB_DIR:-$PWD/build/lib} \
   .venv/bin/python -m pdoc --docformat google --no-show-source --output-directory "$OUTPUT/python" libmctx
