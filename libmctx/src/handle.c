@@ -198,17 +198,24 @@ mctx_status mctx__pin(mctx_handle handle, uint32_t kind, mctx__object **object) 
   return mctx__handle_refusal(handle, kind);
 }
 
+const char *mctx__handle_hint(mctx_status refusal) {
+  switch (refusal) {
+    case MCTX_ERR_INVALID_HANDLE:
+      return "pass a handle that an open call of this library returned";
+    case MCTX_ERR_WRONG_HANDLE:
+      return "the handle is valid elsewhere: contexts, publications and interface lists are not "
+             "interchangeable";
+    case MCTX_ERR_CLOSED:
+      return "it was closed, or its context was; open a new one";
+    case MCTX_ERR_FORKED:
+      return "a forked child cannot use its parent's objects: open new ones in the child";
+    default:
+      return "";
+  }
+}
+
 mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status) {
-  const char *hint = "";
-  if (status == MCTX_ERR_INVALID_HANDLE)
-    hint = "pass a handle that an open call of this library returned";
-  else if (status == MCTX_ERR_WRONG_HANDLE)
-    hint = "the handle is valid elsewhere: contexts, publications and interface lists are not interchangeable";
-  else if (status == MCTX_ERR_CLOSED)
-    hint = "it was closed, or its context was; open a new one";
-  else if (status == MCTX_ERR_FORKED)
-    hint = "a forked child cannot use its parent's objects: open new ones in the child";
-  return MCTX__FAIL(call, status, .field = "handle", .hint = hint);
+  return MCTX__FAIL(call, status, .field = "handle", .hint = mctx__handle_hint(status));
 }
 
 mctx_status mctx__enter(const mctx__call *call, uint32_t kind, mctx__object **object) {

@@ -113,6 +113,8 @@ static inline uint32_t mctx__handle_kind(mctx_handle handle) {
 
 /* Why a handle does not lead to an open object of the kind (MCTX_HANDLE_NONE: of any kind). */
 mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind);
+/* What to do about it. */
+const char *mctx__handle_hint(mctx_status refusal);
 /* Describes it. */
 mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status);
 

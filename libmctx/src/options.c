@@ -83,7 +83,7 @@ mctx_status mctx__text_check(const mctx__call *call, const char *text, size_t ca
 mctx_status mctx__array_check(const mctx__call *call, const void *array, uint32_t stride, uint64_t capacity,
                               const char *field) {
   if (array == NULL && capacity > 0) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = field);
-  if (array != NULL && !mctx__struct_size_valid(stride))
+  if (capacity > 0 && !mctx__struct_size_valid(stride))
     return MCTX__FAIL(call, MCTX_ERR_STRUCT_SIZE, .field = "stride", .value = stride,
                       .hint = "pass the size of one element, a multiple of 8");
   return MCTX_OK;

@@ -136,6 +136,7 @@ bool mctx__publication_recover(mctx__publication *publication, mctx_status faile
 
 typedef struct diagnosis {
   mctx_status status;
+  const char *field;
   char message[256];
   char hint[512];
 } diagnosis;
@@ -215,11 +216,12 @@ mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *pu
     diagnose_network(&found, publication, &interfaces);
     mctx__interfaces_free(&interfaces);
   } else if (result.status == MCTX_ERR_CLOSED) {
-    return mctx__handle_failed(call, MCTX_ERR_CLOSED);
+    found.field = "handle";
+    snprintf(found.hint, sizeof found.hint, "%s", mctx__handle_hint(MCTX_ERR_CLOSED));
   }
   return MCTX__FAIL(call, found.status, .os_code = result.os_code, .nth = nth, .value = length, .limit = limit,
-                    .flags = flags, .message = found.message[0] != '\0' ? found.message : NULL,
-                    .hint = found.hint);
+                    .flags = flags, .field = found.field,
+                    .message = found.message[0] != '\0' ? found.message : NULL, .hint = found.hint);
 }
 
 /* ---- one datagram ---- */
@@ -305,7 +307,7 @@ mctx_status mctx_send(mctx_publication publication, const void *data, size_t len
 typedef struct everywhere {
   const void *data;
   size_t length;
-  mctx_send_outcome *outcomes; /* or NULL */
+  mctx_send_outcome *outcomes; /* or NULL: nobody asks */
   uint32_t stride;
   uint32_t count;
   mctx_error *error;
@@ -334,7 +336,7 @@ mctx_status mctx_send_all(mctx_context context, const void *data, size_t length,
                           uint32_t stride, uint32_t capacity, uint32_t *count, mctx_error *error) {
   const mctx__call call = {__func__, context, error};
   mctx__object *object;
-  everywhere all = {data, length, outcomes, stride, 0, error, MCTX_OK};
+  everywhere all = {data, length, capacity > 0 ? outcomes : NULL, stride, 0, error, MCTX_OK};
   if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL || (data == NULL && length > 0))
@@ -345,7 +347,7 @@ mctx_status mctx_send_all(mctx_context context, const void *data, size_t length,
   if (status != MCTX_OK) return status;
 
   uint32_t needed = 0;
-  bool done = mctx__context_each((mctx__context *)object, outcomes != NULL ? capacity : UINT32_MAX, &needed,
+  bool done = mctx__context_each((mctx__context *)object, capacity > 0 ? capacity : UINT32_MAX, &needed,
                                  send_one, &all);
   *count = needed;
   status = all.first;

@@ -225,11 +225,15 @@ static void *wait_context(void *argument) {
   return NULL;
 }
 
+static _Atomic uint32_t unnamed; /* batches that did not say which datagram was not taken */
+
 static void *wait_in_batch(void *argument) {
   mctx_slice slice = {.length = 0};
+  mctx_error error = MCTX_ERROR_INIT;
   (void)argument;
   atomic_fetch_add(&waiting, 1);
-  count_end(mctx_send_batch(publication, &slice, 1, 0, -1, NULL, NULL));
+  count_end(mctx_send_batch(publication, &slice, 1, 0, -1, NULL, &error));
+  if (error.item != 0 || error.handle != publication) atomic_fetch_add(&unnamed, 1);
   return NULL;
 }
 
@@ -266,6 +270,7 @@ static void closing_ends_every_wait(void **state) {
       assert_closed(whole ? context : publication);
       join_waiters(threads);
       assert_int_equal(atomic_load(&ended[0]), WAITERS);
+      assert_int_equal(atomic_load(&unnamed), 0);
       if (!whole) assert_closed(context);
     }
 }
