@@ -15,14 +15,17 @@ _SIGNAL = _ffi.constant("MCTX_ERR_SIGNAL")
 _TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
 _WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
 
-_SLICE_NS = 2_000_000_000
-"""The main thread looks for signals at least this often: one may come just before a wait begins."""
+_WAIT_SLICE_NS = 250_000_000
+_SEND_SLICE_NS = 1_250_000_000
+"""The main thread looks for signals at least this often: one may come in a native call while it isn't waiting.
+A batch's is longer than the second that the library gives a full queue."""
 
 
 class _Wait:
     """One wait of the caller, made of one or more native ones."""
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: float | None, slice_ns: int) -> None:
+        self._slice = slice_ns
         self._whole = _convert.nanoseconds(timeout)
         self._end = time.monotonic_ns() + self._whole if self._whole > 0 else 0
         self._on_main = threading.current_thread() is threading.main_thread()
@@ -32,8 +35,8 @@ class _Wait:
     def next(self) -> int:
         """Return how long the next native wait may take, in nanoseconds; negative for ever."""
         left = self._whole if self._whole <= 0 else max(1, self._end - time.monotonic_ns())
-        self._is_last = not self._on_main or 0 <= left <= _SLICE_NS
-        return left if self._is_last else _SLICE_NS
+        self._is_last = not self._on_main or 0 <= left <= self._slice
+        return left if self._is_last else self._slice
 
     def goes_on(self, code: int) -> bool:
         """Return whether a native wait that ended with this status is followed by another."""
@@ -46,7 +49,7 @@ def wait(handle: int, events: int, timeout: float | None) -> int:
     Raises:
         MctxError: As ``mctx_wait()`` says.
     """
-    pending = _Wait(timeout)
+    pending = _Wait(timeout, _WAIT_SLICE_NS)
     ready = ctypes.c_uint32()
     record = _ffi.new_error()
     while True:
@@ -65,7 +68,7 @@ def send(handle: int, batch: Batch, timeout: float | None) -> int:
             nor timeout. ``accepted`` is set.
     """
     try:
-        return _send(handle, batch, _Wait(timeout))
+        return _send(handle, batch, _Wait(timeout, _SEND_SLICE_NS))
     finally:
         batch.release()
 

@@ -11,11 +11,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from conftest import SlowLink, eventually
 
 import libmctx
+from libmctx import _ffi
 
 
 def test_a_full_buffer_is_a_blocking_io_error(slow_link: SlowLink) -> None:
@@ -173,12 +175,38 @@ def test_ctrl_c_ends_a_wait(slow_link: SlowLink, what: str) -> None:
     timer.join()
 
 
-def test_a_wait_of_another_thread_is_not_cut_into_slices(context: libmctx.Context) -> None:
+@pytest.fixture
+def native_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The native waits, each of at most 10 ms on the main thread."""
+    waits: list[int] = []
+    native = _ffi.wait
+
+    def wait(*arguments: Any) -> Any:
+        waits.append(arguments[3])
+        return native(*arguments)
+
+    monkeypatch.setattr(_ffi, "wait", wait)
+    monkeypatch.setattr("libmctx._waiting._WAIT_SLICE_NS", 10_000_000)
+    return waits
+
+
+def test_a_wait_of_the_main_thread_is_cut_into_slices(
+    context: libmctx.Context, native_waits: list[int]
+) -> None:
+    start = time.monotonic()
+    with pytest.raises(libmctx.TimedOutError):
+        context.wait(0.1)
+    assert 0.08 < time.monotonic() - start < 2
+    assert len(native_waits) > 1
+    assert 0 < min(native_waits) <= max(native_waits) == 10_000_000
+
+
+def test_a_wait_of_another_thread_is_not(context: libmctx.Context, native_waits: list[int]) -> None:
     ended: list[str] = []
 
     def wait() -> None:
         try:
-            context.wait(3)
+            context.wait(0.1)
         except libmctx.MctxError as error:
             ended.append(error.kind)
 
@@ -186,13 +214,4 @@ def test_a_wait_of_another_thread_is_not_cut_into_slices(context: libmctx.Contex
     thread.start()
     thread.join()
     assert ended == ["timeout"]
-
-
-def test_a_wait_longer_than_a_slice_ends_in_time(
-    context: libmctx.Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("libmctx._waiting._SLICE_NS", 10_000_000)
-    start = time.monotonic()
-    with pytest.raises(libmctx.TimedOutError):
-        context.wait(0.1)
-    assert 0.08 < time.monotonic() - start < 2
+    assert len(native_waits) == 1
