@@ -3,8 +3,7 @@
 
 All ways are measured in turns in one run, pinned to one processor, and compared by the medians of the time that
 the processor spent on them. Datagrams have TTL 0 and local delivery off, so that they end in this host, and the
-way into the kernel is what is compared. Run it where 127.0.0.1 can send multicast; ``scripts/namespace.sh`` makes
-such a place:
+way into the kernel is what is compared. Run it where 127.0.0.1 can send multicast; in a namespace:
 
     scripts/namespace.sh .venv/bin/python bindings/python/bench/send.py --json build/bench-python.json
 """
