@@ -18,8 +18,8 @@ lint_format() { tracked '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run -We
 lint_warnings() {
   build -C libmctx all CC=gcc BUILD="$gcc_build" &&
     build -C libmctx all CC=clang BUILD="$clang_build" &&
-    build -C libmctx/tests all CC=gcc BUILD="$gcc_build" &&
-    build -C libmctx/tests all CC=clang BUILD="$clang_build"
+    build -C libmctx/tests all bench CC=gcc BUILD="$gcc_build" &&
+    build -C libmctx/tests all bench CC=clang BUILD="$clang_build"
 }
 
 # Two of gcc's checks can't see what another file promises.
@@ -47,7 +47,7 @@ lint_python() {
   .venv/bin/ruff format --check --quiet "${files[@]}" &&
     .venv/bin/ruff check --quiet "${files[@]}" &&
     (cd bindings/python && ../../.venv/bin/mypy --strict libmctx ../../examples/*.py && ../../.venv/bin/ty check --python ../../.venv --quiet libmctx) &&
-    .venv/bin/mypy --strict scripts/*.py
+    .venv/bin/mypy --strict scripts/*.py libmctx/tests/bench/*.py
 }
 
 lint_shell() { tracked '*.sh' .ci/run | xargs shellcheck; }
@@ -62,7 +62,7 @@ lint_docs() {
 
 scripts/setup.sh debian gcc clang clang-tidy cppcheck shellcheck doxygen abigail-tools libcmocka-dev || exit 1
 scripts/setup.sh python || exit 1
-scripts/setup.sh tools clang-format || exit 1
+scripts/setup.sh tools clang-format tabulate || exit 1
 
 failed=()
 for name in "${@:-${all[@]}}"; do
