@@ -13,11 +13,10 @@ A `Context` owns publications; a `Publication` is a ready-to-send socket for one
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from libmctx import _ffi
 from libmctx._convert import Endpoint
-from libmctx.aio import AsyncPublication
 from libmctx.context import Context
 from libmctx.errors import (
     AlreadyExistsError,
@@ -47,6 +46,9 @@ from libmctx.interface import (
 from libmctx.publication import Publication, PublicationInfo
 from libmctx.report import SendOutcome, SendReport
 from libmctx.values import Capability, Event, Metrics, Ready, capabilities
+
+if TYPE_CHECKING:
+    from libmctx.aio import AsyncPublication
 
 __version__: str
 """The version of this package."""
@@ -108,11 +110,24 @@ def library_path() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
+    """Provide what importing the package doesn't load: asyncio, and the package's metadata."""
+    value: Any
+    if name == "AsyncPublication":
+        from libmctx import aio
+
+        value = aio.AsyncPublication
+    elif name == "__version__":
         from importlib import metadata
 
         try:
-            return metadata.version("libmctx")
+            value = metadata.version("libmctx")
         except metadata.PackageNotFoundError:  # run from a checkout that isn't installed
-            return native_version()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value = native_version()
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
