@@ -9,23 +9,27 @@
  *
  * **Statuses.** Every function that can fail returns ::mctx_status: 0, or a negative code from
  * ::MCTX_STATUS_MAP. Positive values are reserved. A client must accept codes and kinds that it does not know.
- * All arguments are checked before anything happens. On failure out-parameters are zero, except *progress
- * counters* (named so where they stand), which are exact on every return.
+ * All arguments are checked before anything happens. On failure out-parameters are zero (of an array, its
+ * count), except *progress counters* (named so where they stand), which are exact on every return.
  *
  * **Error records.** The last parameter of a fallible function, ::mctx_error, may be NULL. Success leaves it
- * untouched.
+ * untouched. A record without a valid `size` is never written: the call does nothing and returns
+ * `struct_size`.
  *
  * **Handles** are numbers. Stale, forged, closed or foreign ones are errors, never undefined behaviour. After
- * fork() the child's inherited handles are closed; the parent's are unaffected.
+ * fork() the child's inherited handles are closed; the parent's are unaffected. Where a function lists *a
+ * handle's errors*, they are: `closed`, also for one that another thread closes meanwhile; `forked`, in a
+ * child, for its parent's; `wrong_handle` for one of another kind; `invalid_handle` for what never was one.
  *
  * **Structs** that start with `size` are versioned by it: set it (or call the initialiser) before the call. An
  * older, shorter struct is accepted; a newer, longer one only if the part that this library does not know is
- * zero. Structs without `size` are frozen. Pointers stand in 8-byte slots, so that layouts are the same on
- * 32-bit and 64-bit systems.
+ * zero. Elements of an array that a call takes with a `stride` grow likewise. All other structs are frozen.
+ * Pointers stand in 8-byte slots, so that layouts are the same on 32-bit and 64-bit systems.
  *
- * **Buffers for results** take min(capacity, available) elements; the count parameter always receives how many
- * there are, so a first call may pass NULL and 0. Text is UTF-8, is always terminated when capacity > 0, and
- * its length parameter does not count the terminator.
+ * **Buffers for results** take min(capacity, available) elements; unless said otherwise the count parameter
+ * receives how many there are, so a first call may pass NULL and 0. With capacity 0 the pointer is not looked
+ * at. Text is UTF-8, is always terminated when capacity > 0, and its length parameter does not count the
+ * terminator.
  *
  * **Time** is in nanoseconds. A timeout of 0 never blocks, a positive one ends in `timeout`, a negative one
  * waits for ever.
@@ -59,7 +63,9 @@
 #endif
 
 /** Starts a pointer, and what follows one, at a multiple of eight bytes on every system. */
-#ifdef __cplusplus
+#if UINTPTR_MAX > 0xffffffffu
+#define MCTX_SLOT /* they stand there by themselves */
+#elif defined(__cplusplus)
 #define MCTX_SLOT alignas(8)
 #else
 #define MCTX_SLOT _Alignas(8)
@@ -206,7 +212,7 @@ typedef mctx_handle mctx_interface_list;
 enum mctx_handle_kind {
   MCTX_HANDLE_NONE = 0,          /**< not a handle */
   MCTX_HANDLE_CONTEXT = 1,       /**< ::mctx_context */
-  MCTX_HANDLE_PUBLICATION = 2,   /**< ::mctx_publication */
+  MCTX_HANDLE_PUBLICATION = 2,   /**< ::mctx_publication; 3 is kept for subscriptions */
   MCTX_HANDLE_INTERFACE_LIST = 4 /**< ::mctx_interface_list */
 };
 
@@ -396,7 +402,8 @@ typedef struct mctx_address {
  * @param text terminated text, without blanks
  * @param[out] address the value
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; address_syntax; port_range; interface_not_found for an unknown scope
+ * @return 0; null_argument; address_syntax; port_range; interface_not_found for an unknown scope; where its
+ *         look-up fails any status of kind limit, unsupported or io
  * @note Blocks only for the look-up of a scope's name. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_address_parse(const char *text, mctx_address *address, mctx_error *error);
@@ -484,7 +491,7 @@ typedef struct mctx_interface_info {
  * mctx_close().
  * @param[out] list the handle
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; no_memory; too_many_handles; too_many_descriptors; io
+ * @return 0; null_argument; any status of kind limit; unsupported; io
  * @note Asks the system; does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_interface_list_open(mctx_interface_list *list, mctx_error *error);
@@ -580,7 +587,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_interface_list_default(mctx_interface_list 
  * progress, frees what it holds; the port is free when it returns. Closing a context closes all that it owns.
  * @param handle the object
  * @param error where the failure is described, or NULL
- * @return 0; closed if somebody closed it before or is doing so; invalid_handle
+ * @return 0; closed if somebody closed it before or is doing so; forked; invalid_handle
  * @note Waits for other threads' calls on the object, which end at once. Since 0.1.
  */
 MCTX_API mctx_status mctx_close(mctx_handle handle, mctx_error *error);
@@ -589,7 +596,7 @@ MCTX_API mctx_status mctx_close(mctx_handle handle, mctx_error *error);
  * Ends one wait on the object with `woken`: the current one, or else the next. A token: calls before it is
  * taken count as one, and exactly one waiter takes it. Waiters are mctx_wait() and batch sends with a timeout.
  * @param handle a context or publication
- * @return 0; closed; invalid_handle; wrong_handle
+ * @return 0; a handle's errors; in a forked child that has called nothing else yet, forked for every handle
  * @note Async-signal-safe. Never blocks. Since 0.1.
  */
 MCTX_API mctx_status mctx_wake(mctx_handle handle);
@@ -613,8 +620,9 @@ enum mctx_wait_flag {
  * @param timeout_ns nanoseconds; 0 asks without blocking, negative waits for ever
  * @param[out] ready the bits that hold
  * @param error where the failure is described, or NULL
- * @return 0; would_block (timeout 0); timeout; woken; signal; closed; null_argument; reserved;
- *         invalid_argument for an event that the object does not have; a handle's errors
+ * @return 0; would_block (timeout 0); timeout; woken; signal; null_argument; reserved; invalid_argument for an
+ *         event that the object does not have; too_many_descriptors: the first wait on an object opens one; io;
+ *         a handle's errors
  * @note Blocks as asked. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags,
@@ -639,7 +647,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_pollable(mctx_handle handle, mctx_os_handle
  * @param capacity in elements
  * @param[out] count how many counters there are
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; wrong_handle; a handle's errors
+ * @return 0; null_argument; a handle's errors
  * @note Does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_metrics(mctx_handle handle, uint64_t *values, uint32_t capacity,
@@ -674,15 +682,16 @@ typedef struct mctx_event {
 } mctx_event;
 
 /**
- * Takes events that wait, oldest first: of a publication, or of a context: those of all its publications. A
- * publication keeps 16; later ones push out the oldest, which ::MCTX_EVENT_OVERFLOW counts.
+ * Takes events that wait, oldest first: of a publication, or of a context: those of its publications, one
+ * publication after the other. A publication keeps 16; later ones push out the oldest, which
+ * ::MCTX_EVENT_OVERFLOW counts.
  * @param handle a context or publication
  * @param[out] events array of `capacity` elements
  * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
  * @param capacity in elements
  * @param[out] count how many were taken
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; struct_size; wrong_handle; a handle's errors
+ * @return 0; null_argument; struct_size; a handle's errors
  * @note Never blocks. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride,
@@ -803,7 +812,7 @@ typedef struct mctx_publication_info {
 
 /** What `flags` of ::mctx_publication_info says beyond ::mctx_publication_flag. */
 enum mctx_publication_state {
-  MCTX_PUBLICATION_ADOPTED = 256 /**< the socket was the caller's */
+  MCTX_PUBLICATION_ADOPTED = 65536 /**< the socket was the caller's; lower bits are ::mctx_publication_flag */
 };
 
 /**
@@ -835,7 +844,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_open(mctx_context context,
  * @param publication the publication
  * @param[in,out] info `size` set by the caller; the answer
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; struct_size; io; a handle's errors
+ * @return 0; null_argument; struct_size; not_a_socket if somebody closed its socket; io; a handle's errors
  * @note Asks the system; does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_publication_get_info(mctx_publication publication,
@@ -849,7 +858,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_get_info(mctx_publication publi
  * @param capacity in bytes, with the terminator; 1024 are always enough
  * @param[out] length the length of the whole name, without the terminator
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; a handle's errors
+ * @return 0; null_argument; any status of kind limit; unsupported; not_a_socket; io; a handle's errors
  * @note Asks the system; does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_publication_interface_name(mctx_publication publication, char *text,
@@ -862,7 +871,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_interface_name(mctx_publication
  * @param[out] source the sender address, with its port
  * @param[out] group the group, with the destination port
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; no_route if nothing tells which source would be used; a handle's errors
+ * @return 0; null_argument; no_route if nothing tells which source would be used; not_a_socket; io; a handle's
+ *         errors
  * @note Asks the system; does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_publication_announce(mctx_publication publication, mctx_address *source,
@@ -894,8 +904,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_take(mctx_publication publicati
  * @param data the payload; may be NULL if length is 0
  * @param length in bytes; 0 is a datagram too
  * @param error where the failure is described, or NULL
- * @return 0: accepted; would_block; queue_full; datagram_too_large; null_argument; no_route; interface_down;
- *         interface_gone; source_gone; firewall; unreachable; io; a handle's errors
+ * @return 0: accepted; would_block; queue_full; datagram_too_large; null_argument; any status of kind network;
+ *         firewall; permission; no_memory; not_a_socket; io; a handle's errors
  * @note Never blocks, never allocates. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_send(mctx_publication publication, const void *data, size_t length,
@@ -912,7 +922,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_send(mctx_publication publication, const vo
  * @param timeout_ns nanoseconds; 0 takes what goes now, otherwise waits and resumes
  * @param[out] accepted progress counter: how many the system accepted; may be NULL
  * @param error where the failure is described, or NULL
- * @return as mctx_send(); timeout; woken; signal; closed
+ * @return as mctx_send(); reserved; timeout; woken; signal; too_many_descriptors: the first wait on an object
+ *         opens one
  * @note Blocks as asked; never allocates. A wait that meets `queue_full` backs off, and returns it after one
  *       second without progress whatever the timeout. Since 0.1.
  */
@@ -954,8 +965,8 @@ typedef struct mctx_send_outcome {
  * asks
  * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
  * @param capacity in elements
- * @param[out] count progress counter: how many publications there were; if `capacity` is smaller (and not 0),
- *             nothing is sent
+ * @param[out] count progress counter: how many publications there were; if `capacity` is smaller and not 0,
+ *             nothing is sent, and the status is `capacity`
  * @param error where the first failure is described (`item` says which), or NULL
  * @return 0: all accepted; else the status of the first that failed; capacity; null_argument; struct_size;
  *         a handle's errors
