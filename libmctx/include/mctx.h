@@ -232,9 +232,10 @@ typedef struct mctx_error {
   uint32_t retry;     /**< ::mctx_retry */
   uint32_t flags;     /**< ::mctx_error_flag */
   char operation[48]; /**< the function, "mctx_send" */
-  char field[48];     /**< the argument or option at fault, "interface.index", or empty */
-  char message[256];  /**< one sentence: what happened */
-  char hint[512];     /**< the likely cause and what would be right, or empty */
+  char field[48];    /**< the argument or option at fault ("port", "interface.index"), "handle" for a handle, or
+                        empty */
+  char message[256]; /**< one sentence: what happened */
+  char hint[512];    /**< the likely cause and what would be right, or empty */
 } mctx_error;
 
 /** An error record ready for use: `mctx_error error = MCTX_ERROR_INIT;` */
@@ -751,8 +752,9 @@ MCTX_API MCTX_CHECK mctx_status mctx_context_publications(mctx_context context, 
  * Options of a publication. mctx_publication_options_init() sets the defaults; set `group` and go.
  *
  * `source` is the exact sender address that receivers see; `outgoing_interface` is where datagrams leave.
- * Without either the system's routing table chooses. An IPv6 interface given by address, with no source, binds
- * that address; an interface index or name invents no source.
+ * Without either the system's routing table chooses. An interface given by address, with no source, binds that
+ * address; an interface index or name invents no source. Of `bind`, an unspecified address or a port of 0
+ * leaves that to the system.
  */
 typedef struct mctx_publication_options {
   uint32_t size;       /**< sizeof(mctx_publication_options), set by the initialiser */
@@ -772,7 +774,7 @@ typedef struct mctx_publication_options {
   int32_t error_queue; /**< report the device queue's refusals: 1, 0; default ::MCTX_AUTO: when loopback is 0 */
   int32_t dont_fragment; /**< 1: never fragment, 0: allow; default ::MCTX_AUTO: the system's setting */
   int32_t priority;      /**< socket priority, 0 to 6; default ::MCTX_AUTO: the system's (SO_PRIORITY) */
-  int64_t send_buffer;   /**< bytes to ask for; default 0: the system's (SO_SNDBUF) */
+  int64_t send_buffer;   /**< bytes to ask for, at most 2^31 - 1; default 0: the system's (SO_SNDBUF) */
   int64_t mark;          /**< socket mark, 0 to 2^32 - 1; default ::MCTX_AUTO: none (SO_MARK) */
   MCTX_SLOT const char *bind_device; /**< name of a device to bind to; default NULL (SO_BINDTODEVICE) */
   MCTX_SLOT mctx_os_handle socket;   /**< an existing UDP socket to adopt; default none */
@@ -825,7 +827,8 @@ MCTX_API void mctx_publication_options_init(mctx_publication_options *options, u
 
 /**
  * Opens a publication: one ready-to-send, non-blocking UDP socket for one group and port. Needs no interface
- * to be up. An adopted socket belongs to the library from success on; on failure it is as it was.
+ * to be up. An adopted socket belongs to the library from success on; on failure it is as it was, but that a
+ * port or device that was bound may stay so where the system takes no binding back.
  * @param context the owner
  * @param options the options
  * @param[out] publication the handle; close it with mctx_close()

@@ -138,9 +138,10 @@ static mctx_status read_switch(const mctx__call *call, const char *field, int32_
 static mctx_status read_numbers(const mctx__call *call, const mctx_publication_options *options,
                                 mctx__config *config) {
   if (!in_range(options->hop_limit, 0, UINT8_MAX))
-    return MCTX__FAIL(call, MCTX_ERR_HOP_LIMIT_RANGE, .field = "hop_limit",
-                      .value = (uint64_t)options->hop_limit, .limit = UINT8_MAX,
-                      .hint = "0 stays on this host, 1 on the local network, up to 255 crosses routers");
+    return MCTX__FAIL(
+        call, MCTX_ERR_HOP_LIMIT_RANGE, .field = "hop_limit", .value = (uint64_t)options->hop_limit,
+        .limit = UINT8_MAX,
+        .hint = "1 stays on the local network, more crosses that many routers less one, at most 255");
   if (!in_range(options->dscp, 0, 63))
     return MCTX__FAIL(call, MCTX_ERR_DSCP_RANGE, .field = "dscp", .value = (uint64_t)options->dscp, .limit = 63,
                       .hint = "a DSCP has six bits: it is the TOS byte divided by four");
@@ -208,6 +209,10 @@ static mctx_status read_socket(const mctx__call *call, const mctx_publication_op
   if (options->socket.type != MCTX_OS_NONE && options->socket.type != MCTX_OS_DESCRIPTOR &&
       options->socket.type != MCTX_OS_SOCKET)
     return invalid(call, "socket.type", options->socket.type, "use MCTX_OS_DESCRIPTOR or MCTX_OS_SOCKET");
+  if (options->socket.type == MCTX_OS_NONE && options->socket.value > 0)
+    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "socket.type",
+                      .value = (uint64_t)options->socket.value,
+                      .hint = "a socket is given without its type: set MCTX_OS_DESCRIPTOR or MCTX_OS_SOCKET");
   config->socket = options->socket;
   return MCTX_OK;
 }

@@ -39,7 +39,19 @@ static mctx_status check_address(const mctx__call *call, const mctx_address *add
   return MCTX_OK;
 }
 
+/* A name that `by` does not point at would be passed over without a word. */
+static bool names_otherwise(const mctx_interface_ref *wanted) {
+  return (wanted->by != MCTX_INTERFACE_BY_INDEX && wanted->index != 0) ||
+         (wanted->by != MCTX_INTERFACE_BY_ADDRESS && wanted->address.family != 0) ||
+         (wanted->by != MCTX_INTERFACE_BY_NAME && wanted->name != NULL);
+}
+
 mctx_status mctx__interface_check(const mctx__call *call, const mctx_interface_ref *wanted, uint32_t family) {
+  if (wanted->by <= MCTX_INTERFACE_BY_NAME && names_otherwise(wanted))
+    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "interface.by", .value = wanted->by,
+                      .hint =
+                          "an index, address or name is set that `by` does not point at: set `by` to the one "
+                          "that is meant, and leave the others out");
   switch (wanted->by) {
     case MCTX_INTERFACE_ANY:
       return MCTX_OK;

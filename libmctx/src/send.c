@@ -150,11 +150,14 @@ static void diagnose_route(diagnosis *found, const mctx__publication *publicatio
              publication->destination.family == 4
                  ? "`ip route add 224.0.0.0/4 dev eth0`"
                  : "`ip -6 route add multicast ff00::/8 dev eth0 table local`");
-  else
+  else if (publication->destination.family == 6)
     snprintf(
         found->hint, sizeof found->hint,
-        "the interface is there; `ip route get` shows what the routing table makes of it, and an IPv6 address "
-        "may still be tentative");
+        "the interface is up: it has no usable IPv6 address (a new one is tentative for a second or two), or "
+        "no multicast route, as lo has none: `ip -6 route add local ff00::/8 dev lo`");
+  else
+    snprintf(found->hint, sizeof found->hint,
+             "the interface is up: `ip route get` shows what the routing table makes of it");
 }
 
 /* The reason behind a failure of the network's kind, from the state of the interfaces. */

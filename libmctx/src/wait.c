@@ -80,11 +80,10 @@ static mctx__result wait_socket(mctx__object *object, uint32_t events, uint32_t 
   for (;;) {
     mctx__socket socket = publication != NULL ? mctx__publication_socket(publication) : MCTX__NO_SOCKET;
     mctx__result result = mctx__object_wait(object, socket, events, flags, deadline_ns, ready);
-    if (result.status != MCTX_OK || (*ready & ~MCTX__WAIT_FAILED) != 0 || publication == NULL) {
-      *ready &= ~MCTX__WAIT_FAILED;
-      return result;
-    }
-    mctx__publication_drain(publication);
+    bool failed = (*ready & MCTX__WAIT_FAILED) != 0;
+    *ready &= ~MCTX__WAIT_FAILED;
+    if (failed && publication != NULL) mctx__publication_drain(publication);
+    if (result.status != MCTX_OK || *ready != 0 || !failed) return result;
   }
 }
 

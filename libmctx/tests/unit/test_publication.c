@@ -56,6 +56,10 @@ static void name_unknown(mctx_publication_options *o) {
   o->outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
   o->outgoing_interface.name = "eth9";
 }
+static void name_without_by(mctx_publication_options *o) { o->outgoing_interface.name = "eth0"; }
+static void index_without_by(mctx_publication_options *o) { o->outgoing_interface.index = 2; }
+static void address_without_by(mctx_publication_options *o) { set(&o->outgoing_interface.address, "10.0.0.1"); }
+static void name_and_index(mctx_publication_options *o) { name_unknown(o); o->outgoing_interface.index = 2; }
 static void by_nothing_known(mctx_publication_options *o) { o->outgoing_interface.by = 9; }
 static void hop_limit_256(mctx_publication_options *o) { o->hop_limit = 256; }
 static void hop_limit_negative(mctx_publication_options *o) { o->hop_limit = -1; }
@@ -75,6 +79,7 @@ static void device_unknown(mctx_publication_options *o) { o->bind_device = "eth9
 static void unknown_flag(mctx_publication_options *o) { o->flags = 1u << 31; }
 static void socket_reserved(mctx_publication_options *o) { o->socket.reserved = 1; }
 static void socket_event(mctx_publication_options *o) { o->socket.type = MCTX_OS_EVENT; }
+static void socket_without_type(mctx_publication_options *o) { o->socket.value = 5; }
 static void link_local_group(mctx_publication_options *o) { set(&o->group, "[ff02::1234]:5000"); }
 static void interface_local_group(mctx_publication_options *o) { set(&o->group, "[ff11::1234]:5000"); }
 static void scope_unknown(mctx_publication_options *o) { link_local_group(o); o->group.scope_id = 99; }
@@ -122,6 +127,10 @@ static const refusal refusals[] = {
     {index_zero, MCTX_ERR_INTERFACE_INDEX_ZERO, "interface.index"},
     {index_unknown, MCTX_ERR_INTERFACE_NOT_FOUND, "interface.index"},
     {name_unknown, MCTX_ERR_INTERFACE_NOT_FOUND, "interface.name"},
+    {name_without_by, MCTX_ERR_OPTION_CONFLICT, "interface.by"},
+    {index_without_by, MCTX_ERR_OPTION_CONFLICT, "interface.by"},
+    {address_without_by, MCTX_ERR_OPTION_CONFLICT, "interface.by"},
+    {name_and_index, MCTX_ERR_OPTION_CONFLICT, "interface.by"},
     {by_nothing_known, MCTX_ERR_INVALID_ARGUMENT, "interface.by"},
     {hop_limit_256, MCTX_ERR_HOP_LIMIT_RANGE, "hop_limit"},
     {hop_limit_negative, MCTX_ERR_HOP_LIMIT_RANGE, "hop_limit"},
@@ -140,6 +149,7 @@ static const refusal refusals[] = {
     {device_unknown, MCTX_ERR_INTERFACE_NOT_FOUND, "bind_device"},
     {unknown_flag, MCTX_ERR_RESERVED, "flags"},
     {socket_reserved, MCTX_ERR_RESERVED, "socket.reserved"},
+    {socket_without_type, MCTX_ERR_OPTION_CONFLICT, "socket.type"},
     {socket_event, MCTX_ERR_INVALID_ARGUMENT, "socket.type"},
     {link_local_group, MCTX_ERR_INTERFACE_REQUIRED, "interface"},
     {interface_local_group, MCTX_ERR_INTERFACE_REQUIRED, "interface"},
