@@ -45,12 +45,16 @@ static bool is_optional(const mctx__config *config, mctx__option option) {
 typedef struct undo {
   setting settings[MAX_SETTINGS + 1];
   uint32_t count;
+  mctx_address peer; /* family 0: it was not connected */
+  bool is_connected; /* to the group now */
   bool has_device;
   bool has_interface;
   uint32_t interface_index;
 } undo;
 
 static void put_back(mctx__socket socket, uint32_t family, const undo *before) {
+  if (before->is_connected)
+    mctx__socket_connect(socket, family, before->peer.family != 0 ? &before->peer : NULL);
   if (before->has_interface) mctx__socket_set_interface(socket, family, before->interface_index);
   if (before->has_device) mctx__socket_bind_device(socket, NULL);
   for (uint32_t i = before->count; i > 0; i--)
@@ -159,7 +163,8 @@ void mctx__publication_aim(mctx__publication *publication, bool connected) {
 
 /* A missing route is no failure: the interface may not be up yet. Datagrams then go by address, and the first
  * one that fails tries to connect again. */
-static mctx_status connect_socket(const mctx__call *call, mctx__publication *publication, mctx__socket socket) {
+static mctx_status connect_socket(const mctx__call *call, mctx__publication *publication, mctx__socket socket,
+                                  undo *before) {
   const mctx__config *config = &publication->config;
   bool connected = false;
   if (config->connected != 0) {
@@ -168,6 +173,7 @@ static mctx_status connect_socket(const mctx__call *call, mctx__publication *pub
     if (!connected && mctx_status_kind(result.status) != MCTX_KIND_NETWORK)
       return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "group");
   }
+  before->is_connected = connected;
   mctx__socket_local(socket, &publication->local);
   mctx__publication_aim(publication, connected);
   return MCTX_OK;
@@ -210,7 +216,7 @@ static mctx_status opening_failed(const mctx__call *call, const mctx__config *co
 
 /* The socket, ours or the caller's, and whether it must still be bound. */
 static mctx_status obtain_socket(const mctx__call *call, const mctx__config *config, mctx__socket *socket,
-                                 bool *must_bind) {
+                                 bool *must_bind, undo *before) {
   *must_bind = config->local.family != 0;
   if (config->socket.type == MCTX_OS_NONE) {
     mctx__result result = mctx__socket_open(config->destination.family, socket);
@@ -222,6 +228,7 @@ static mctx_status obtain_socket(const mctx__call *call, const mctx__config *con
     return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "socket",
                       .hint = "pass the descriptor of an open UDP socket");
   if (facts.local.port != 0) *must_bind = false;
+  before->peer = facts.peer;
   return check_adopted(call, config, &facts);
 }
 
@@ -230,9 +237,7 @@ static mctx_status size_buffer(const mctx__call *call, mctx__socket socket, cons
   if (config->send_buffer == 0) return MCTX_OK;
   uint32_t family = config->destination.family;
   mctx__result result = mctx__socket_set(socket, family, MCTX__SEND_BUFFER, config->send_buffer);
-  if (result.status == MCTX_OK) return MCTX_OK;
-  mctx__socket_connect(socket, family, NULL);
-  return setting_failed(call, result, "send_buffer");
+  return result.status == MCTX_OK ? MCTX_OK : setting_failed(call, result, "send_buffer");
 }
 
 /* Makes the socket what the configuration says. On failure an adopted one is as it was. */
@@ -241,12 +246,12 @@ static mctx_status open_socket(const mctx__call *call, mctx__publication *public
   mctx__socket socket = MCTX__NO_SOCKET;
   bool must_bind;
   undo before = {0};
-  mctx_status status = obtain_socket(call, config, &socket, &must_bind);
+  mctx_status status = obtain_socket(call, config, &socket, &must_bind, &before);
   if (status != MCTX_OK) return status;
   status = apply_settings(call, socket, config, &before);
   if (status == MCTX_OK) status = bind_socket(call, socket, config, must_bind, &before);
   if (status == MCTX_OK) status = choose_interface(call, socket, config, &before);
-  if (status == MCTX_OK) status = connect_socket(call, publication, socket);
+  if (status == MCTX_OK) status = connect_socket(call, publication, socket, &before);
   if (status == MCTX_OK) status = size_buffer(call, socket, config);
   if (status == MCTX_OK)
     atomic_store(&publication->socket, socket.value);

@@ -258,6 +258,24 @@ static void prepare_adopted_bound(void) {
   hash = mctx_sim_socket_hash(&native);
 }
 
+/* A socket that is connected elsewhere, as one is that was taken out. */
+static void prepare_adopted_connected(void) {
+  mctx_publication_options elsewhere = options_for("239.9.9.9:5009");
+  elsewhere.outgoing_interface = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_INDEX, .index = 3};
+  prepare_adopted();
+  mctx_sim_socket_close(&native);
+  assert_ok(mctx_publication_take(open_with(context, &elsewhere), &native, NULL));
+  options.bind_device = NULL;
+  options.socket = native;
+  hash = mctx_sim_socket_hash(&native);
+}
+
+static void adopting_a_connected_socket(void **state) {
+  (void)state;
+  static const path tested = {prepare_adopted_connected, act_open, finish_adopted};
+  assert_true(fail_each_call(&tested) > 30);
+}
+
 static void adopting_a_bound_socket(void **state) {
   (void)state;
   static const path tested = {prepare_adopted_bound, act_open, finish_adopted};
@@ -413,6 +431,7 @@ int main(void) {
       fixture_test(adopting_a_socket),
       fixture_test(adopting_a_socket_and_binding_it),
       fixture_test(adopting_a_bound_socket),
+      fixture_test(adopting_a_connected_socket),
       fixture_test(taking_a_socket_out),
       fixture_test(asking_for_info),
       fixture_test(asking_for_the_interface),
