@@ -5,7 +5,13 @@
 
 #include "runner.h"
 
-static const char *const publication_flag_names[] = {"duplicate", "", "", "", "", "", "", "", "adopted", NULL};
+/* The flags of an info that are set, by name. */
+static value *publication_flags(call *c, uint32_t flags) {
+  value *names = yyjson_mut_arr(c->doc);
+  if ((flags & MCTX_PUBLICATION_DUPLICATE) != 0) yyjson_mut_arr_add_str(c->doc, names, "duplicate");
+  if ((flags & MCTX_PUBLICATION_ADOPTED) != 0) yyjson_mut_arr_add_str(c->doc, names, "adopted");
+  return names;
+}
 
 static mctx_publication arg_publication(call *c) {
   return arg_u64(c, "publication", 0);
@@ -150,7 +156,7 @@ static uint64_t sum_of(const unsigned char *bytes, size_t count) {
 }
 
 static void show_info(call *c, const mctx_publication_info *info) {
-  result(c, "flags", make_bits(c->doc, info->flags, publication_flag_names));
+  result(c, "flags", publication_flags(c, info->flags));
   result(c, "owner", make_u64(c->doc, info->context));
   result(c, "group", make_address(c->doc, &info->group));
   result(c, "source", make_address(c->doc, &info->source));

@@ -909,7 +909,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_take(mctx_publication publicati
  * @param error where the failure is described, or NULL
  * @return 0: accepted; would_block; queue_full; datagram_too_large; null_argument; any status of kind network;
  *         firewall; permission; no_memory; not_a_socket; io; a handle's errors
- * @note Never blocks, never allocates. Since 0.1.
+ * @note Never blocks. Never allocates, but to find the reason of a failure of kind network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_send(mctx_publication publication, const void *data, size_t length,
                                           mctx_error *error);
