@@ -223,8 +223,9 @@ typedef struct heckler {
 static void *heckle(void *argument) {
   heckler *own = argument;
   while (!own->enough) {
-    answer_publication(own->publication, TOO_BIG, 5);
-    sleep_ms(2);
+    answer_publication(own->publication, TOO_BIG,
+                       1); /* a second one before the repeat would be taken for its own */
+    sleep_ms(5);
   }
   return NULL;
 }
