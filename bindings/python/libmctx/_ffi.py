@@ -429,7 +429,10 @@ _API = (
 
 
 def _has_python_shortcuts() -> bool:
-    """Hand the interpreter's functions to the library; return whether it takes them."""
+    """Hand the interpreter's functions to the library; return whether it takes them.
+
+    LIBMCTX_PYTHON_SHORTCUTS=0 does without them, which tests what other interpreters use.
+    """
     if sys.implementation.name != "cpython" or os.environ.get("LIBMCTX_PYTHON_SHORTCUTS") == "0":
         return False
     try:
