@@ -73,6 +73,19 @@ static void test_an_empty_namespace(void **state) {
   assert_true(info.state == MCTX_CAPABILITY_REFUSED || info.state == MCTX_CAPABILITY_ABSENT);
 }
 
+/* A snapshot once va has a carrier, or has none: the kernel takes its time to notice. */
+static mctx__interfaces load_when(bool running) {
+  enum { TRIES = 300, PAUSE_NS = 10000000 };
+  mctx__interfaces all = load();
+  for (int i = 0; i < TRIES; i++) {
+    if (((lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_RUNNING) != 0) == running) break;
+    mctx__interfaces_free(&all);
+    mctx__sleep(PAUSE_NS);
+    all = load();
+  }
+  return all;
+}
+
 static void test_what_is_told_of_an_interface(void **state) {
   static const uint8_t hardware[] = {2, 0, 0, 0xab, 0xcd, 0xef};
   (void)state;
@@ -81,7 +94,7 @@ static void test_what_is_told_of_an_interface(void **state) {
   lab_run(
       "ip link set va down && ip link set va address 02:00:00:ab:cd:ef mtu 1400 alias 'The long way' && "
       "ip link set va up && ip link set vb down");
-  mctx__interfaces all = load();
+  mctx__interfaces all = load_when(false);
   check_order(&all);
   const mctx__interface *va = lab_interface(&all, "va");
   assert_string_equal("The long way", va->friendly);
@@ -96,8 +109,8 @@ static void test_what_is_told_of_an_interface(void **state) {
   assert_int_equal(MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_LOOPBACK, lo);
   mctx__interfaces_free(&all);
 
-  lab_run("ip link set vb up && sleep 0.1");
-  all = load();
+  lab_run("ip link set vb up");
+  all = load_when(true);
   assert_true((lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_RUNNING) != 0);
   mctx__interfaces_free(&all);
 }
