@@ -130,6 +130,7 @@ void host_plug(void) {
   plug("va", 1);
   there_begin();
   plug("vb", 2);
+  host_await_link("vb");
   there_end();
   host_await_link("va");
 }
