@@ -152,11 +152,14 @@ static mctx_status choose_interface(const mctx__call *call, mctx__socket socket,
   return result.status == MCTX_OK ? MCTX_OK : setting_failed(call, result, "interface");
 }
 
+void mctx__publication_readdress(mctx__publication *publication) {
+  publication->address_used = (publication->address_used + 1) % MCTX__ENDPOINTS;
+  mctx__endpoint_set(&publication->by_address[publication->address_used], &publication->destination);
+}
+
 void mctx__publication_aim(mctx__publication *publication, bool connected) {
-  publication->endpoint_used = (publication->endpoint_used + 1) % MCTX__ENDPOINTS;
-  mctx__endpoint *endpoint = &publication->endpoints[publication->endpoint_used];
-  memset(endpoint, 0, sizeof *endpoint);
-  if (!connected) mctx__endpoint_set(endpoint, &publication->destination);
+  const mctx__endpoint *endpoint =
+      connected ? &publication->by_connection : &publication->by_address[publication->address_used];
   publication->is_connected = connected;
   atomic_store_explicit(&publication->endpoint, endpoint, memory_order_release);
 }
@@ -175,6 +178,7 @@ static mctx_status connect_socket(const mctx__call *call, mctx__publication *pub
   }
   before->is_connected = connected;
   mctx__socket_local(socket, &publication->local);
+  mctx__publication_readdress(publication);
   mctx__publication_aim(publication, connected);
   return MCTX_OK;
 }
@@ -301,7 +305,7 @@ static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx_
   publication->interface_index = publication->config.interface_index;
   publication->singly = publication->config.error_queue != 0 && publication->config.loopback != 0;
   atomic_init(&publication->socket, MCTX__NO_SOCKET.value);
-  atomic_init(&publication->endpoint, &publication->endpoints[0]);
+  atomic_init(&publication->endpoint, &publication->by_connection);
   status = mctx__object_reserve(call, &publication->object, &publication_class);
   if (status != MCTX_OK) return status;
   status = mctx__context_attach(call, context, publication);

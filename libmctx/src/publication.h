@@ -24,8 +24,9 @@ struct mctx__publication {
   mctx__mutex mutex;        /* guards what follows and the healing of the socket */
   mctx_address destination; /* the configuration's, until the interface is made anew; so is the index */
   uint32_t interface_index;
-  mctx__endpoint endpoints[MCTX__ENDPOINTS]; /* used in turn, so that no sender meets one half written */
-  uint32_t endpoint_used;
+  mctx__endpoint by_connection;               /* empty, never written */
+  mctx__endpoint by_address[MCTX__ENDPOINTS]; /* used in turn, so that no sender meets one half written */
+  uint32_t address_used;
   bool is_connected;
   uint64_t missing_at; /* datagrams sent, plus 1, when the source's absence was reported last */
   mctx_address local;  /* the socket's address when it was last connected */
@@ -41,8 +42,9 @@ static inline uint64_t mctx__max_datagram(uint32_t family) {
   return family == 4 ? 65507 : 65527;
 }
 
-/* Sends to the destination by connection if `connected`, else by address. With the mutex held, or unpublished.
- */
+/* Both with the mutex held, or unpublished. The destination is another: what is sent by address goes there. */
+void mctx__publication_readdress(mctx__publication *publication);
+/* Sends to the destination by connection if `connected`, else by address. */
 void mctx__publication_aim(mctx__publication *publication, bool connected);
 
 /* Takes the errors of earlier datagrams off the socket, counts them, and returns whether there were any. */

@@ -52,7 +52,10 @@ static bool follow_interface(mctx__publication *publication, const mctx__interfa
   const mctx__interface *found = mctx__interface_find(interfaces, &wanted);
   if (found == NULL || found->info.index == publication->interface_index) return false;
   publication->interface_index = found->info.index;
-  if (mctx__is_scoped_group(&publication->destination)) publication->destination.scope_id = found->info.index;
+  if (mctx__is_scoped_group(&publication->destination)) {
+    publication->destination.scope_id = found->info.index;
+    mctx__publication_readdress(publication);
+  }
   return true;
 }
 

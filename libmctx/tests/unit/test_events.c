@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Events: sources that go and change under open publications. */
+#include "publication.h"
+
 #include "sim_fixture.h"
 
 static mctx_context context;
@@ -140,6 +142,26 @@ static void change_source(mctx_publication publication, uint32_t times) {
   assert_true(mctx_sim_address_add(2, &first));
 }
 
+/* A sender may stand still between looking where to send and sending: whatever heals meanwhile, what it saw
+ * stays as it was. */
+static void what_a_sender_looks_at_is_not_rewritten(void **state) {
+  (void)state;
+  mctx__object *object;
+  mctx_publication publication = open_group(context, "239.1.1.1:5000");
+  assert_ok(mctx__pin(publication, MCTX_HANDLE_PUBLICATION, &object));
+  mctx__unpin(object); /* it stays open */
+  const mctx__endpoint *seen = atomic_load(&((mctx__publication *)object)->endpoint);
+  const mctx__endpoint before = *seen;
+  for (uint32_t i = 2; i < 9; i++) {
+    move_and_send(publication, i);
+    assert_memory_equal(seen, &before, sizeof before);
+    assert_ptr_equal(atomic_load(&((mctx__publication *)object)->endpoint), seen);
+  }
+  mctx_address last = address_of("10.0.0.8"), first = address_of("10.0.0.1/24");
+  assert_true(mctx_sim_address_remove(2, &last));
+  assert_true(mctx_sim_address_add(2, &first));
+}
+
 static void sixteen_are_kept_and_the_rest_counted(void **state) {
   (void)state;
   mctx_publication publication = open_group(context, "239.1.1.1:5000");
@@ -222,6 +244,7 @@ int main(void) {
       event_test(a_batch_goes_on_from_the_new_source),
       event_test(a_source_that_the_user_named_and_that_went_is_an_error),
       event_test(an_unconnected_sender_goes_on_by_itself),
+      event_test(what_a_sender_looks_at_is_not_rewritten),
       event_test(sixteen_are_kept_and_the_rest_counted),
       event_test(events_are_taken_piece_by_piece),
       event_test(a_context_hands_out_those_of_its_publications),
