@@ -51,10 +51,11 @@ COMPARED = (
     ("mctx_send_batch", "raw send", BATCH_GOAL),
     ("mctx_send_segments", "raw send", BATCH_GOAL),
 )
+BATCH_WAYS = ("mctx_send_batch", "mctx_send_segments")
 COUNT_GOALS = {
-    "mctx_send: instructions beyond a raw send": 90,
-    "mctx_send: locked operations": 3,
-    "mctx_send: allocations": 0,
+    f"{label}: {count} beyond a raw send": goal
+    for label in ("mctx_send", "mctx_send among threads")
+    for count, goal in (("instructions", 90), ("locked operations", 3), ("allocations", 0))
 }
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "aligned_alloc", "memalign", "posix_memalign"))
 TOLERANCE = 0.05  # of counted instructions; all else is exact
@@ -170,15 +171,31 @@ def machine(inside: bool) -> dict[str, str]:
 # ---- times ----
 
 
-def program(family: str, interface: str, connected: bool, size: int, batch: int) -> list[str]:
-    """Return the command that sends; its last arguments say what it does."""
-    how = "connected" if connected else "unconnected"
-    return [str(PROGRAM), GROUPS[family], interface, how, str(size), str(batch)]
+@dataclass(frozen=True)
+class Setting:
+    """Where and how datagrams are sent."""
+
+    interface: str = "lo"
+    family: str = "IPv4"
+    connected: bool = True
+    threads: bool = False
+
+    def __str__(self) -> str:
+        """Name what is not the usual."""
+        words = [self.interface, self.family]
+        words += [] if self.connected else ["unconnected"]
+        return " ".join([*words, "among threads"] if self.threads else words)
+
+    def command(self, size: int, batch: int) -> list[str]:
+        """Return the program's command; what is appended says what it does."""
+        how = "connected" if self.connected else "unconnected", "threads" if self.threads else "alone"
+        return [str(PROGRAM), GROUPS[self.family], self.interface, *how, str(size), str(batch)]
 
 
-def compare(path: str, command: list[str], size: int, rounds: int) -> list[Row]:
+def compare(setting: Setting, size: int, rounds: int) -> list[Row]:
     """Measure all ways of the program in turns, and return what is compared."""
-    done = subprocess.run([*command, "time", str(rounds)], stdout=subprocess.PIPE, text=True, check=True)
+    command = [*setting.command(size, BATCH), "time", str(rounds)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     names, *lines = done.stdout.splitlines()
     columns = zip(*([float(text) for text in line.split("\t")] for line in lines), strict=True)
     times = dict(zip(names.split("\t"), columns, strict=True))
@@ -187,27 +204,21 @@ def compare(path: str, command: list[str], size: int, rounds: int) -> list[Row]:
         ratios = [ours / theirs for ours, theirs in zip(times[way], times[against], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         medians = statistics.median(times[way]), statistics.median(times[against])
-        rows.append(Row(way, against, path, size, *medians, middle, low, high, goal))
+        rows.append(Row(way, against, str(setting), size, *medians, middle, low, high, goal))
     return rows
 
 
 def native_rows(rounds: int, inside: bool) -> list[Row]:
-    """Compare on every path that the host has."""
-    rows = []
-    paths = [("IPv4", "lo", True), ("IPv4", "lo", False)]
+    """Compare in every setting that the host has."""
+    settings = [Setting(), Setting(threads=True), Setting(connected=False)]
     if inside and Path("/proc/net/if_inet6").exists():
-        paths.append(("IPv6", "lo", True))
-    for family, interface, connected in paths:
-        for size in SIZES:
-            label = f"{interface} {family}, {'connected' if connected else 'unconnected'}"
-            rows += compare(label, program(family, interface, connected, size, BATCH), size, rounds)
+        settings.append(Setting(family="IPv6"))
+    rows = [row for setting in settings for size in SIZES for row in compare(setting, size, rounds)]
     if not inside:
         return rows
     with veth() as interface:
-        for connected in (True, False):
-            for size in SIZES:
-                label = f"veth IPv4, {'connected' if connected else 'unconnected'}"
-                rows += compare(label, program("IPv4", interface, connected, size, BATCH), size, rounds)
+        settings = [Setting(interface), Setting(interface, connected=False)]
+        rows += [row for setting in settings for size in SIZES for row in compare(setting, size, rounds)]
     return rows
 
 
@@ -230,7 +241,7 @@ def python_rows() -> tuple[list[Row], str]:
         Row(
             row["way"],
             row["reference"],
-            "lo IPv4, connected",
+            str(Setting()),
             row["bytes"],
             row["ns_per_datagram"],
             reference[row["reference"], row["bytes"]],
@@ -313,27 +324,27 @@ def traced(command: list[str]) -> Counter[str]:
 
 
 @lru_cache
-def counted(way: str, batch: int, count: Callable[[list[str]], Counter[str]]) -> dict[str, float]:
+def counted(
+    way: str, setting: Setting, batch: int, count: Callable[[list[str]], Counter[str]]
+) -> dict[str, float]:
     """Count what one call of a way takes."""
     calls = 100
-    command = [*program("IPv4", "lo", True, SIZES[0], batch), "count", way]
+    command = [*setting.command(SIZES[0], batch), "count", way]
     once, twice = (count([*command, str(times * calls)]) for times in (1, 2))
     return {name: (twice[name] - once[name]) / calls for name in twice}
 
 
-def count_call(way: str, base: str, batch: int) -> dict[str, float | str]:
+def count_call(way: str, base: str, setting: Setting, batch: int) -> dict[str, float | str]:
     """Return all counts of one call; a text instead of a number says why one could not be taken."""
-    beyond = f"instructions beyond a {base}"
+    names = ("instructions", "locked operations", "allocations")
     values: dict[str, float | str] = {}
     try:
-        found = counted(way, batch, profiled)
-        values[beyond] = found["instructions"] - counted(base, batch, profiled)["instructions"]
-        values["locked operations"] = found["locked operations"]
-        values["allocations"] = found["allocations"]
+        ours, theirs = (counted(each, setting, batch, profiled) for each in (way, base))
+        values.update((f"{name} beyond a {base}", ours[name] - theirs[name]) for name in names)
     except OSError as error:
-        values = dict.fromkeys((beyond, "locked operations", "allocations"), str(error))
+        values.update((f"{name} beyond a {base}", str(error)) for name in names)
     try:
-        values["system calls"] = counted(way, batch, traced)["system calls"]
+        values["system calls"] = counted(way, setting, batch, traced)["system calls"]
     except OSError as error:
         values["system calls"] = str(error)
     return values
@@ -346,13 +357,16 @@ def counts() -> list[Count]:
     if record.get("compiler") != compiler():
         recorded = {what: value for what, value in recorded.items() if "instructions" not in what}
     rows = []
-    for way, base, batch in [
-        ("mctx_send", "raw send", 1),
-        *(("mctx_send_batch", "raw sendmmsg", batch) for batch in BATCHES),
-        *(("mctx_send_segments", "raw sendmmsg", batch) for batch in BATCHES),
+    for label, way, base, setting, batch in [
+        ("mctx_send", "mctx_send", "raw send", Setting(), 1),
+        ("mctx_send among threads", "mctx_send", "raw send", Setting(threads=True), 1),
+        *(
+            (f"{way} of {batch}", way, "raw sendmmsg", Setting(), batch)
+            for way in BATCH_WAYS
+            for batch in BATCHES
+        ),
     ]:
-        label = way if batch == 1 else f"{way} of {batch}"
-        for name, value in count_call(way, base, batch).items():
+        for name, value in count_call(way, base, setting, batch).items():
             what = f"{label}: {name}"
             number, reason = (None, value) if isinstance(value, str) else (value, "")
             rows.append(Count(what, number, COUNT_GOALS.get(what), recorded.get(what), reason))

@@ -2,20 +2,23 @@
 /*
  * Sends datagrams in several ways on one and the same socket, to be timed or to be counted by a tool:
  *
- *   send GROUP INTERFACE connected|unconnected SIZE BATCH time ROUNDS
- *   send GROUP INTERFACE connected|unconnected SIZE BATCH count WAY CALLS
+ *   send GROUP INTERFACE connected|unconnected alone|threads SIZE BATCH time ROUNDS
+ *   send GROUP INTERFACE connected|unconnected alone|threads SIZE BATCH count WAY CALLS
  *
  * `time` measures all ways in turns and prints their names, then a line of nanoseconds per datagram for each
- * round. `count` makes the calls of one way and prints nothing. Ends with 1 and a reason if a datagram was not
+ * round. `count` makes the calls of one way and prints nothing. With `threads` a second thread sleeps: that
+ * alone changes what the C library and this one do for a send. Ends with 1 and a reason if a datagram was not
  * accepted.
  */
 #include <arpa/inet.h>
 #include <mctx.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { PORT = 5000, DATAGRAMS_A_TURN = 128, RAW_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
 
@@ -201,19 +204,26 @@ static int count_way(bench *own, const char *name, uint32_t calls) {
   return 2;
 }
 
+static void *sleep_on(void *nothing) {
+  pause();
+  return nothing;
+}
+
 static uint32_t number(const char *text) {
   return (uint32_t)strtoul(text, NULL, 10);
 }
 
 int main(int argc, char **argv) {
   bench own = {.error = MCTX_ERROR_INIT};
-  if (argc < 8 || number(argv[4]) == 0 || number(argv[5]) == 0) return 2;
+  pthread_t other;
+  if (argc < 9 || number(argv[5]) == 0 || number(argv[6]) == 0) return 2;
   int connected = strcmp(argv[3], "connected") == 0;
-  own.size = number(argv[4]);
-  own.batch = number(argv[5]);
+  own.size = number(argv[5]);
+  own.batch = number(argv[6]);
+  if (strcmp(argv[4], "threads") == 0 && pthread_create(&other, NULL, sleep_on, NULL) != 0) return 1;
   if (open_publication(&own, argv[1], argv[2], connected) != 0) return 1;
   if (!connected) set_group(&own, argv[1]);
   if (make_payloads(&own) != 0) return 1;
-  if (strcmp(argv[6], "time") == 0) return time_ways(&own, number(argv[7]));
-  return argc > 8 ? count_way(&own, argv[7], number(argv[8])) : 2;
+  if (strcmp(argv[7], "time") == 0) return time_ways(&own, number(argv[8]));
+  return argc > 9 ? count_way(&own, argv[8], number(argv[9])) : 2;
 }
