@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../posix/posix.h"
 
-/* glibc 2.32 tells; other C libraries don't. */
-#if defined(__has_include)
-#if __has_include(<sys/single_threaded.h>)
+/* glibc tells since 2.32, and its headers may be set for an older one; other C libraries don't. */
+#if defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 #define ONE_THREAD (&__libc_single_threaded)
 #endif
