@@ -41,8 +41,7 @@ LINUX_SOURCES := \
   src/platform/linux/route.c \
   src/platform/linux/rtnl.c \
   src/platform/linux/send.c \
-  src/platform/linux/socket.c \
-  src/platform/linux/thread.c
+  src/platform/linux/socket.c
 
 SIM_SOURCES := \
   src/platform/sim/clock.c \

@@ -95,30 +95,16 @@ static inline void mctx__unpin(mctx__object *object) {
   atomic_fetch_sub_explicit(&object->slot->word, 1, memory_order_release);
 }
 
-/* Whether a slot that showed this word holds the open object of a handle. */
-static inline bool mctx__slot_holds(const mctx__slot *slot, uint64_t word, mctx_handle handle) {
-  return (word >> MCTX__STATE_SHIFT & MCTX__STATE_MASK) == MCTX__LIVE && slot->object->handle == handle;
-}
-
 /* Enters the open object of a handle, of whatever kind; NULL if there is none. On the way of every datagram. */
 static inline mctx__object *mctx__pin_live(mctx_handle handle) {
   mctx__check_fork();
   mctx__slot *slot = mctx__slot_of(handle);
   if (slot == NULL) return NULL;
   uint64_t word = atomic_fetch_add_explicit(&slot->word, 1, memory_order_acquire);
-  if (mctx__slot_holds(slot, word, handle)) return slot->object;
+  if ((word >> MCTX__STATE_SHIFT & MCTX__STATE_MASK) == MCTX__LIVE && slot->object->handle == handle)
+    return slot->object;
   atomic_fetch_sub_explicit(&slot->word, 1, memory_order_release);
   return NULL;
-}
-
-/* The same without a pin, for the only thread of a process: nobody closes the object before it does so itself.
- */
-static inline mctx__object *mctx__find_live(mctx_handle handle) {
-  mctx__check_fork();
-  mctx__slot *slot = mctx__slot_of(handle);
-  if (slot == NULL) return NULL;
-  uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
-  return mctx__slot_holds(slot, word, handle) ? slot->object : NULL;
 }
 
 static inline uint32_t mctx__handle_kind(mctx_handle handle) {

@@ -34,17 +34,12 @@ static inline void mctx__counters_unlock(mctx__counters *counters) {
   atomic_flag_clear_explicit(&counters->lock, memory_order_release);
 }
 
-/* One call that sent so much, in the only thread of a process. */
-static inline void mctx__counters_sent_alone(mctx__counters *counters, uint64_t packets, uint64_t bytes) {
+/* One call that sent so much. */
+static inline void mctx__counters_sent(mctx__counters *counters, uint64_t packets, uint64_t bytes) {
+  mctx__counters_lock(counters);
   counters->send_calls++;
   counters->packets_sent += packets;
   counters->bytes_sent += bytes;
-}
-
-/* The same in a process of several threads. */
-static inline void mctx__counters_sent(mctx__counters *counters, uint64_t packets, uint64_t bytes) {
-  mctx__counters_lock(counters);
-  mctx__counters_sent_alone(counters, packets, bytes);
   mctx__counters_unlock(counters);
 }
 

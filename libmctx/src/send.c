@@ -275,10 +275,10 @@ MCTX__COLD static mctx_status refused(const mctx__call *call, mctx__publication 
 
 /* The same for mctx_send(), which has then nothing left to do. */
 MCTX__COLD static mctx_status send_refused(mctx__publication *publication, const void *data, size_t length,
-                                           mctx__result result, mctx_error *error, bool pinned) {
+                                           mctx__result result, mctx_error *error) {
   const mctx__call call = {"mctx_send", publication->object.handle, error};
   mctx_status status = refused(&call, publication, data, length, 0, &result);
-  if (pinned) mctx__unpin(&publication->object);
+  mctx__unpin(&publication->object);
   return status;
 }
 
@@ -292,31 +292,17 @@ MCTX__COLD static mctx_status unusable(mctx_publication publication, const void 
   return mctx__handle_failed(&call, mctx__handle_refusal(publication, MCTX_HANDLE_PUBLICATION));
 }
 
-/* mctx_send() in the only thread of a process: no pin, no lock. Beside a system call a locked operation costs
- * several times what it costs elsewhere, because it waits for all that the kernel has just stored. */
-static mctx_status send_alone(mctx_publication publication, const void *data, size_t length,
-                              mctx_error *error) {
-  mctx__publication *own = (mctx__publication *)mctx__find_live(publication);
-  if (own == NULL) return unusable(publication, data, length, error);
-  mctx__result result = try_once(own, data, length);
-  if (result.status < MCTX_OK) return send_refused(own, data, length, result, error, false);
-  mctx__counters_sent_alone(&own->counters, 1, length);
-  return MCTX_OK;
-}
-
 /* The way of every datagram: nothing is prepared here that only a failure needs. */
 mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
   mctx__object *object = NULL;
   if (mctx__error_usable(error) && (data != NULL || length == 0) &&
-      mctx__handle_kind(publication) == MCTX_HANDLE_PUBLICATION) {
-    if (*mctx__one_thread != 0) return send_alone(publication, data, length, error);
+      mctx__handle_kind(publication) == MCTX_HANDLE_PUBLICATION)
     object = mctx__pin_live(publication);
-  }
   if (object == NULL) return unusable(publication, data, length, error);
 
   mctx__publication *own = (mctx__publication *)object;
   mctx__result result = try_once(own, data, length);
-  if (result.status < MCTX_OK) return send_refused(own, data, length, result, error, true);
+  if (result.status != MCTX_OK) return send_refused(own, data, length, result, error);
   mctx__counters_sent(&own->counters, 1, length);
   mctx__unpin(object);
   return MCTX_OK;

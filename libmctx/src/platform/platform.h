@@ -56,10 +56,6 @@ void mctx__mutex_unlock(mctx__mutex *mutex);
 /* The mutex is not locked. */
 void mctx__mutex_destroy(mctx__mutex *mutex);
 
-/* Points to a byte that is not 0 while this process has one thread alone, as far as its C library knows: it
- * stays so until this thread makes another. To 0 for ever where the system does not tell. */
-extern const char *const mctx__one_thread;
-
 /* Gives the processor to another thread. */
 void mctx__yield(void);
 /* Sleeps about that long; may return early. */

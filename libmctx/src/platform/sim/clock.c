@@ -16,9 +16,6 @@ static int64_t now_ns = START_NS;
 static mctx__fork_hooks hooks;
 static _Atomic uint32_t fork_page = 1;
 
-static const char never;
-const char *const mctx__one_thread = &never;
-
 void mctx__sim_lock(void) {
   (void)pthread_mutex_lock(&lock);
 }
