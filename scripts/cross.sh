@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Compiles, with zig as the compiler, what must not depend on this host: the header with its recorded layouts
-# for many targets as C11 and C++17, and the core for targets whose backends exist or are to come. Nothing of
-# it is run.
+# for many targets as C11 and C++17, the core for targets whose backends exist or are to come, and the library
+# for other and older Linux systems. Nothing of it is run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ warnings=(-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Werror)
 header_targets=(x86_64-linux-gnu x86-linux-musl arm-linux-musleabihf s390x-linux-musl
   x86_64-windows-gnu x86-windows-gnu aarch64-windows-gnu x86_64-macos aarch64-macos)
 core_targets=(x86_64-linux-gnu x86-linux-musl s390x-linux-musl x86_64-windows-gnu aarch64-macos)
+library_targets=(x86_64-linux-gnu.2.17 arm-linux-gnueabihf.2.17 s390x-linux-musl)
 
 header=libmctx/tests/abi/header.c
 for target in "${header_targets[@]}"; do
@@ -31,4 +32,12 @@ for target in "${core_targets[@]}"; do
       -Ilibmctx/include -Ilibmctx/src -Ilibmctx/src/platform -c -o "$out/core.o" "libmctx/$source"
   done
   echo "core: $target"
+done
+
+sources=$(make -s --no-print-directory -C libmctx print-lib)
+for target in "${library_targets[@]}"; do
+  (cd libmctx && "../.venv/bin/python" -m ziglang cc -target "$target" -std=c11 -O2 -fPIC -shared -fvisibility=hidden \
+    -fno-sanitize=undefined -DMCTX_BUILD -DMCTX_VERSION_STRING='"0"' -Wall -Werror -Iinclude -Isrc -Isrc/platform \
+    -Wl,-z,defs -Wl,--version-script=abi/libmctx.map -o "../$out/libmctx.so" $sources)
+  echo "library: $target"
 done
