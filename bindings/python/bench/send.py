@@ -42,6 +42,8 @@ class Row:
     bytes: int
     ns_per_datagram: float
     ratio: float
+    low: float
+    high: float
     goal: float | None
 
 
@@ -123,36 +125,32 @@ def measure(size: int, rounds: int, datagrams: int) -> list[Row]:
     with ExitStack() as stack:
         chosen = list(ways(stack, size))
         times: dict[str, list[float]] = {way.name: [] for way in chosen}
-        for _ in range(rounds):
-            for way in chosen:
+        for turn in range(rounds):
+            first = turn % len(chosen)  # another each time, so that none always follows the same one
+            for way in chosen[first:] + chosen[:first]:
                 call, argument = way.call, way.argument
                 repeat = range(max(1, datagrams // way.datagrams))
+                call(argument)  # its code is in the caches again
                 start = time.thread_time_ns()
                 for _ in repeat:
                     call(argument)
                 times[way.name].append((time.thread_time_ns() - start) / len(repeat) / way.datagrams)
-    medians = {name: statistics.median(each) for name, each in times.items()}
-    return [
-        Row(
-            way.name,
-            way.reference,
-            size,
-            round(medians[way.name], 1),
-            round(
-                statistics.median(a / b for a, b in zip(times[way.name], times[way.reference], strict=True)), 3
-            ),
-            way.goal,
-        )
-        for way in chosen
-    ]
+    return [row(way, size, times[way.name], times[way.reference]) for way in chosen]
+
+
+def row(way: Way, size: int, times: list[float], reference: list[float]) -> Row:
+    """Compare turn by turn: the median of the ratios, and their quartiles."""
+    ratios = [ours / theirs for ours, theirs in zip(times, reference, strict=True)]
+    low, middle, high = (round(each, 3) for each in statistics.quantiles(ratios, n=4))
+    return Row(way.name, way.reference, size, round(statistics.median(times), 1), middle, low, high, way.goal)
 
 
 def main() -> int:
     """Measure, print a table, and write JSON where it is wanted."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
-    parser.add_argument("--rounds", type=int, default=41, help="turns (default: %(default)s)")
-    parser.add_argument("--datagrams", type=int, default=4096, help="in each turn (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=500, help="turns (default: %(default)s)")
+    parser.add_argument("--datagrams", type=int, default=256, help="in each turn (default: %(default)s)")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

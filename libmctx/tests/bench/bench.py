@@ -116,22 +116,22 @@ def veth() -> Iterator[str]:
                     "ip",
                     "link",
                     "add",
-                    "bench0",
+                    "veth0",
                     "type",
                     "veth",
                     "peer",
                     "name",
-                    "bench1",
+                    "veth1",
                     "netns",
                     str(sink.pid),
                 ],
-                ["ip", "address", "add", "192.0.2.1/24", "dev", "bench0"],
-                ["ip", "link", "set", "bench0", "up"],
-                [*inside, "address", "add", "192.0.2.2/24", "dev", "bench1"],
-                [*inside, "link", "set", "bench1", "up"],
+                ["ip", "address", "add", "192.0.2.1/24", "dev", "veth0"],
+                ["ip", "link", "set", "veth0", "up"],
+                [*inside, "address", "add", "192.0.2.2/24", "dev", "veth1"],
+                [*inside, "link", "set", "veth1", "up"],
             ):
                 subprocess.run(command, check=True)
-            yield "bench0"
+            yield "veth0"
         finally:
             sink.kill()
 
@@ -153,7 +153,7 @@ def compiler() -> str:
 def machine(inside: bool) -> dict[str, str]:
     """Describe what this runs on."""
     model = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    kind = first_line("systemd-detect-virt")
+    kind = first_line("systemd-detect-virt", "--vm")
     return {
         "processor": f"{model[1] if model else platform.machine()}, {os.cpu_count()} CPUs"
         + (f", {kind} virtual machine" if kind not in ("", "none") else ""),
