@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "interface.h"
 #include "options.h"
 
 enum { BYTES_4 = 4, BYTES_6 = 16, WORDS_6 = 8, SCOPE_TEXT = 256 };
@@ -135,8 +136,9 @@ static bool read_ipv6(const char **text, uint8_t bytes[BYTES_6]) {
   return fill_gap(bytes, words, gap);
 }
 
-/* %scope: a number, or an interface's name up to one of the characters that may follow. */
-static mctx_status read_scope(const char **text, uint32_t *scope_id, int32_t *os_code) {
+/* %scope: a number, or an interface's name up to one of the characters that may follow. Reports an interface
+ * that is not there; bad syntax is the caller's to report. */
+static mctx_status read_scope(const mctx__call *call, const char **text, uint32_t *scope_id) {
   const char *at = *text;
   if (read_number(&at, UINT32_MAX, scope_id) && (*at == '\0' || *at == ']' || *at == '/')) {
     *text = at;
@@ -150,21 +152,19 @@ static mctx_status read_scope(const char **text, uint32_t *scope_id, int32_t *os
   *text += length;
 
   mctx__interfaces interfaces;
-  mctx__result loaded = mctx__interfaces_load(&interfaces);
-  *os_code = loaded.os_code;
-  if (loaded.status != MCTX_OK) return loaded.status;
-  mctx_status status = MCTX_ERR_INTERFACE_NOT_FOUND;
-  for (uint32_t i = 0; i < interfaces.count; i++) {
-    if (strcmp(interfaces.items[i].info.name, name) == 0) {
-      *scope_id = interfaces.items[i].info.index;
-      status = MCTX_OK;
-    }
-  }
+  mctx_status status = mctx__interfaces_list(call, &interfaces, "text");
+  if (status != MCTX_OK) return status;
+  mctx_interface_ref wanted = {.by = MCTX_INTERFACE_BY_NAME, .name = name};
+  const mctx__interface *found = mctx__interface_find(&interfaces, &wanted);
+  if (found != NULL)
+    *scope_id = found->info.index;
+  else
+    status = mctx__interface_not_found(call, &interfaces, &wanted, "text");
   mctx__interfaces_free(&interfaces);
   return status;
 }
 
-static mctx_status read_address(const char *text, mctx_address *address, int32_t *os_code) {
+static mctx_status read_address(const mctx__call *call, const char *text, mctx_address *address) {
   bool bracketed = *text == '[';
   const char *at = text + (bracketed ? 1 : 0);
   uint32_t number = 0;
@@ -178,7 +178,7 @@ static mctx_status read_address(const char *text, mctx_address *address, int32_t
   }
   if (*at == '%' && address->family == 6) {
     at++;
-    mctx_status status = read_scope(&at, &address->scope_id, os_code);
+    mctx_status status = read_scope(call, &at, &address->scope_id);
     if (status != MCTX_OK) return status;
   }
   if (*at == '/') {
@@ -197,6 +197,16 @@ static mctx_status read_address(const char *text, mctx_address *address, int32_t
   return *at == '\0' ? MCTX_OK : MCTX_ERR_ADDRESS_SYNTAX;
 }
 
+static void syntax_failed(const mctx__call *call, mctx_status status, const char *text) {
+  char message[128];
+  snprintf(message, sizeof message, "\"%.64s\" is not an IP address", text);
+  MCTX__FAIL(
+      call, status, .field = "text", .message = status == MCTX_ERR_ADDRESS_SYNTAX ? message : NULL,
+      .hint =
+          "write 239.1.2.3, 239.1.2.3:5000, ff15::1234, ff12::1%eth0 or [ff15::1234]:5000; ports go from "
+          "0 to 65535, a scope is an interface's name or index, and numbers have no leading zeros");
+}
+
 mctx_status mctx_address_parse(const char *text, mctx_address *address, mctx_error *error) {
   const mctx__call call = {__func__, 0, error};
   mctx_address own = {0};
@@ -204,15 +214,10 @@ mctx_status mctx_address_parse(const char *text, mctx_address *address, mctx_err
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (address == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "address");
   if (text == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "text");
-  int32_t os_code = 0;
-  mctx_status status = read_address(text, &own, &os_code);
-  if (status != MCTX_OK)
-    return MCTX__FAIL(&call, status, .os_code = os_code, .field = "text",
-                      .hint =
-                          "write 239.1.2.3, 239.1.2.3:5000, ff15::1234, ff12::1%eth0 or [ff15::1234]:5000; "
-                          "ports go from 0 to 65535, and a scope is an interface's name or index");
-  *address = own;
-  return MCTX_OK;
+  mctx_status status = read_address(&call, text, &own);
+  if (status == MCTX_OK) *address = own;
+  if (status == MCTX_ERR_ADDRESS_SYNTAX || status == MCTX_ERR_PORT_RANGE) syntax_failed(&call, status, text);
+  return status;
 }
 
 /* ---- writing ---- */
@@ -271,6 +276,12 @@ const char *mctx__address_text(const mctx_address *address, char text[MCTX__ADDR
   APPEND(text, used, "%s%s%s", brackets ? "[" : "", host, brackets ? "]" : "");
   if (address->family != 0 && address->port != 0) APPEND(text, used, ":%u", address->port);
   return text;
+}
+
+const char *mctx__host_text(const mctx_address *address, char text[MCTX__ADDRESS_TEXT]) {
+  mctx_address host = *address;
+  host.port = 0;
+  return mctx__address_text(&host, text);
 }
 
 mctx_status mctx_address_format(const mctx_address *address, char *text, size_t capacity, size_t *length,

@@ -24,5 +24,7 @@ bool mctx__same_address(const mctx_address *a, const mctx_address *b);
 bool mctx__is_wellformed(const mctx_address *address);
 /* The address as text; returns `text`. */
 const char *mctx__address_text(const mctx_address *address, char text[MCTX__ADDRESS_TEXT]);
+/* The same without its port. */
+const char *mctx__host_text(const mctx_address *address, char text[MCTX__ADDRESS_TEXT]);
 
 #endif

@@ -3,6 +3,8 @@
  * Sending many datagrams: exactly a prefix of them, whatever happens. Each round offers the system the next few
  * datagrams; what it took moves the prefix on; why it took no more decides how to go on.
  */
+#include <stdio.h>
+
 #include "options.h"
 #include "publication.h"
 #include "wait.h"
@@ -231,8 +233,10 @@ mctx_status mctx_send_segments(mctx_publication publication, const void *data, s
   if (status != MCTX_OK) return status;
   uint64_t most = mctx__max_datagram(own->config.destination.family);
   if (segment_size == 0 || segment_size > most) {
+    char hint[96];
+    snprintf(hint, sizeof hint, "a segment is the payload of one datagram: 1 to %u bytes", (unsigned)most);
     status = MCTX__FAIL(&call, MCTX_ERR_SEGMENT_SIZE, .field = "segment_size", .value = segment_size,
-                        .limit = most, .hint = "a segment is the payload of one datagram: at least 1 byte");
+                        .limit = most, .hint = hint);
   } else {
     uint64_t count = length / segment_size + (length % segment_size != 0);
     datagrams source = {

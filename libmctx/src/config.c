@@ -23,7 +23,7 @@ static mctx_status invalid(const mctx__call *call, const char *field, int64_t va
 static mctx_status check_shape(const mctx__call *call, const mctx_address *address, const char *field) {
   if (!mctx__is_wellformed(address) || address->prefix != 0)
     return invalid(call, field, address->family,
-                   "make the address with mctx_address_parse(), without a prefix length; family is 4, 6 or 0");
+                   "an address without a prefix length, as from mctx_address_parse(); its family is 4, 6 or 0");
   return MCTX_OK;
 }
 
@@ -37,21 +37,24 @@ static mctx_status read_group(const mctx__call *call, const mctx_publication_opt
     snprintf(hint, sizeof hint,
              "%s%sgroups are 224.0.0.0 to 239.255.255.255 and ff00::/8; 239.0.0.0/8 and "
              "ff15::/16 are for private use",
-             options->group.family != 0 ? mctx__address_text(&options->group, text) : "",
+             options->group.family != 0 ? mctx__host_text(&options->group, text) : "",
              options->group.family != 0 ? " is none: " : "");
     return MCTX__FAIL(call, MCTX_ERR_GROUP_NOT_MULTICAST, .field = "group", .hint = hint);
   }
   int32_t port = options->port == MCTX_AUTO ? options->group.port : options->port;
   if (port == 0)
     return MCTX__FAIL(call, MCTX_ERR_PORT_ZERO, .field = "port",
-                      .hint = "set `port` (or the port of `group`) to the receivers' port, 1 to 65535");
+                      .hint = options->group.port == 0
+                                  ? "name the port that the receivers listen on, 1 to 65535"
+                                  : "leave the port out to use the group's own; in C, fill the options with "
+                                    "mctx_publication_options_init() first");
   if (!in_range(port, 1, UINT16_MAX))
     return MCTX__FAIL(call, MCTX_ERR_PORT_RANGE, .field = "port", .value = (uint64_t)port, .limit = UINT16_MAX,
                       .hint = "ports go from 1 to 65535");
   if (options->group.port != 0 && options->group.port != port)
     return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "port", .value = (uint64_t)port,
                       .limit = options->group.port,
-                      .hint = "`port` and the port of `group` differ: set one of them");
+                      .hint = "the port and the group's own port differ: give one of them");
   config->destination = options->group;
   config->destination.port = (uint16_t)port;
   return MCTX_OK;
@@ -63,7 +66,7 @@ static mctx_status check_source(const mctx__call *call, const mctx_address *sour
   char hint[200];
   if (source->family != family) {
     snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
-             mctx__address_text(source, text), (unsigned)source->family, (unsigned)family);
+             mctx__host_text(source, text), (unsigned)source->family, (unsigned)family);
     return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = field, .hint = hint);
   }
   if (mctx__is_unspecified(source))
@@ -72,7 +75,7 @@ static mctx_status check_source(const mctx__call *call, const mctx_address *sour
         .hint = "name one of this host's addresses, or leave the source out to let the system choose");
   if (mctx__is_multicast(source)) {
     snprintf(hint, sizeof hint, "%s is a group: a datagram's source is one of this host's unicast addresses",
-             mctx__address_text(source, text));
+             mctx__host_text(source, text));
     return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = field, .hint = hint);
   }
   return MCTX_OK;
@@ -110,7 +113,9 @@ static mctx_status read_source(const mctx__call *call, const mctx_publication_op
   if (port == MCTX_AUTO) return MCTX_OK;
   if (port == 0)
     return MCTX__FAIL(call, MCTX_ERR_SOURCE_PORT_ZERO, .field = "source_port",
-                      .hint = "leave the source port out to let the system choose one");
+                      .hint =
+                          "leave the source port out to let the system choose one; in C, fill the options with "
+                          "mctx_publication_options_init() first");
   if (!in_range(port, 1, UINT16_MAX))
     return MCTX__FAIL(call, MCTX_ERR_PORT_RANGE, .field = "source_port", .value = (uint64_t)port,
                       .limit = UINT16_MAX, .hint = "ports go from 1 to 65535");
@@ -130,7 +135,9 @@ static mctx_status read_switch(const mctx__call *call, const char *field, int32_
     return MCTX_OK;
   }
   if (!in_range(given, 0, 1))
-    return invalid(call, field, given, may_be_auto ? "use 0, 1 or MCTX_AUTO" : "use 0 or 1");
+    return invalid(call, field, given,
+                   may_be_auto ? "1 is on and 0 is off; leave it out to let the library or the system choose"
+                               : "1 is on and 0 is off");
   *value = given;
   return MCTX_OK;
 }
@@ -150,7 +157,8 @@ static mctx_status read_numbers(const mctx__call *call, const mctx_publication_o
   if (options->mark != MCTX_AUTO && !in_range(options->mark, 0, MAX_MARK))
     return invalid(call, "mark", options->mark, "marks go from 0 to 4294967295");
   if (!in_range(options->send_buffer, 0, INT_MAX))
-    return invalid(call, "send_buffer", options->send_buffer, "bytes, 0 for the system's default");
+    return invalid(call, "send_buffer", options->send_buffer,
+                   "a number of bytes, at most 2147483647; leave it out for the system's default");
   config->hop_limit = options->hop_limit;
   config->dscp = options->dscp;
   config->priority = options->priority;
@@ -198,7 +206,7 @@ static mctx_status read_names(const mctx__call *call, const mctx_publication_opt
   if (options->bind_device != NULL &&
       (options->bind_device[0] == '\0' || mctx__copy_text(config->bind_device, sizeof config->bind_device,
                                                           options->bind_device) >= sizeof config->bind_device))
-    return invalid(call, "bind_device", 0, "name an interface, or leave it NULL");
+    return invalid(call, "bind_device", 0, "name an interface, or leave it out");
   return MCTX_OK;
 }
 
@@ -240,7 +248,7 @@ static mctx_status resolve_interface(const mctx__call *call, const mctx__interfa
     mctx_interface_ref wanted = config->interface;
     if (wanted.by == MCTX_INTERFACE_BY_NAME) wanted.name = config->interface_name;
     const mctx__interface *found = mctx__interface_find(interfaces, &wanted);
-    if (found == NULL) return mctx__interface_not_found(call, interfaces, &wanted);
+    if (found == NULL) return mctx__interface_not_found(call, interfaces, &wanted, NULL);
     config->interface_index = found->info.index;
   }
   if (scope == 0) return MCTX_OK;
@@ -248,10 +256,10 @@ static mctx_status resolve_interface(const mctx__call *call, const mctx__interfa
     return MCTX__FAIL(
         call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = scope,
         .limit = config->interface_index,
-        .hint = "the group's scope names another interface than `outgoing_interface`: set one of them");
-  if (mctx__interface_by_index(interfaces, scope) == NULL)
-    return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = "group.scope_id", .value = scope,
-                      .hint = "the scope of a group is the index of an interface of this host");
+        .hint = "the group's scope names another interface than the one asked for: give one of them");
+  const mctx_interface_ref scoped = {.by = MCTX_INTERFACE_BY_INDEX, .index = scope};
+  if (mctx__interface_find(interfaces, &scoped) == NULL)
+    return mctx__interface_not_found(call, interfaces, &scoped, "group.scope_id");
   config->interface_index = scope;
   return MCTX_OK;
 }
@@ -260,7 +268,7 @@ static mctx_status source_not_local(const mctx__call *call, const mctx__config *
   char text[MCTX__ADDRESS_TEXT];
   char message[128];
   snprintf(message, sizeof message, "%s is not an address of this host",
-           mctx__address_text(&config->source, text));
+           mctx__host_text(&config->source, text));
   return MCTX__FAIL(call, MCTX_ERR_SOURCE_NOT_LOCAL, .field = config->source_field, .message = message,
                     .hint =
                         "use an address that `ip address` shows, or leave the source out to let the system "
@@ -300,7 +308,7 @@ static mctx_status resolve_source(const mctx__call *call, const mctx__interfaces
     snprintf(hint, sizeof hint,
              "%s is an address of %s, the interface asked for is %s: use an address of that, or "
              "leave one of the two out",
-             mctx__address_text(source, text), owner->info.name, asked->info.name);
+             mctx__host_text(source, text), owner->info.name, asked->info.name);
     return MCTX__FAIL(call, MCTX_ERR_SOURCE_ON_OTHER_INTERFACE, .field = config->source_field, .hint = hint);
   }
   return MCTX_OK;
@@ -317,8 +325,8 @@ static mctx_status resolve_device(const mctx__call *call, const mctx__interfaces
     if (config->interface_index == 0) config->interface_index = info->index;
     return MCTX_OK;
   }
-  return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = "bind_device",
-                    .hint = "name an interface of this host, as `ip link` shows it");
+  const mctx_interface_ref device = {.by = MCTX_INTERFACE_BY_NAME, .name = config->bind_device};
+  return mctx__interface_not_found(call, interfaces, &device, "bind_device");
 }
 
 /* What to bind: the source, or the address that names the interface, or the port alone. */
@@ -359,11 +367,9 @@ static bool needs_interfaces(const mctx__config *config) {
 
 static mctx_status look_up(const mctx__call *call, mctx__config *config) {
   mctx__interfaces interfaces;
-  mctx__result result = mctx__interfaces_load(&interfaces);
-  if (result.status != MCTX_OK)
-    return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "interface",
-                      .message = "the interfaces of this host cannot be listed");
-  mctx_status status = resolve_interface(call, &interfaces, config);
+  mctx_status status = mctx__interfaces_list(call, &interfaces, "interface");
+  if (status != MCTX_OK) return status;
+  status = resolve_interface(call, &interfaces, config);
   if (status == MCTX_OK) status = resolve_device(call, &interfaces, config);
   if (status == MCTX_OK) status = resolve_source(call, &interfaces, config);
   mctx__interfaces_free(&interfaces);

@@ -44,8 +44,8 @@ mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
   if (status == MCTX_ERR_PUBLICATION_EXISTS)
     return MCTX__FAIL(call, status, .field = "options",
                       .hint =
-                          "send on the publication that is there, close it first, or set "
-                          "MCTX_PUBLICATION_DUPLICATE for a second socket, one per thread for example");
+                          "send on the publication that is there, close it first, or allow a duplicate "
+                          "for a second socket, one per thread for example");
   if (status != MCTX_OK) return MCTX__FAIL(call, status);
   return MCTX_OK;
 }

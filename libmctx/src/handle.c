@@ -206,7 +206,7 @@ const char *mctx__handle_hint(mctx_status refusal) {
       return "the handle is valid elsewhere: contexts, publications and interface lists are not "
              "interchangeable";
     case MCTX_ERR_CLOSED:
-      return "it was closed, or its context was; open a new one";
+      return "open a new one; a context that is closed closes its publications too";
     case MCTX_ERR_FORKED:
       return "a forked child cannot use its parent's objects: open new ones in the child";
     default:
@@ -214,8 +214,25 @@ const char *mctx__handle_hint(mctx_status refusal) {
   }
 }
 
+/* What a handle that is no longer open stood for: its kind can still be read off it. */
+const char *mctx__handle_message(mctx_handle handle, mctx_status refusal) {
+  bool forked = refusal == MCTX_ERR_FORKED;
+  if (!forked && refusal != MCTX_ERR_CLOSED) return NULL;
+  switch (mctx__handle_kind(handle)) {
+    case MCTX_HANDLE_CONTEXT:
+      return forked ? "the context belongs to the process that this one was forked from"
+                    : "the context is closed";
+    case MCTX_HANDLE_PUBLICATION:
+      return forked ? "the publication belongs to the process that this one was forked from"
+                    : "the publication is closed";
+    default:
+      return NULL;
+  }
+}
+
 mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status) {
-  return MCTX__FAIL(call, status, .field = "handle", .hint = mctx__handle_hint(status));
+  return MCTX__FAIL(call, status, .field = "handle", .message = mctx__handle_message(call->handle, status),
+                    .hint = mctx__handle_hint(status));
 }
 
 mctx_status mctx__enter(const mctx__call *call, uint32_t kind, mctx__object **object) {

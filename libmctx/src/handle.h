@@ -115,6 +115,8 @@ static inline uint32_t mctx__handle_kind(mctx_handle handle) {
 mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind);
 /* What to do about it. */
 const char *mctx__handle_hint(mctx_status refusal);
+/* What it says of this handle, NULL for what the status says. */
+const char *mctx__handle_message(mctx_handle handle, mctx_status refusal);
 /* Describes it. */
 mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status);
 

@@ -26,14 +26,14 @@ static mctx_status check_address(const mctx__call *call, const mctx_address *add
                           "table choose");
   if (mctx__is_multicast(address)) {
     snprintf(hint, sizeof hint, "%s is a group: name a unicast address of the interface",
-             mctx__address_text(address, text));
+             mctx__host_text(address, text));
     return MCTX__FAIL(call, MCTX_ERR_INTERFACE_MULTICAST, .field = "interface.address", .hint = hint);
   }
   if (family != 0 && address->family != family) {
     snprintf(hint, sizeof hint,
              "%s is an IPv%u address and the group an IPv%u one: name the interface by an "
              "IPv%u address, its index or its name",
-             mctx__address_text(address, text), (unsigned)address->family, (unsigned)family, (unsigned)family);
+             mctx__host_text(address, text), (unsigned)address->family, (unsigned)family, (unsigned)family);
     return MCTX__FAIL(call, MCTX_ERR_INTERFACE_FAMILY, .field = "interface.address", .hint = hint);
   }
   return MCTX_OK;
@@ -138,26 +138,38 @@ static void list_names(const mctx__interfaces *interfaces, char *text, size_t ca
 }
 
 mctx_status mctx__interface_not_found(const mctx__call *call, const mctx__interfaces *interfaces,
-                                      const mctx_interface_ref *wanted) {
+                                      const mctx_interface_ref *wanted, const char *field) {
   char address[MCTX__ADDRESS_TEXT];
   char names[320];
   char message[256];
   char hint[512];
-  const char *field = "interface.index";
+  const char *member = "interface.index";
   if (wanted->by == MCTX_INTERFACE_BY_ADDRESS) {
-    field = "interface.address";
+    member = "interface.address";
     snprintf(message, sizeof message, "no interface has the address %s",
-             mctx__address_text(&wanted->address, address));
+             mctx__host_text(&wanted->address, address));
   } else if (wanted->by == MCTX_INTERFACE_BY_NAME) {
-    field = "interface.name";
+    member = "interface.name";
     snprintf(message, sizeof message, "there is no interface \"%.64s\"", wanted->name);
   } else {
     snprintf(message, sizeof message, "there is no interface with the index %u", (unsigned)wanted->index);
   }
   list_names(interfaces, names, sizeof names);
   snprintf(hint, sizeof hint, "this host has: %s", names);
-  return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = field, .value = wanted->index,
-                    .message = message, .hint = hint);
+  return MCTX__FAIL(call, MCTX_ERR_INTERFACE_NOT_FOUND, .field = field != NULL ? field : member,
+                    .value = wanted->index, .message = message, .hint = hint);
+}
+
+mctx_status mctx__interfaces_list(const mctx__call *call, mctx__interfaces *interfaces, const char *field) {
+  mctx__result result = mctx__interfaces_load(interfaces);
+  const char *hint = NULL;
+  if (result.status == MCTX_OK) return MCTX_OK;
+  if (result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS)
+    hint = "asking takes a descriptor: raise the limit (`ulimit -n`), or close some";
+  else if (result.status == MCTX_ERR_PERMISSION)
+    hint = "a sandbox keeps this process from asking (on Linux through a netlink socket): let it, or name none";
+  return MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field,
+                    .message = "the interfaces of this host cannot be listed", .hint = hint);
 }
 
 /* ---- the snapshot as an object ---- */
@@ -182,12 +194,8 @@ mctx_status mctx_interface_list_open(mctx_interface_list *list, mctx_error *erro
   if (list == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "list");
   interface_list *own = mctx__allocate(sizeof *own);
   if (own == NULL) return MCTX__FAIL(&call, MCTX_ERR_NO_MEMORY, .value = sizeof *own);
-  mctx__result result = mctx__interfaces_load(&own->interfaces);
-  mctx_status status = result.status;
-  if (status != MCTX_OK) {
-    MCTX__FAIL(&call, status, .os_code = result.os_code);
-    goto release;
-  }
+  mctx_status status = mctx__interfaces_list(&call, &own->interfaces, NULL);
+  if (status != MCTX_OK) goto release;
   status = mctx__object_reserve(&call, &own->object, &list_class);
   if (status != MCTX_OK) goto unload;
   *list = mctx__object_publish(&own->object);
@@ -300,7 +308,7 @@ mctx_status mctx_interface_list_find(mctx_interface_list list, const mctx_interf
   if (found != NULL)
     *position = (uint32_t)(found - interfaces->items);
   else
-    status = mctx__interface_not_found(&call, interfaces, wanted);
+    status = mctx__interface_not_found(&call, interfaces, wanted, NULL);
   mctx__unpin(object);
   return status;
 }
@@ -314,7 +322,7 @@ mctx_status mctx_interface_list_default(mctx_interface_list list, uint32_t famil
   if (position == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "position");
   if (family != 4 && family != 6)
     return MCTX__FAIL(&call, MCTX_ERR_INVALID_ARGUMENT, .field = "family", .value = family,
-                      .hint = "the family is 4 or 6");
+                      .hint = "the family is 4 or 6, not the system's AF_INET or AF_INET6");
   mctx_status status = mctx__enter(&call, MCTX_HANDLE_INTERFACE_LIST, &object);
   if (status != MCTX_OK) return status;
   const mctx__interfaces *interfaces = &((interface_list *)object)->interfaces;

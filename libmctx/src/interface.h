@@ -19,8 +19,12 @@ const mctx__interface *mctx__interface_by_address(const mctx__interfaces *interf
 bool mctx__interface_has_address(const mctx__interfaces *interfaces, const mctx__interface *interface,
                                  const mctx_address *address);
 
-/* Reports that no interface is what `wanted` says, with those that there are. */
+/* Reports that no interface is what `wanted` says, with those that there are. Without a field it is that of
+ * `wanted`. */
 mctx_status mctx__interface_not_found(const mctx__call *call, const mctx__interfaces *interfaces,
-                                      const mctx_interface_ref *wanted);
+                                      const mctx_interface_ref *wanted, const char *field);
+
+/* Takes a snapshot, or reports why the system gives none. */
+mctx_status mctx__interfaces_list(const mctx__call *call, mctx__interfaces *interfaces, const char *field);
 
 #endif

@@ -156,8 +156,9 @@ static void diagnose_route(diagnosis *found, const mctx__publication *publicatio
   else if (publication->destination.family == 6)
     snprintf(
         found->hint, sizeof found->hint,
-        "the interface is up: it has no usable IPv6 address (a new one is tentative for a second or two), or "
-        "no multicast route, as lo has none: `ip -6 route add local ff00::/8 dev lo`");
+        "the interface is up: it has no usable IPv6 address (a new one is tentative for a second or two, and "
+        "`sysctl net.ipv6.conf.all.disable_ipv6` tells whether IPv6 is off), or no multicast route, as lo has "
+        "none: `ip -6 route add local ff00::/8 dev lo`");
   else
     snprintf(found->hint, sizeof found->hint,
              "the interface is up: `ip route get` shows what the routing table makes of it");
@@ -173,8 +174,8 @@ static void diagnose_network(diagnosis *found, mctx__publication *publication,
   const mctx__interface *interface = mctx__interface_by_index(interfaces, publication->interface_index);
   if (publication->interface_index != 0 && interface == NULL) {
     found->status = MCTX_ERR_INTERFACE_GONE;
-    snprintf(found->message, sizeof found->message, "the interface %.64s (index %u) was removed",
-             name[0] != '\0' ? name : "asked for", (unsigned)publication->interface_index);
+    snprintf(found->message, sizeof found->message, "the interface %.64s%s(index %u) was removed", name,
+             name[0] != '\0' ? " " : "", (unsigned)publication->interface_index);
     snprintf(found->hint, sizeof found->hint, "named by name or address it is found again when it comes back");
   } else if (interface != NULL && (interface->info.flags & MCTX_INTERFACE_UP) == 0) {
     found->status = MCTX_ERR_INTERFACE_DOWN;
@@ -183,7 +184,7 @@ static void diagnose_network(diagnosis *found, mctx__publication *publication,
   } else if (mctx__config_names_source(config) && !source_is_here(publication, interfaces)) {
     found->status = MCTX_ERR_SOURCE_GONE;
     snprintf(found->message, sizeof found->message, "the source %s is no longer an address of this host",
-             mctx__address_text(&publication->local, text));
+             mctx__host_text(&publication->local, text));
     snprintf(found->hint, sizeof found->hint,
              "give the address back to an interface, or open the publication with "
              "another source or none");
@@ -223,6 +224,8 @@ mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *pu
     mctx__interfaces_free(&interfaces);
   } else if (result.status == MCTX_ERR_CLOSED) {
     found.field = "handle";
+    snprintf(found.message, sizeof found.message, "%s",
+             mctx__handle_message(publication->object.handle, MCTX_ERR_CLOSED));
     snprintf(found.hint, sizeof found.hint, "%s", mctx__handle_hint(MCTX_ERR_CLOSED));
   }
   return MCTX__FAIL(call, found.status, .os_code = result.os_code, .nth = nth, .value = length, .limit = limit,

@@ -104,9 +104,9 @@ mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags, int64
   if (object->class->kind == MCTX_HANDLE_INTERFACE_LIST) {
     status = mctx__handle_failed(&call, MCTX_ERR_WRONG_HANDLE);
   } else if ((events & ~allowed) != 0) {
-    status =
-        MCTX__FAIL(&call, MCTX_ERR_INVALID_ARGUMENT, .field = "events", .value = events, .limit = allowed,
-                   .hint = "publications have MCTX_READABLE and MCTX_WRITABLE; contexts wait with events 0");
+    status = MCTX__FAIL(
+        &call, MCTX_ERR_INVALID_ARGUMENT, .field = "events", .value = events, .limit = allowed,
+        .hint = "a publication is readable or writable; a context has no events: wait with 0, for a wake");
   } else {
     mctx__result result = wait_socket(object, events, flags, mctx__deadline(timeout_ns), &found);
     if (result.status == MCTX_ERR_TIMEOUT && timeout_ns == 0) result.status = MCTX_ERR_WOULD_BLOCK;

@@ -153,6 +153,83 @@ static void cold_failures_say_who_and_what(void **state) {
   assert_closed(context);
 }
 
+static void assert_says(const mctx_error *error, const char *field, const char *words) {
+  if (strcmp(error->field, field) != 0) fail_msg("the field is \"%s\", not \"%s\"", error->field, field);
+  if (strstr(error->message, words) == NULL && strstr(error->hint, words) == NULL)
+    fail_msg("neither \"%s\" nor \"%s\" says \"%s\"", error->message, error->hint, words);
+}
+
+/* A wrong name is told with those that are right, wherever it stands. */
+static void an_unknown_interface_is_told_with_those_that_there_are(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication publication;
+  mctx_address address;
+  mctx_error error = MCTX_ERROR_INIT;
+  assert_status(mctx_address_parse("ff12::1%nope", &address, &error), MCTX_ERR_INTERFACE_NOT_FOUND);
+  assert_says(&error, "text", "\"nope\"");
+  assert_says(&error, "text", "eth1 (3)");
+  mctx_publication_options options = options_for("239.1.1.1:5000");
+  options.bind_device = "nope";
+  assert_status(mctx_publication_open(context, &options, &publication, &error), MCTX_ERR_INTERFACE_NOT_FOUND);
+  assert_says(&error, "bind_device", "\"nope\"");
+  assert_says(&error, "bind_device", "eth1 (3)");
+  options = options_for("[ff12::1]:5000");
+  options.group.scope_id = 99;
+  assert_status(mctx_publication_open(context, &options, &publication, &error), MCTX_ERR_INTERFACE_NOT_FOUND);
+  assert_says(&error, "group.scope_id", "99");
+  assert_says(&error, "group.scope_id", "eth1 (3)");
+  assert_closed(context);
+}
+
+static void interfaces_that_cannot_be_listed_are_told_with_what_to_do(void **state) {
+  (void)state;
+  mctx_interface_list list;
+  mctx_address address;
+  mctx_error error = MCTX_ERROR_INIT;
+  assert_true(mctx_sim_fault(MCTX_SIM_INTERFACES, 1, MCTX_SIM_FAIL, MCTX_ERR_TOO_MANY_DESCRIPTORS));
+  assert_status(mctx_interface_list_open(&list, &error), MCTX_ERR_TOO_MANY_DESCRIPTORS);
+  assert_says(&error, "", "ulimit");
+  assert_true(mctx_sim_fault(MCTX_SIM_INTERFACES, 1, MCTX_SIM_FAIL, MCTX_ERR_PERMISSION));
+  assert_status(mctx_address_parse("fe80::1%eth0", &address, &error), MCTX_ERR_PERMISSION);
+  assert_says(&error, "text", "sandbox");
+}
+
+/* Options that are zeroed and not initialised have ports of 0. */
+static void a_forgotten_initialiser_is_named(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication publication;
+  mctx_error error = MCTX_ERROR_INIT;
+  mctx_publication_options options = {.size = sizeof options};
+  assert_ok(mctx_address_parse("239.1.1.1:5000", &options.group, NULL));
+  assert_status(mctx_publication_open(context, &options, &publication, &error), MCTX_ERR_PORT_ZERO);
+  assert_says(&error, "port", "mctx_publication_options_init()");
+  options.port = 5000;
+  assert_status(mctx_publication_open(context, &options, &publication, &error), MCTX_ERR_SOURCE_PORT_ZERO);
+  assert_says(&error, "source_port", "mctx_publication_options_init()");
+  assert_closed(context);
+}
+
+static void hints_tell_the_limit_and_the_object(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication publication = open_group(context, "239.1.1.1:5000");
+  mctx_address address;
+  mctx_error error = MCTX_ERROR_INIT;
+  uint64_t accepted;
+  assert_status(mctx_address_parse(" 239.1.1.1", &address, &error), MCTX_ERR_ADDRESS_SYNTAX);
+  assert_says(&error, "text", "\" 239.1.1.1\"");
+  assert_status(mctx_send_segments(publication, "x", 1, 70000, 0, 0, &accepted, &error), MCTX_ERR_SEGMENT_SIZE);
+  assert_says(&error, "segment_size", "65507");
+  assert_closed(publication);
+  assert_status(mctx_send(publication, "x", 1, &error), MCTX_ERR_CLOSED);
+  assert_says(&error, "handle", "the publication is closed");
+  assert_closed(context);
+  assert_status(mctx_close(context, &error), MCTX_ERR_CLOSED);
+  assert_says(&error, "handle", "the context is closed");
+}
+
 int main(void) {
   static const struct CMUnitTest tests[] = {
       fixture_test(a_failure_fills_the_record),
@@ -164,6 +241,10 @@ int main(void) {
       fixture_test(the_initialiser_respects_the_size),
       fixture_test(hot_failures_carry_numbers_alone),
       fixture_test(cold_failures_say_who_and_what),
+      fixture_test(an_unknown_interface_is_told_with_those_that_there_are),
+      fixture_test(interfaces_that_cannot_be_listed_are_told_with_what_to_do),
+      fixture_test(a_forgotten_initialiser_is_named),
+      fixture_test(hints_tell_the_limit_and_the_object),
   };
   return cmocka_run_group_tests_name("error", tests, NULL, NULL);
 }
