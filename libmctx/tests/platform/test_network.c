@@ -374,8 +374,9 @@ static void test_what_was_taken_arrives(void **state) {
     mctx_slice slices[TOTAL];
     uint32_t done = 0;
     uint32_t blocked = 0;
-    lab_run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.vb.rp_filter=0");
-    lab_run("sysctl -qw net.ipv4.conf.vb.accept_local=1");
+    lab_run("echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter");
+    lab_run("echo 0 >/proc/sys/net/ipv4/conf/vb/rp_filter");
+    lab_run("echo 1 >/proc/sys/net/ipv4/conf/vb/accept_local");
     assert_done(mctx__socket_set(sender, family, MCTX__SEND_BUFFER, 8192));
     assert_done(mctx__socket_set(sender, family, MCTX__LOOPBACK, 0));
     for (uint32_t i = 0; i < TOTAL; i++) {
