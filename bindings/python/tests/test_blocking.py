@@ -160,6 +160,15 @@ def test_signals_lose_no_datagram_of_a_batch(slow_link: SlowLink, on_alarm: list
     assert on_alarm
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """As in a terminal: background jobs of a shell ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize("what", ["wait", "send_many"])
 def test_ctrl_c_ends_a_wait(slow_link: SlowLink, what: str) -> None:
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
