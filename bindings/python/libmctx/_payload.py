@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     """Anything with contiguous bytes: bytes, bytearray, memoryview, array, mmap, a NumPy array."""
 
 
-def view_of(payload: Payload) -> memoryview:
-    """Return a memoryview of a payload.
+def view_of(payload: Payload, name: str = "a payload") -> memoryview:
+    """Return a memoryview of a payload, which an error calls by its name.
 
     Raises:
         TypeError: It is not a buffer.
@@ -33,10 +33,17 @@ def view_of(payload: Payload) -> memoryview:
         hint = (
             "encode text first: text.encode()" if isinstance(payload, str) else "pass bytes or another buffer"
         )
-        raise TypeError(f"a payload must be a contiguous buffer, not {kind}: {hint}") from None
+        raise TypeError(f"{name} must be a contiguous buffer, not {kind}: {hint}") from None
     if not view.c_contiguous:
-        raise BufferError("a payload must be contiguous, and this buffer has gaps: pass a copy, bytes(buffer)")
+        raise BufferError(f"{name} must be contiguous, and this buffer has gaps: pass a copy, bytes(buffer)")
     return view
+
+
+def _views(payloads: tuple[Payload, ...]) -> list[memoryview]:
+    """Return a memoryview of each; an error says which it is of."""
+    if len(payloads) == 1:
+        return [view_of(payloads[0])]
+    return [view_of(payload, f"payload {item}") for item, payload in enumerate(payloads)]
 
 
 class Held:
@@ -58,8 +65,7 @@ class Held:
         try:
             _ffi.python_hold(payloads, count, self._buffers, self.slices)
         except (TypeError, BufferError):
-            for payload in payloads:
-                view_of(payload)
+            _views(payloads)
             raise
         self._count = count
 
@@ -84,7 +90,7 @@ class Copied:
             TypeError: One is not a buffer.
             BufferError: The bytes of one are not contiguous.
         """
-        copies = [view_of(payload).tobytes() for payload in payloads]
+        copies = [view.tobytes() for view in _views(payloads)]
         self._copies = [ctypes.c_char_p(copy) for copy in copies]
         self.slices = (_ffi.Slice * len(copies))()
         for part, pointer, copy in zip(self.slices, self._copies, copies, strict=True):
@@ -120,7 +126,12 @@ class Batch:
                 f"payloads must be a sequence of buffers, not one {type(payloads).__name__}: "
                 f"pass a list, or cut one buffer into datagrams with send_segments()"
             )
-        return cls(tuple(payloads))
+        try:
+            each = iter(payloads)
+        except TypeError:
+            kind = type(payloads).__name__
+            raise TypeError(f"payloads must be a sequence of buffers, not {kind}") from None
+        return cls(tuple(each))
 
     @classmethod
     def segments(cls, buffer: Payload, size: int) -> Batch:

@@ -54,6 +54,19 @@ _RETRY = {
 }
 _DELIVERED_LOCALLY = _ffi.constant("MCTX_ERROR_DELIVERED_LOCALLY")
 
+_PARAMETERS = {
+    "group.scope_id": "group",
+    "handle": "",
+    "hop_limit": "ttl",
+    "interface.address": "interface",
+    "interface.index": "interface_index",
+    "interface.name": "interface",
+    "options": "",
+    "port": "dst_port",
+    "segment_size": "size",
+}
+"""What Python calls the native arguments that it calls otherwise; "": the object itself, or all arguments."""
+
 
 class MctxError(Exception):
     """What went wrong in the native library; the root of all its exceptions.
@@ -66,7 +79,8 @@ class MctxError(Exception):
         message: One sentence: what happened.
         hint: The likely cause and what would be right, or "".
         operation: The native function, "mctx_publication_open", or "".
-        field: The argument or option at fault, "interface.index", or "".
+        field: The parameter at fault, "dst_port", or "".
+        native_field: The same by its name in C, "port" or "interface.name", or "".
         os_code: The system's error number, or 0. Classes that are an `OSError` have it as ``errno`` too.
         retry: When the same call may succeed: "never" as it is, "when_ready" (wait for writability),
             "after_delay", "after_change" (of a link, a route, a limit, a right).
@@ -88,6 +102,7 @@ class MctxError(Exception):
     hint: str
     operation: str
     field: str
+    native_field: str
     os_code: int
     retry: str
     item: int | None
@@ -106,6 +121,7 @@ class MctxError(Exception):
         self.hint = details.pop("hint", "")
         self.operation = details.pop("operation", "")
         self.field = details.pop("field", "")
+        self.native_field = details.pop("native_field", self.field)
         self.os_code = details.pop("os_code", 0)
         self.retry = details.pop("retry", "never")
         self.item = details.pop("item", None)
@@ -143,6 +159,7 @@ _DETAILS = (
     "hint",
     "operation",
     "field",
+    "native_field",
     "os_code",
     "retry",
     "item",
@@ -278,10 +295,12 @@ def from_record(code: int, record: _ffi.Error, **overrides: Any) -> MctxError:
     """
     if record.status != code:  # the call had no record to fill, or another library's rules
         return from_code(code, **overrides)
+    field = record.field.decode(errors="replace")
     details: dict[str, Any] = {
         "hint": record.hint.decode(errors="replace"),
         "operation": record.operation.decode(errors="replace"),
-        "field": record.field.decode(errors="replace"),
+        "field": _PARAMETERS.get(field, field),
+        "native_field": field,
         "os_code": record.os_code,
         "retry": _RETRY.get(record.retry, "never"),
         "item": record.item if record.item >= 0 else None,
@@ -306,7 +325,7 @@ def call(function: _ffi.Function, *arguments: Any, field: str | None = None) -> 
     Args:
         function: One of ``_ffi``; the error record is its last argument and not among ``arguments``.
         *arguments: The others.
-        field: The name of the argument at fault where the native function can't know it.
+        field: The name of the parameter at fault where the native function can't know it.
     """
     record = _ffi.new_error()
     code = function(*arguments, record)

@@ -203,7 +203,7 @@ def find_interface(wanted: InterfaceLike) -> Interface:
     _convert.interface_ref(wanted, "wanted", reference)
     position = ctypes.c_uint32()
     with _snapshot() as snapshot:
-        errors.call(_ffi.interface_list_find, snapshot, reference, position)
+        errors.call(_ffi.interface_list_find, snapshot, reference, position, field="wanted")
         return _interface(snapshot, position.value)
 
 

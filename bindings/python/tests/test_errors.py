@@ -89,7 +89,9 @@ def test_an_error_carries_what_the_library_says(context: libmctx.Context) -> Non
     with pytest.raises(libmctx.UsageError) as caught:
         context.add_publication("239.1.1.1", 5000, ttl=256)
     error = caught.value
-    assert (error.kind, error.name, error.field) == ("usage", "hop_limit_range", "hop_limit")
+    assert (error.kind, error.name, error.field) == ("usage", "hop_limit_range", "ttl")
+    assert error.native_field == "hop_limit"
+    assert str(error).startswith("ttl: ")
     assert (error.value, error.limit, error.retry) == (256, 255, "never")
     assert error.operation == "mctx_publication_open"
     assert error.item is None

@@ -192,6 +192,8 @@ def test_other_payloads_are_refused(
     ):
         with pytest.raises(error, match=words):
             send(payload)  # type: ignore[arg-type]
+    with pytest.raises(error, match="payload 1 must"):
+        publication.send_many([b"good", payload])  # type: ignore[list-item]
     assert publication.metrics().packets_sent == 0
 
 
@@ -207,10 +209,9 @@ def test_one_buffer_is_no_sequence_of_payloads(publication: libmctx.Publication)
     for payloads in (b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc"):
         with pytest.raises(TypeError, match="send_segments"):
             publication.send_many(payloads)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        publication.send_many(5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        publication.send_many(None)  # type: ignore[arg-type]
+    for no_sequence in (5, None):
+        with pytest.raises(TypeError, match="payloads"):
+            publication.send_many(no_sequence)  # type: ignore[arg-type]
 
 
 @REUSE
@@ -237,7 +238,8 @@ def test_send_segments_cuts_a_buffer(receiver4: Receiver, data: bytes, size: int
 def test_segment_sizes_that_cannot_be(publication: libmctx.Publication) -> None:
     with pytest.raises(libmctx.UsageError) as caught:
         publication.send_segments(b"abc", 0)
-    assert (caught.value.name, caught.value.field) == ("segment_size", "segment_size")
+    assert (caught.value.name, caught.value.field) == ("segment_size", "size")
+    assert "65507" in caught.value.hint
     with pytest.raises(libmctx.UsageError) as caught:
         publication.send_segments(b"abc", 70000)
     assert caught.value.name == "segment_size"

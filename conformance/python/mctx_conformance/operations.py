@@ -31,7 +31,7 @@ def shown_error(error: libmctx.MctxError) -> dict[str, Any]:
     return {
         "kind": error.kind,
         "code": error.name,
-        "field": error.field,
+        "field": error.native_field,
         "item": "-1" if error.item is None else str(error.item),
         "retry": error.retry,
         "delivered_locally": error.delivered_locally,
