@@ -44,28 +44,28 @@ static const char *usual_hint(mctx_status status) {
   return status == MCTX_ERR_RESERVED ? "set it to 0: this version of the library gives it no meaning" : "";
 }
 
-void mctx__describe(const mctx__call *call, const mctx__failure *failure) {
+void mctx__describe(const mctx__call *call, const mctx__refusal *refusal) {
   if (call->error == NULL) return;
 
   mctx_error own;
   memset(&own, 0, sizeof own);
-  own.status = failure->status;
-  own.kind = mctx_status_kind(failure->status);
-  own.os_code = failure->os_code;
+  own.status = refusal->status;
+  own.kind = mctx_status_kind(refusal->status);
+  own.os_code = refusal->os_code;
   own.handle = call->handle;
-  own.item = (int64_t)failure->nth - 1;
-  own.value = failure->value;
-  own.limit = failure->limit;
-  own.flags = failure->flags;
-  own.retry = (failure->flags & MCTX_ERROR_DELIVERED_LOCALLY) != 0 ? MCTX_RETRY_NEVER
-                                                                   : mctx__status_retry(failure->status);
-  if (!is_hot(failure->status)) {
+  own.item = (int64_t)refusal->nth - 1;
+  own.value = refusal->value;
+  own.limit = refusal->limit;
+  own.flags = refusal->flags;
+  own.retry = (refusal->flags & MCTX_ERROR_DELIVERED_LOCALLY) != 0 ? MCTX_RETRY_NEVER
+                                                                   : mctx__status_retry(refusal->status);
+  if (!is_hot(refusal->status)) {
     mctx__copy_text(own.operation, sizeof own.operation, call->operation);
-    mctx__copy_text(own.field, sizeof own.field, failure->field != NULL ? failure->field : "");
+    mctx__copy_text(own.field, sizeof own.field, refusal->field != NULL ? refusal->field : "");
     mctx__copy_text(own.message, sizeof own.message,
-                    failure->message != NULL ? failure->message : mctx_status_text(failure->status));
+                    refusal->message != NULL ? refusal->message : mctx_status_text(refusal->status));
     mctx__copy_text(own.hint, sizeof own.hint,
-                    failure->hint != NULL ? failure->hint : usual_hint(failure->status));
+                    refusal->hint != NULL ? refusal->hint : usual_hint(refusal->status));
   }
   mctx__struct_write(call->error, &own, sizeof own);
 }

@@ -16,7 +16,7 @@ typedef struct mctx__call {
 } mctx__call;
 
 /* What a failure says. Unset texts: the message is the status's own, field and hint are empty. */
-typedef struct mctx__failure {
+typedef struct mctx__refusal {
   mctx_status status;
   int32_t os_code;
   uint64_t nth; /* element of an array argument, counted from 1; 0: none */
@@ -26,18 +26,18 @@ typedef struct mctx__failure {
   const char *field;
   const char *message;
   const char *hint;
-} mctx__failure;
+} mctx__refusal;
 
 /* Describes the failure in the caller's record. */
-void mctx__describe(const mctx__call *call, const mctx__failure *failure);
+void mctx__describe(const mctx__call *call, const mctx__refusal *refusal);
 
 /* The same, and returns its status: inline, so that analysers see which it is. */
-static inline mctx_status mctx__fail(const mctx__call *call, const mctx__failure *failure) {
-  mctx__describe(call, failure);
-  return failure->status;
+static inline mctx_status mctx__fail(const mctx__call *call, const mctx__refusal *refusal) {
+  mctx__describe(call, refusal);
+  return refusal->status;
 }
 
-#define MCTX__FAIL(call, code, ...) mctx__fail((call), &(mctx__failure){.status = (code), __VA_ARGS__})
+#define MCTX__FAIL(call, code, ...) mctx__fail((call), &(mctx__refusal){.status = (code), __VA_ARGS__})
 
 /* Whether the caller's error record can be written: NULL can, one without a size cannot. Of a call, nothing but
  * zeroing what it returns may come before this check. */

@@ -179,7 +179,7 @@ mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoi
 
 /* Sends up to MCTX__SEND_MANY_MAX datagrams in order, in as few system calls as the system allows. `taken` is
  * set always, and exact: the system took that many, from the first on. Status MCTX_OK with 0 < taken < count:
- * the reason is not known, the next call will tell. A failure may come with taken > 0. */
+ * the reason is not known, the next call will tell. A failure is the next datagram's: taken < count. */
 mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
                                     const mctx_slice *slices, uint32_t count, uint32_t *taken);
 
