@@ -9,7 +9,7 @@ PYTEST   := .venv/bin/python -m pytest
 export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
 .DEFAULT_GOAL := all
-.PHONY: all cross fuzz demo test test-c test-python test-conformance test-docs lint docs conformance bench bench-counts bench-program soak install clean help
+.PHONY: all cross fuzz demo test test-setup test-c test-python test-conformance test-docs lint docs conformance bench bench-counts bench-program soak install clean help
 
 all: ## build the library, its static twin and the simulated one
 	@scripts/setup.sh debian gcc
@@ -20,7 +20,10 @@ demo: all ## real multicast on this host, from C and from Python: what was sent,
 	@scripts/setup.sh python
 	@scripts/demo.sh
 
-test: test-c test-conformance test-docs test-python ## every test that needs no special right
+test: test-setup test-c test-conformance test-docs test-python ## every test that needs no special right
+
+test-setup: # what root has to install is named at once, before the long work
+	@scripts/setup.sh debian gcc libcmocka-dev python3-venv
 
 test-c: all ## the C tests: unit, fault, network and ABI
 	@scripts/setup.sh wish iproute2

@@ -18,7 +18,7 @@ have() {
       printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <cmocka.h>\n' |
         "${CC:-cc}" -E - >/dev/null 2>&1 ;;
     gcc) command -v "${CC:-cc}" >/dev/null ;;
-    python3-venv) "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
+    python3-venv) [ -x .venv/bin/uv ] || "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
     *) command -v "$1" >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
   esac
@@ -31,7 +31,7 @@ debian() {
   command -v apt-get >/dev/null ||
     die "needed and not found (names are Debian's): ${missing[*]}. Install them with your system's package manager."
   if [ "$(id -u)" != 0 ]; then
-    sudo -n true 2>/dev/null || die "needed: sudo apt-get install ${missing[*]}"
+    sudo -n true 2>/dev/null || die "$wanted, and only root can install it: sudo apt-get install ${missing[*]}"
     as_root=(sudo -n)
   fi
   say "installing Debian packages: ${missing[*]}"
@@ -41,7 +41,8 @@ debian() {
 }
 
 wish() {
-  (debian "$@") || say "going on without $*: some tests will be skipped"
+  wanted=useful
+  (debian "$@") || say "going on without: what needs it is skipped"
 }
 
 find_python() {
@@ -64,10 +65,14 @@ environment() {
   say "making .venv with $("$python" --version)"
   "$python" -m venv --clear .venv
   say "installing uv from PyPI into it"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' scripts/tools.txt)"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' scripts/tools.txt)" ||
+    die "pip could not fetch uv: is PyPI to be reached from here? (HTTPS_PROXY, PIP_INDEX_URL, PIP_CERT)"
 }
 
-uv() { .venv/bin/uv pip install --quiet --python .venv/bin/python "$@"; }
+uv() {
+  .venv/bin/uv pip install --quiet --python .venv/bin/python "$@" ||
+    die "uv could not install $*: is PyPI to be reached from here? (HTTPS_PROXY, UV_INDEX_URL, SSL_CERT_FILE)"
+}
 
 development() {
   local project=bindings/python/pyproject.toml stamp=.venv/development
@@ -91,6 +96,7 @@ tools() {
 }
 
 python=${PYTHON:-python3}
+wanted=needed
 command=$1
 shift
 if [ "$command" != debian ] && [ "$command" != wish ] && command -v flock >/dev/null; then # one set-up at a time
