@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Network namespaces of the tests' own: what is sent there never leaves this machine. */
-#include "host.h"
+#include "namespace.h"
 
 #include <fcntl.h>
 #include <net/if.h>
@@ -84,7 +84,7 @@ static void forget_namespaces(void) {
   here = there = -1;
 }
 
-static void enter_new_namespace(void) {
+void host_namespace(void) {
   forget_namespaces();
   if (unshare(CLONE_NEWNET) != 0 && !become_root()) SKIP("this host allows no network namespace");
   if (!host_try("ip link set lo up")) SKIP("the command ip is missing: apt-get install iproute2");
@@ -101,7 +101,7 @@ uint32_t host_family(void **state) {
 }
 
 void host_alone(void) {
-  enter_new_namespace();
+  host_namespace();
   host_run("ip route add 224.0.0.0/4 dev lo");
   if (has_ipv6()) host_run("ip -6 route add local ff00::/8 dev lo table local");
 }
@@ -136,7 +136,7 @@ void host_plug(void) {
 }
 
 void host_pair(void) {
-  enter_new_namespace();
+  host_namespace();
   there = own_namespace();
   assert_int_equal(0, unshare(CLONE_NEWNET));
   here = own_namespace();

@@ -2,58 +2,18 @@
 #include "lab.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void write_text(const char *path, const char *text) {
-  const int file = open(path, O_WRONLY | O_CLOEXEC);
-  if (file < 0) return;
-  if (write(file, text, strlen(text)) < 0) print_message("%s cannot be written\n", path);
-  (void)close(file);
-}
-
-/* A user namespace where this user is root, for those who are not. */
-static bool become_root(void) {
-  char map[64];
-  const unsigned user = (unsigned)geteuid();
-  const unsigned group = (unsigned)getegid();
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
-  write_text("/proc/self/setgroups", "deny");
-  (void)snprintf(map, sizeof map, "0 %u 1", user);
-  write_text("/proc/self/uid_map", map);
-  (void)snprintf(map, sizeof map, "0 %u 1", group);
-  write_text("/proc/self/gid_map", map);
-  return true;
-}
-
-void lab_namespace(void) {
-  if (unshare(CLONE_NEWNET) != 0 && !become_root()) SKIP("this host allows no network namespace");
-  if (!lab_try("ip link set lo up")) SKIP("the command ip is missing: apt-get install iproute2");
-}
-
-bool lab_try(const char *format, ...) {
-  char command[512];
-  va_list arguments;
-  va_start(arguments, format);
-  (void)vsnprintf(command, sizeof command, format, arguments);
-  va_end(arguments);
-  (void)fflush(stdout);
-  return system(command) == 0; /* NOLINT(cert-env33-c): the commands are this program's own */
-}
-
 void lab_cable(void) {
-  lab_run("ip link add va type veth peer name vb && ip link set va up && ip link set vb up");
-  lab_run("ip address add 10.9.0.1/24 dev va && ip -6 address add fd09::1/64 dev va nodad");
+  host_run("ip link add va type veth peer name vb && ip link set va up && ip link set vb up");
+  host_run("ip address add 10.9.0.1/24 dev va && ip -6 address add fd09::1/64 dev va nodad");
 }
 
 int lab_child(int (*body)(void)) {
@@ -90,16 +50,6 @@ const mctx__interface *lab_interface(const mctx__interfaces *all, const char *na
   }
   fail_msg("no interface %s", name);
   return NULL;
-}
-
-int lab_descriptors(void) {
-  int count = 0;
-  DIR *folder = opendir("/proc/self/fd");
-  assert_non_null(folder);
-  while (readdir(folder) != NULL)
-    count++;
-  (void)closedir(folder);
-  return count;
 }
 
 mctx_address lab_address(const char *text, uint16_t port, uint32_t scope_id) {

@@ -11,21 +11,8 @@
 
 #include <cmocka.h>
 
+#include "namespace.h"
 #include "posix/posix.h"
-
-/* Ends the test as skipped, and says why. */
-#define SKIP(reason)                     \
-  do {                                   \
-    print_message("skip: " reason "\n"); \
-    skip();                              \
-  } while (0)
-
-/* Puts the process into a new network namespace with lo up; skips the test where the host allows none. */
-void lab_namespace(void);
-
-/* Runs a shell command, made as by printf; true if it succeeded. */
-bool lab_try(const char *format, ...) __attribute__((format(printf, 1, 2)));
-#define lab_run(...) assert_true(lab_try(__VA_ARGS__))
 
 /* va and vb, two ends of one cable, both up, va with 10.9.0.1/24 and fd09::1/64. */
 void lab_cable(void);
@@ -40,9 +27,6 @@ bool lab_refuse(long call, int argument, uint32_t value, uint32_t code);
 
 /* The interface of that name; the test fails if there is none. */
 const mctx__interface *lab_interface(const mctx__interfaces *all, const char *name);
-
-/* How many descriptors the process holds. */
-int lab_descriptors(void);
 
 /* Addresses from text, with port and scope. */
 mctx_address lab_address(const char *text, uint16_t port, uint32_t scope_id);

@@ -15,7 +15,7 @@ static mctx_capability_info probe(uint32_t id) {
 }
 
 static void test_every_capability_has_a_state_and_a_sentence(void **state) {
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   (void)state;
   for (uint32_t id = 0; id <= MCTX_CAPABILITY_SIMULATED; id++) {
     mctx_capability_info info = {.size = sizeof info, .state = 99, .os_code = 99};
@@ -29,7 +29,7 @@ static void test_every_capability_has_a_state_and_a_sentence(void **state) {
   mctx_capability_info simulated = {.size = sizeof simulated};
   mctx__capability_probe(MCTX_CAPABILITY_SIMULATED, &simulated);
   assert_int_equal(MCTX_CAPABILITY_ABSENT, simulated.state);
-  assert_int_equal(before, lab_descriptors());
+  assert_int_equal(before, (int)descriptors_held());
 }
 
 static void test_no_descriptor_left_says_so(void **state) {
@@ -158,10 +158,10 @@ static void test_a_send_buffer_without_rights(void **state) {
 /* A socket that could not be kept to IPv6 is not kept open either. */
 static int open_without_v6only(void) {
   mctx__socket socket = MCTX__NO_SOCKET;
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   if (!lab_refuse(SYS_setsockopt, NAME, IPV6_V6ONLY, EPERM)) return 77;
   if (mctx__socket_open(6, &socket).status == MCTX_OK) return 1;
-  return socket.value == -1 && lab_descriptors() == before ? 0 : 2;
+  return socket.value == -1 && (int)descriptors_held() == before ? 0 : 2;
 }
 
 static void test_a_socket_that_is_half_made_is_closed(void **state) {

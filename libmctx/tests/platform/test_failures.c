@@ -23,12 +23,12 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
 }
 
 static void test_interfaces_when_memory_runs_out(void **state) {
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   unsigned total = 0;
   mctx__interfaces all;
   (void)state;
-  lab_namespace();
-  lab_run(
+  host_namespace();
+  host_run(
       "for i in $(seq 20); do echo link add x$i type veth peer name y$i; echo address add 10.1.$i.1/24 dev lo; "
       "done | ip -batch -");
   allocations = 0;
@@ -46,7 +46,7 @@ static void test_interfaces_when_memory_runs_out(void **state) {
     failing = 0;
     assert_status(MCTX_ERR_NO_MEMORY, result);
     assert_int_equal(77, untouched.count);
-    assert_int_equal(before, lab_descriptors());
+    assert_int_equal(before, (int)descriptors_held());
   }
 }
 
@@ -108,10 +108,10 @@ static mctx__result load_disturbed(unsigned torn, unsigned thin, mctx__interface
 }
 
 static void test_tables_that_change_are_read_again(void **state) {
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   mctx__interfaces all;
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
   assert_done(load_disturbed(0, 0, &all));
   mctx__interfaces_free(&all);
@@ -126,21 +126,21 @@ static void test_tables_that_change_are_read_again(void **state) {
   assert_true(parts > undisturbed);
   assert_true(lab_interface(&all, "va")->info.address_count >= 2);
   mctx__interfaces_free(&all);
-  assert_int_equal(before, lab_descriptors());
+  assert_int_equal(before, (int)descriptors_held());
 }
 
 static void test_tables_that_never_rest(void **state) {
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   mctx__interfaces all = {.count = 77};
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
   assert_status(MCTX_ERR_IO, load_disturbed(UINT32_MAX, 0, &all));
   assert_true(parts < 1000);
   assert_status(MCTX_ERR_IO, load_disturbed(0, UINT32_MAX, &all));
   assert_true(parts < 1000);
   assert_int_equal(77, all.count);
-  assert_int_equal(before, lab_descriptors());
+  assert_int_equal(before, (int)descriptors_held());
 }
 
 int main(void) {

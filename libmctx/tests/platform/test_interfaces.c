@@ -56,8 +56,8 @@ static void test_this_host_has_interfaces(void **state) {
 
 static void test_an_empty_namespace(void **state) {
   (void)state;
-  lab_namespace();
-  lab_run("ip link set lo down && ip address flush dev lo");
+  host_namespace();
+  host_run("ip link set lo down && ip address flush dev lo");
   mctx__interfaces all = load();
   assert_int_equal(1, all.count);
   assert_string_equal("lo", all.items[0].info.name);
@@ -89,9 +89,9 @@ static mctx__interfaces load_when(bool running) {
 static void test_what_is_told_of_an_interface(void **state) {
   static const uint8_t hardware[] = {2, 0, 0, 0xab, 0xcd, 0xef};
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
-  lab_run(
+  host_run(
       "ip link set va down && ip link set va address 02:00:00:ab:cd:ef mtu 1400 alias 'The long way' && "
       "ip link set va up && ip link set vb down");
   mctx__interfaces all = load_when(false);
@@ -109,7 +109,7 @@ static void test_what_is_told_of_an_interface(void **state) {
   assert_int_equal(MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_LOOPBACK, lo);
   mctx__interfaces_free(&all);
 
-  lab_run("ip link set vb up");
+  host_run("ip link set vb up");
   all = load_when(true);
   assert_true((lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_RUNNING) != 0);
   mctx__interfaces_free(&all);
@@ -117,11 +117,11 @@ static void test_what_is_told_of_an_interface(void **state) {
 
 static void test_addresses_of_all_kinds(void **state) {
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
-  lab_run(
+  host_run(
       "ip address add 10.8.0.1 peer 10.8.0.2/32 dev vb && ip -6 address add fd08::1 peer fd08::2/128 dev vb");
-  lab_run("ip -6 address add fe80::77/64 dev vb nodad && ip address add 10.9.0.2/16 dev va");
+  host_run("ip -6 address add fe80::77/64 dev vb nodad && ip address add 10.9.0.2/16 dev va");
   mctx__interfaces all = load();
   const uint32_t index = lab_interface(&all, "vb")->info.index;
   check_order(&all);
@@ -136,7 +136,7 @@ static void test_addresses_of_all_kinds(void **state) {
   assert_false(has(&all, "vb", "10.8.0.2", 32, 0));
   mctx__interfaces_free(&all);
 
-  lab_run("ip address flush dev va && ip address add 10.9.0.9/24 dev va");
+  host_run("ip address flush dev va && ip address add 10.9.0.9/24 dev va");
   all = load();
   assert_true(has(&all, "va", "10.9.0.9", 24, 0));
   assert_false(has(&all, "va", "10.9.0.1", 24, 0));
@@ -145,15 +145,15 @@ static void test_addresses_of_all_kinds(void **state) {
 
 static void test_a_bridge_owns_its_ports(void **state) {
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
-  lab_run("ip link add br0 type bridge && ip link set br0 up && ip link set vb master br0");
+  host_run("ip link add br0 type bridge && ip link set br0 up && ip link set vb master br0");
   mctx__interfaces all = load();
   assert_true((lab_interface(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED) != 0);
   assert_int_equal(0, lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_ENSLAVED);
   assert_int_equal(0, lab_interface(&all, "br0")->info.flags & MCTX_INTERFACE_ENSLAVED);
   mctx__interfaces_free(&all);
-  lab_run("ip link set vb nomaster");
+  host_run("ip link set vb nomaster");
   all = load();
   assert_int_equal(0, lab_interface(&all, "vb")->info.flags & MCTX_INTERFACE_ENSLAVED);
   mctx__interfaces_free(&all);
@@ -161,11 +161,11 @@ static void test_a_bridge_owns_its_ports(void **state) {
 
 static void test_a_bond_owns_its_ports_and_a_vrf_does_not(void **state) {
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
   const bool bond =
-      lab_try("ip link add t0 type bond 2>/dev/null && ip link set va down && ip link set va master t0");
-  const bool vrf = lab_try("ip link add t1 type vrf table 10 2>/dev/null && ip link set vb master t1");
+      host_try("ip link add t0 type bond 2>/dev/null && ip link set va down && ip link set va master t0");
+  const bool vrf = host_try("ip link add t1 type vrf table 10 2>/dev/null && ip link set vb master t1");
   if (!bond && !vrf) SKIP("this kernel has neither bond nor vrf");
   mctx__interfaces all = load();
   if (bond) assert_true((lab_interface(&all, "va")->info.flags & MCTX_INTERFACE_ENSLAVED) != 0);
@@ -175,12 +175,12 @@ static void test_a_bond_owns_its_ports_and_a_vrf_does_not(void **state) {
 
 static void test_hundreds_of_interfaces_and_thousands_of_addresses(void **state) {
   (void)state;
-  lab_namespace();
-  lab_run("for i in $(seq 150); do echo link add x$i type veth peer name y$i; done | ip -batch -");
-  lab_run(
+  host_namespace();
+  host_run("for i in $(seq 150); do echo link add x$i type veth peer name y$i; done | ip -batch -");
+  host_run(
       "for i in $(seq 10); do for k in $(seq 250); do echo address add 10.$i.$k.1/24 dev lo; done; done | "
       "ip -batch -");
-  lab_run("for i in $(seq 100); do echo address add fd00::$i/128 dev x7; done | ip -6 -batch -");
+  host_run("for i in $(seq 100); do echo address add fd00::$i/128 dev x7; done | ip -6 -batch -");
   mctx__interfaces all = load();
   assert_true(all.count >= 301);
   assert_true(all.address_count >= 2600);
@@ -198,11 +198,11 @@ static void test_hundreds_of_interfaces_and_thousands_of_addresses(void **state)
 
 /* The kernel's tables change all the time: each snapshot still holds together. */
 static void test_snapshots_during_changes(void **state) {
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   uint32_t taken = 0;
   (void)state;
-  lab_namespace();
-  lab_run(
+  host_namespace();
+  host_run(
       "(for i in $(seq 60); do ip link add t$i type veth peer name u$i; ip link set t$i up; "
       "ip address add 10.7.$i.1/24 dev t$i; [ $((i %% 2)) = 0 ] && ip link delete t$i; done; "
       "ip link add end0 type bridge) >/dev/null 2>&1 &");
@@ -217,7 +217,7 @@ static void test_snapshots_during_changes(void **state) {
     mctx__interfaces_free(&all);
   }
   assert_true(taken > 1);
-  assert_int_equal(before, lab_descriptors());
+  assert_int_equal(before, (int)descriptors_held());
 }
 
 /* Attributes of any form: the reader stays inside and comes to an end. */
@@ -270,9 +270,9 @@ static void test_a_sandbox_that_refuses_netlink(void **state) {
 static int without_answers(void) {
   mctx__interfaces all;
   if (!lab_refuse(SYS_sendto, LAB_ANY, 0, EACCES)) return 77;
-  const int before = lab_descriptors();
+  const int before = (int)descriptors_held();
   if (mctx__interfaces_load(&all).status != MCTX_ERR_PERMISSION) return 1;
-  return lab_descriptors() == before ? 0 : 2;
+  return (int)descriptors_held() == before ? 0 : 2;
 }
 
 static int without_replies(void) {
@@ -326,7 +326,7 @@ static void test_routes_of_ipv4(void **state) {
   mctx_address chosen;
   uint32_t chosen_index;
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
   const uint32_t va = (uint32_t)if_nametoindex("va");
   const uint32_t vb = (uint32_t)if_nametoindex("vb");
@@ -347,18 +347,18 @@ static void test_routes_of_ipv4(void **state) {
   const mctx_address other_family = lab_address("fd09::1", 0, 0);
   assert_done(route("239.1.2.3", 0, va, &other_family, &chosen, &chosen_index)); /* none, for this family */
 
-  lab_run("ip route add default via 10.9.0.254");
+  host_run("ip route add default via 10.9.0.254");
   assert_route("239.1.2.3", 0, "10.9.0.1", va);
-  lab_run(
+  host_run(
       "ip route add prohibit 239.7.0.0/16 && ip route add blackhole 239.8.0.0/16 && "
       "ip route add unreachable 239.9.0.0/16");
   assert_no_route("239.7.0.1", 0);
   assert_no_route("239.8.0.1", 0);
   assert_no_route("239.9.0.1", 0);
-  lab_run("ip link set va down");
+  host_run("ip link set va down");
   assert_no_route("239.1.2.3", va);
   assert_no_route("239.1.2.3", 0);
-  lab_run("ip link set va up && ip address flush dev va && ip address flush dev lo");
+  host_run("ip link set va up && ip address flush dev va && ip address flush dev lo");
   assert_route("239.1.2.3", va, NULL, va); /* no address anywhere: from 0.0.0.0 */
 }
 
@@ -366,9 +366,9 @@ static void test_routes_of_ipv6(void **state) {
   mctx_address chosen;
   uint32_t chosen_index;
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
-  if (!lab_try("ip -6 address add fe80::a/64 dev va nodad && ip link set vb down"))
+  if (!host_try("ip -6 address add fe80::a/64 dev va nodad && ip link set vb down"))
     SKIP("this host has no IPv6");
   const uint32_t va = (uint32_t)if_nametoindex("va");
   const uint32_t vb = (uint32_t)if_nametoindex("vb");
@@ -385,20 +385,20 @@ static void test_routes_of_ipv6(void **state) {
   assert_done(route("ff12::1", 0, 0, &source, &chosen, &chosen_index)); /* so does a link-local source */
   assert_int_equal(va, chosen_index);
   assert_true(lab_same(&source, &chosen));
-  lab_run("ip link set vb up && ip -6 address add fe80::b/64 dev vb nodad");
+  host_run("ip link set vb up && ip -6 address add fe80::b/64 dev vb nodad");
   const mctx_address on_vb = lab_address("fe80::b", 0, vb);
   assert_done(route("ff12::1", 0, 0, &on_vb, &chosen, &chosen_index));
   assert_int_equal(vb, chosen_index);
   assert_true(lab_same(&on_vb, &chosen));
-  lab_run("ip -6 route add local ff00::/8 dev lo table local metric 1");
+  host_run("ip -6 route add local ff00::/8 dev lo table local metric 1");
   assert_route("ff0e::1", 0, "::1", (uint32_t)if_nametoindex("lo"));
 }
 
 static void test_the_default_interface_follows_the_routes(void **state) {
   (void)state;
-  lab_namespace();
+  host_namespace();
   lab_cable();
-  lab_run("ip -6 address add fe80::b/64 dev vb nodad");
+  host_run("ip -6 address add fe80::b/64 dev vb nodad");
   const uint32_t va = (uint32_t)if_nametoindex("va");
   const uint32_t vb = (uint32_t)if_nametoindex("vb");
   mctx__interfaces all = load();
@@ -406,19 +406,19 @@ static void test_the_default_interface_follows_the_routes(void **state) {
   assert_int_not_equal(0, all.default_index[1]); /* IPv6 takes an interface that is up */
   mctx__interfaces_free(&all);
 
-  lab_run("ip route add default via 10.9.0.254 && ip -6 route add ff00::/8 dev vb table local metric 1");
+  host_run("ip route add default via 10.9.0.254 && ip -6 route add ff00::/8 dev vb table local metric 1");
   all = load();
   assert_int_equal(va, all.default_index[0]);
   assert_int_equal(vb, all.default_index[1]);
   mctx__interfaces_free(&all);
 
-  lab_run("ip route add 224.0.0.0/4 dev lo && ip link set vb down");
+  host_run("ip route add 224.0.0.0/4 dev lo && ip link set vb down");
   all = load();
   assert_int_equal(if_nametoindex("lo"), all.default_index[0]); /* as the kernel says */
   assert_int_equal(va, all.default_index[1]);
   mctx__interfaces_free(&all);
 
-  lab_run("ip route replace unreachable 224.0.0.0/4 && ip link set va down");
+  host_run("ip route replace unreachable 224.0.0.0/4 && ip link set va down");
   all = load();
   assert_int_equal(0, all.default_index[0]);
   assert_int_equal(0, all.default_index[1]);

@@ -17,7 +17,7 @@ static uint32_t va;
 static uint32_t vb;
 
 static void cable_up(void) {
-  lab_namespace();
+  host_namespace();
   lab_cable();
   va = (uint32_t)if_nametoindex("va");
   vb = (uint32_t)if_nametoindex("vb");
@@ -45,8 +45,8 @@ static const char *source_text(uint32_t family, int number) {
 }
 
 static void source_change(const char *what, uint32_t family, int number) {
-  lab_run("ip %s address %s %s/%d dev va %s", family == 6 ? "-6" : "-4", what, source_text(family, number),
-          family == 6 ? 64 : 24, family == 6 && what[0] == 'a' ? "nodad" : "");
+  host_run("ip %s address %s %s/%d dev va %s", family == 6 ? "-6" : "-4", what, source_text(family, number),
+           family == 6 ? 64 : 24, family == 6 && what[0] == 'a' ? "nodad" : "");
 }
 
 static mctx__socket sender_on(uint32_t family, uint32_t index) {
@@ -132,7 +132,7 @@ static void test_the_socket_tells_the_scope_of_its_source(void **state) {
   mctx_address local;
   (void)state;
   cable_up();
-  lab_run("ip -6 address flush dev va && ip -6 address add fe80::a/64 dev va nodad");
+  host_run("ip -6 address flush dev va && ip -6 address add fe80::a/64 dev va nodad");
   mctx__socket sender = sender_on(6, va);
   assert_done(mctx__socket_connect(sender, 6, &group)); /* no scope but the option's */
   assert_done(mctx__socket_local(sender, &local));
@@ -195,7 +195,7 @@ static void test_fragmentation(void **state) {
 
 static void test_without_a_route(void **state) {
   (void)state;
-  lab_namespace();
+  host_namespace();
   for (uint32_t family = 4; family <= 6; family += 2) {
     const mctx_address group = group_of(family);
     mctx__socket sender = lab_socket(family);
@@ -208,7 +208,7 @@ static void test_without_a_route(void **state) {
 static void test_an_interface_without_an_ipv6_address(void **state) {
   (void)state;
   cable_up();
-  lab_run("ip -6 address flush dev va");
+  host_run("ip -6 address flush dev va");
   mctx__socket sender = sender_on(6, va);
   const mctx_address group = group_of(6);
   assert_send(MCTX_ERR_NO_ROUTE, sender, 6);
@@ -234,18 +234,18 @@ static void test_an_interface_that_is_down_or_gone(void **state) {
   assert_send(MCTX_OK, v4_bound, 4);
   assert_send(MCTX_OK, v6, 6);
 
-  lab_run("ip link set va down");
+  host_run("ip link set va down");
   assert_send(MCTX_ERR_NO_ROUTE, v4, 4);
   assert_send(MCTX_ERR_NO_ROUTE, v4_bound, 4);
   assert_send(MCTX_ERR_NO_ROUTE, v6, 6);
   assert_status(MCTX_ERR_NO_ROUTE, mctx__socket_send(v6_scoped, &scoped, "x", 1));
 
-  lab_run("ip link set va up && ip -6 address add fd09::1/64 dev va nodad");
+  host_run("ip link set va up && ip -6 address add fd09::1/64 dev va nodad");
   assert_send(MCTX_OK, v4, 4);
   assert_send(MCTX_OK, v4_bound, 4);
   assert_send(MCTX_OK, v6, 6);
 
-  lab_run("ip link delete va");
+  host_run("ip link delete va");
   assert_send(MCTX_ERR_INTERFACE_GONE, v4, 4);
   assert_send(MCTX_ERR_INTERFACE_GONE, v4_bound, 4);
   assert_send(MCTX_ERR_NO_ROUTE, v6, 6);
@@ -307,9 +307,9 @@ static void test_routes_that_refuse(void **state) {
   (void)state;
   cable_up();
   mctx__socket sender = lab_socket(4);
-  lab_run("ip route add prohibit 224.0.0.0/4");
+  host_run("ip route add prohibit 224.0.0.0/4");
   assert_send(MCTX_ERR_PERMISSION, sender, 4);
-  lab_run("ip route replace unreachable 224.0.0.0/4");
+  host_run("ip route replace unreachable 224.0.0.0/4");
   assert_send(MCTX_ERR_UNREACHABLE, sender, 4);
   mctx__socket_close(sender);
 }
@@ -317,11 +317,11 @@ static void test_routes_that_refuse(void **state) {
 static void test_a_firewall(void **state) {
   (void)state;
   cable_up();
-  if (!lab_try("iptables -A OUTPUT -p udp --dport %d -j DROP 2>/dev/null", PORT))
+  if (!host_try("iptables -A OUTPUT -p udp --dport %d -j DROP 2>/dev/null", PORT))
     SKIP("there is no iptables here");
   mctx__socket sender = sender_on(4, va);
   assert_send(MCTX_ERR_FIREWALL, sender, 4);
-  lab_run("iptables -F OUTPUT");
+  host_run("iptables -F OUTPUT");
   assert_send(MCTX_OK, sender, 4);
   mctx__socket_close(sender);
 }
@@ -330,7 +330,7 @@ static void test_a_firewall(void **state) {
 
 /* A link of 800 kbit/s with a queue of so many bytes. */
 static void slow_link(unsigned queue) {
-  lab_run("tc qdisc replace dev va root tbf rate 800kbit burst 4kb limit %u", queue);
+  host_run("tc qdisc replace dev va root tbf rate 800kbit burst 4kb limit %u", queue);
 }
 
 static void test_a_full_send_buffer_would_block(void **state) {
@@ -374,9 +374,9 @@ static void test_what_was_taken_arrives(void **state) {
     mctx_slice slices[TOTAL];
     uint32_t done = 0;
     uint32_t blocked = 0;
-    lab_run("echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter");
-    lab_run("echo 0 >/proc/sys/net/ipv4/conf/vb/rp_filter");
-    lab_run("echo 1 >/proc/sys/net/ipv4/conf/vb/accept_local");
+    host_run("echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter");
+    host_run("echo 0 >/proc/sys/net/ipv4/conf/vb/rp_filter");
+    host_run("echo 1 >/proc/sys/net/ipv4/conf/vb/accept_local");
     assert_done(mctx__socket_set(sender, family, MCTX__SEND_BUFFER, 8192));
     assert_done(mctx__socket_set(sender, family, MCTX__LOOPBACK, 0));
     for (uint32_t i = 0; i < TOTAL; i++) {

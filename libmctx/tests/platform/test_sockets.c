@@ -615,13 +615,13 @@ static int held_before;
 
 static int hold_before(void **state) {
   (void)state;
-  held_before = lab_descriptors();
+  held_before = (int)descriptors_held();
   return 0;
 }
 
 static int hold_after(void **state) {
   (void)state;
-  return lab_descriptors() == held_before ? 0 : -1;
+  return (int)descriptors_held() == held_before ? 0 : -1;
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, hold_before, hold_after)
