@@ -922,7 +922,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_send(mctx_publication publication, const vo
  * @param slices one datagram each
  * @param count in slices; 0 does nothing
  * @param flags ::mctx_wait_flag bits
- * @param timeout_ns nanoseconds; 0 takes what goes now, otherwise waits and resumes
+ * @param timeout_ns nanoseconds from the call; 0 takes what goes now, otherwise waits and resumes
  * @param[out] accepted progress counter: how many the system accepted; may be NULL
  * @param error where the failure is described, or NULL
  * @return as mctx_send(); reserved; timeout; woken; signal; too_many_descriptors: the first wait on an object
@@ -942,7 +942,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_send_batch(mctx_publication publication, co
  * @param length of all, in bytes; 0 does nothing
  * @param segment_size of each datagram, in bytes: 1 to `max_datagram`
  * @param flags ::mctx_wait_flag bits
- * @param timeout_ns nanoseconds; 0 takes what goes now, otherwise waits and resumes
+ * @param timeout_ns nanoseconds from the call; 0 takes what goes now, otherwise waits and resumes
  * @param[out] accepted progress counter: how many datagrams the system accepted; may be NULL
  * @param error where the failure is described, or NULL
  * @return as mctx_send_batch(); segment_size

@@ -31,7 +31,7 @@ typedef struct sending {
   uint64_t bytes;
   uint32_t flags;
   int64_t timeout_ns;
-  int64_t deadline_ns; /* known once the batch has to wait; -1 before */
+  int64_t deadline_ns; /* of a batch that may wait */
   bool tried;          /* the next datagram failed once: a second failure is its own */
   bool uncounted;      /* and if it succeeds, the first was an earlier datagram's */
   int64_t backoff_ns;  /* 0: the queue was not full at the last try */
@@ -92,20 +92,15 @@ static mctx__result wait_until(sending *batch, uint32_t events, int64_t deadline
   }
 }
 
-static int64_t deadline_of(sending *batch) {
-  if (batch->deadline_ns < 0) batch->deadline_ns = mctx__deadline(batch->timeout_ns);
-  return batch->deadline_ns;
-}
-
 static mctx__result wait_writable(sending *batch) {
   if (batch->timeout_ns == 0) return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
-  return wait_until(batch, MCTX_WRITABLE, deadline_of(batch));
+  return wait_until(batch, MCTX_WRITABLE, batch->deadline_ns);
 }
 
 /* The interface's queue is full while the socket stays writable: only time helps. */
 static mctx__result back_off(sending *batch, mctx__result full) {
   if (batch->timeout_ns == 0 || batch->publication->singly) return full;
-  int64_t deadline = deadline_of(batch);
+  int64_t deadline = batch->deadline_ns;
   int64_t now = mctx__clock_monotonic();
   if (batch->backoff_ns == 0) {
     batch->full_since_ns = now;
@@ -165,7 +160,7 @@ static mctx_status send_datagrams(const mctx__call *call, mctx__publication *pub
                  .source = source,
                  .flags = flags,
                  .timeout_ns = timeout_ns,
-                 .deadline_ns = -1};
+                 .deadline_ns = timeout_ns != 0 ? mctx__deadline(timeout_ns) : 0};
   mctx__result result = run(&own);
   mctx_status status = MCTX_OK;
   if (result.status == MCTX_OK) {

@@ -17,13 +17,14 @@
 /* ---- what stands in ---- */
 
 static mctx__result (*at_wait)(mctx__event event, uint32_t *ready);
+static int64_t deadline; /* of the last wait */
 static void (*at_close)(int descriptor);
 
 mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event, int64_t deadline_ns,
                         uint32_t *ready) {
   (void)socket;
   (void)events;
-  (void)deadline_ns;
+  deadline = deadline_ns;
   *ready = 0;
   return at_wait(event, ready);
 }
@@ -31,6 +32,13 @@ mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event,
 int close(int descriptor) {
   if (at_close != NULL) at_close(descriptor);
   return (int)syscall(SYS_close, descriptor);
+}
+
+static int (*at_send)(unsigned int count);
+
+int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned int count, int flags) {
+  if (at_send != NULL) return at_send(count);
+  return (int)syscall(SYS_sendmmsg, descriptor, messages, count, flags);
 }
 
 /* ---- objects ---- */
@@ -46,6 +54,7 @@ static int open_both(void **state) {
   options.outgoing_interface = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_NAME, .name = "lo"};
   at_wait = NULL;
   at_close = NULL;
+  at_send = NULL;
   if (mctx_context_open(NULL, &context, NULL) != MCTX_OK) return -1;
   return mctx_publication_open(context, &options, &publication, NULL);
 }
@@ -83,6 +92,39 @@ static void a_waiter_that_is_ready_leaves_the_wake_to_others(void **state) {
   assert_int_equal(ready, MCTX_WRITABLE);
   assert_true(is_signalled(seen));
   assert_int_equal(mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, NULL), MCTX_ERR_WOKEN);
+}
+
+/* ---- deadlines ---- */
+
+static int send_slowly(unsigned int count) {
+  static bool full;
+  full = !full;
+  if (full) {
+    usleep(40000);
+    return (int)count - 1;
+  }
+  errno = EAGAIN;
+  return -1;
+}
+
+static mctx__result time_out(mctx__event event, uint32_t *ready) {
+  (void)event;
+  (void)ready;
+  return (mctx__result){MCTX_ERR_TIMEOUT, 0};
+}
+
+/* What the sending takes is part of the time that a batch is given. */
+static void the_time_for_a_batch_begins_with_the_call(void **state) {
+  (void)state;
+  enum { GIVEN_NS = 100 * 1000 * 1000, SPARE_NS = 30 * 1000 * 1000 };
+  const mctx_slice slices[3] = {{.length = 0}, {.length = 0}, {.length = 0}};
+  uint64_t accepted;
+  at_send = send_slowly;
+  at_wait = time_out;
+  int64_t start = mctx__clock_monotonic();
+  assert_int_equal(mctx_send_batch(publication, slices, 3, 0, GIVEN_NS, &accepted, NULL), MCTX_ERR_TIMEOUT);
+  assert_int_equal(accepted, 2);
+  assert_true(deadline - start < GIVEN_NS + SPARE_NS);
 }
 
 /* ---- closing ---- */
@@ -228,6 +270,7 @@ static void an_urgent_thread_lets_others_finish(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_waiter_that_is_ready_leaves_the_wake_to_others, open_both, close_both),
+      cmocka_unit_test_setup_teardown(the_time_for_a_batch_begins_with_the_call, open_both, close_both),
       cmocka_unit_test_setup_teardown(closing_a_context_waits_for_those_who_close_its_publications, open_both,
                                       close_both),
       cmocka_unit_test_setup_teardown(a_child_forked_within_a_call_leaves_it, open_both, close_both),
