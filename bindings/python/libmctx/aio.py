@@ -57,8 +57,24 @@ class _Watch:
         self._descriptor = descriptor
         self._table = table
         self._waiting: set[asyncio.Future[None]] = set()
-        loop.add_writer(descriptor, self._end)
-        table[descriptor] = self
+
+    def begin(self, publication: Any) -> bool:
+        """Put the socket on the loop's watch list; False if the publication has begun to close.
+
+        The hook comes first: from then on nobody closes the socket while it is on the list, which some loops
+        answer by ending the process.
+        """
+        hooked = isinstance(publication, Publication)
+        if hooked and not publication._add_hook(self._end_from_anywhere):
+            return False
+        try:
+            self._loop.add_writer(self._descriptor, self._end)
+        except BaseException:
+            if hooked:
+                publication._remove_hook(self._end_from_anywhere)
+            raise
+        self._table[self._descriptor] = self
+        return True
 
     async def wait(self, publication: Any, timeout: float | None) -> None:
         """Wait until it is over, or the time has passed."""
@@ -113,9 +129,16 @@ class _Watch:
 _watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, _Watch]] = weakref.WeakKeyDictionary()
 
 
-def _watch(loop: asyncio.AbstractEventLoop, descriptor: int) -> _Watch:
+def _watch(loop: asyncio.AbstractEventLoop, publication: Any) -> _Watch | None:
+    """Return the watch of a publication's socket; None if the publication has begun to close."""
     table = _watches.setdefault(loop, {})
-    return table.get(descriptor) or _Watch(loop, descriptor, table)
+    descriptor = publication.fileno()
+    watch = table.get(descriptor)
+    if watch is None:
+        watch = _Watch(loop, descriptor, table)
+        if not watch.begin(publication):
+            return None
+    return watch
 
 
 def _timed_out(handle: int) -> errors.MctxError:
@@ -260,21 +283,23 @@ class AsyncPublication:
         loop = self._loop or asyncio.get_running_loop()
         watch = self._find_watch(loop)
         if watch is None:
-            await asyncio.sleep(self._poll_interval if timeout is None else min(timeout, self._poll_interval))
+            closing = isinstance(self._publication, Publication) and self._publication._closing
+            pause = _CLOSING_PAUSE if closing else self._poll_interval
+            await asyncio.sleep(pause if timeout is None else min(timeout, pause))
             return
         if not isinstance(self._publication, Publication):
             timeout = _REMOVAL_CHECK if timeout is None else min(timeout, _REMOVAL_CHECK)
         await watch.wait(self._publication, timeout)
 
     def _find_watch(self, loop: asyncio.AbstractEventLoop) -> _Watch | None:
-        """Put the socket on the loop's watch list; None if that can't be.
+        """Put the socket on the loop's watch list; None if that can't be, or may not be any more.
 
         Raises:
             ClosedError: The publication was closed.
         """
         publication: Any = self._publication
         try:
-            return _watch(loop, publication.fileno())
+            return _watch(loop, publication)
         except errors.MctxError:
             raise
         except (AttributeError, NotImplementedError, OSError, ValueError):

@@ -201,6 +201,30 @@ def test_the_socket_is_off_the_loop_before_it_is_closed(
     run(body)
 
 
+def test_a_socket_that_is_being_closed_is_not_put_on_the_loop_again(
+    run: Callable[[Body], Any], slow_link: SlowLink
+) -> None:
+    """A thread may close it at any moment then, and a loop may end the process over a closed descriptor."""
+
+    async def body() -> None:
+        slow_link.stop()
+        slow_link.fill()
+        publication = slow_link.publication
+        sending = AsyncPublication(publication, poll_interval=20)
+        task = asyncio.ensure_future(sending.send(bytes(1000)))
+        await until_watched()
+        publication._before_close()  # what a thread that closes does first
+        loop = asyncio.get_running_loop()
+        for _ in range(50):
+            await asyncio.sleep(0)
+            assert watched(loop) == []
+        publication.close()
+        with pytest.raises(libmctx.ClosedError):
+            await asyncio.wait_for(task, 5)
+
+    run(body)
+
+
 def test_a_closed_loop_does_not_keep_a_publication_from_closing(slow_link: SlowLink) -> None:
     loop = asyncio.new_event_loop()
     slow_link.stop()
