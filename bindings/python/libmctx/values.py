@@ -76,7 +76,8 @@ class Metrics(Mapping[str, int]):
         return Metrics(values, self.monotonic - earlier.monotonic)
 
     def __repr__(self) -> str:
-        return f"Metrics({', '.join(f'{name}={value}' for name, value in self.items())})"
+        counted = [f"{name}={value}" for name, value in self.items() if value != 0]
+        return f"Metrics({', '.join([*counted, 'the rest 0'])})"
 
 
 @dataclass(frozen=True)
