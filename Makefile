@@ -75,7 +75,7 @@ soak: all ## a hundred million random schedules of faults
 	@$(MAKE_C) libmctx/tests all SUITES=fault
 	@MCTX_FAULT_RUNS=100000000 scripts/run_tests.py --limit 36000 $(BUILD)/tests/fault/test_batch_random
 
-install: ## PREFIX=/usr/local DESTDIR=
+install: ## install the C library and its header: PREFIX=/usr/local DESTDIR=
 	@$(MAKE_C) libmctx install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 clean: ## remove what was built, .venv too
