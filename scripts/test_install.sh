@@ -13,6 +13,8 @@ PKG_CONFIG_SYSROOT_DIR=$stage
 LD_LIBRARY_PATH=$stage/opt/mctx/lib
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
 [ "$(pkg-config --modversion libmctx)" = "$(cat VERSION)" ]
+# It can be moved elsewhere.
+[ "$(pkg-config --define-variable=prefix=/elsewhere --variable=libdir libmctx)" = /elsewhere/lib ]
 
 flags=$(pkg-config --cflags --libs libmctx)
 for source in examples/*.c; do
