@@ -141,7 +141,10 @@ static int report(mctx_publication publication, uint64_t sent, uint64_t received
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) return 2;
+  if (argc != 3) {
+    fprintf(stderr, "usage: demo 4|6 COUNT; `make demo` runs it\n");
+    return 2;
+  }
   int family = strcmp(argv[1], "6") == 0 ? AF_INET6 : AF_INET;
   uint64_t count = strtoull(argv[2], NULL, 10), sent = 0, received = 0;
   uint16_t port = 0;

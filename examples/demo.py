@@ -69,6 +69,9 @@ def exchange(publication: libmctx.Publication, receiver: socket.socket, count: i
 
 def main() -> int:
     """Do it for one family; print the line."""
+    if len(sys.argv) != 3 or sys.argv[1] not in ("4", "6"):
+        print("usage: demo.py 4|6 COUNT; `make demo` runs it", file=sys.stderr)
+        return 2
     family, count = int(sys.argv[1]), int(sys.argv[2])
     index = loopback().index
     try:

@@ -22,11 +22,15 @@ async def tick(group: str, port: int, rounds: int) -> int:
     return accepted
 
 
-def main() -> None:
+def main() -> int:
     """Do what the command line says."""
+    if len(sys.argv) != 4:
+        print(__doc__, file=sys.stderr)
+        return 2
     group, port, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     print(f"{asyncio.run(tick(group, port, rounds))} datagrams")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -332,9 +332,9 @@ mctx_status mctx_interface_list_default(mctx_interface_list list, uint32_t famil
     *position = (uint32_t)(found - interfaces->items);
   else
     status = MCTX__FAIL(&call, MCTX_ERR_NO_DEFAULT_INTERFACE, .field = "family", .value = family,
-                        .hint =
-                            "name an interface, or add a route: `ip route add 224.0.0.0/4 dev eth0` for IPv4, "
-                            "an interface that is up for IPv6");
+                        .hint = family == 4
+                                    ? "name an interface, or add a route: `ip route add 224.0.0.0/4 dev eth0`"
+                                    : "name an interface, or set one up that has IPv6 and multicast");
   mctx__unpin(object);
   return status;
 }

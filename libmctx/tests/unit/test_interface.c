@@ -215,7 +215,13 @@ static void the_default_is_the_routing_tables(void **state) {
   list = open_list();
   assert_status(mctx_interface_list_default(list, 4, &position, &error), MCTX_ERR_NO_DEFAULT_INTERFACE);
   assert_int_equal(position, 0);
-  assert_true(strlen(error.hint) > 0);
+  assert_non_null(strstr(error.hint, "224.0.0.0/4"));
+  mctx_sim_route_set(6, 0);
+  assert_closed(list);
+  list = open_list();
+  assert_status(mctx_interface_list_default(list, 6, &position, &error), MCTX_ERR_NO_DEFAULT_INTERFACE);
+  assert_non_null(strstr(error.hint, "IPv6"));
+  assert_null(strstr(error.hint, "224.0.0.0/4"));
   assert_closed(list);
 }
 
