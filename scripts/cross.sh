@@ -34,10 +34,10 @@ for target in "${core_targets[@]}"; do
   echo "core: $target"
 done
 
-sources=$(make -s --no-print-directory -C libmctx print-lib)
+read -ra sources < <(make -s --no-print-directory -C libmctx print-lib)
 for target in "${library_targets[@]}"; do
   (cd libmctx && "../.venv/bin/python" -m ziglang cc -target "$target" -std=c11 -O2 -fPIC -shared -fvisibility=hidden \
     -fno-sanitize=undefined -DMCTX_BUILD -DMCTX_VERSION_STRING='"0"' -Wall -Werror -Iinclude -Isrc -Isrc/platform \
-    -Wl,-z,defs -Wl,--version-script=abi/libmctx.map -o "../$out/libmctx.so" $sources)
+    -Wl,-z,defs -Wl,--version-script=abi/libmctx.map -o "../$out/libmctx.so" "${sources[@]}")
   echo "library: $target"
 done
