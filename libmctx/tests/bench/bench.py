@@ -101,6 +101,16 @@ def enter_namespace() -> bool:
     return False
 
 
+def run_tool(command: list[str]) -> None:
+    """Run a tool; raise OSError with what it said if it fails."""
+    if shutil.which(command[0]) is None:
+        raise OSError(f"{command[0]} is missing")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = re.sub(r"^==\d+==\s*", "", done.stderr, flags=re.MULTILINE).strip()
+        raise OSError(f"{command[0]}: {(said.splitlines() or ['it failed'])[-1]}")
+
+
 @contextmanager
 def veth() -> Iterator[str]:
     """Make a pair of virtual interfaces, the other end in a second namespace; yield the name of this end."""
@@ -130,7 +140,7 @@ def veth() -> Iterator[str]:
                 [*inside, "address", "add", "192.0.2.2/24", "dev", "veth1"],
                 [*inside, "link", "set", "veth1", "up"],
             ):
-                subprocess.run(command, check=True)
+                run_tool(command)
             yield "veth0"
         finally:
             sink.kill()
@@ -208,22 +218,25 @@ def compare(setting: Setting, size: int, rounds: int) -> list[Row]:
     return rows
 
 
-def native_rows(rounds: int, inside: bool) -> list[Row]:
-    """Compare in every setting that the host has."""
+def native_rows(rounds: int, inside: bool) -> tuple[list[Row], str]:
+    """Compare in every setting that the host has; return the rows, and what is missing of them."""
     settings = [Setting(), Setting(threads=True), Setting(connected=False)]
     if inside and Path("/proc/net/if_inet6").exists():
         settings.append(Setting(family="IPv6"))
     rows = [row for setting in settings for size in SIZES for row in compare(setting, size, rounds)]
     if not inside:
-        return rows
-    with veth() as interface:
-        settings = [Setting(interface), Setting(interface, connected=False)]
-        rows += [row for setting in settings for size in SIZES for row in compare(setting, size, rounds)]
-    return rows
+        return rows, "a veth pair: this host allows no namespace"
+    try:
+        with veth() as interface:
+            settings = [Setting(interface), Setting(interface, connected=False)]
+            rows += [row for setting in settings for size in SIZES for row in compare(setting, size, rounds)]
+    except OSError as error:
+        return rows, f"a veth pair: {error}"
+    return rows, ""
 
 
 def python_rows() -> tuple[list[Row], str]:
-    """Let the Python package measure itself; return its rows, or none and the reason."""
+    """Let the Python package measure itself; return its rows, and what is missing of them."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "rows.json"
         environment = {
@@ -234,9 +247,10 @@ def python_rows() -> tuple[list[Row], str]:
         command = [sys.executable, str(PYTHON_ROWS), "--json", str(answer)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode != 0:
-            return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            return [], f"the Python rows: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
         found: list[dict[str, Any]] = json.loads(answer.read_text())["rows"]
     reference = {(row["way"], row["bytes"]): row["ns_per_datagram"] for row in found}
+    expert = any("multicast_expert" in row["way"] for row in found)
     return [
         Row(
             row["way"],
@@ -252,20 +266,10 @@ def python_rows() -> tuple[list[Row], str]:
         )
         for row in found
         if row["way"] != row["reference"]
-    ], ""
+    ], "" if expert else "multicast_expert: it is not installed"
 
 
 # ---- counts: what a run of 2n calls has more than one of n, divided by n ----
-
-
-def run_tool(command: list[str]) -> None:
-    """Run a measuring tool."""
-    if shutil.which(command[0]) is None:
-        raise OSError(f"{command[0]} is missing")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = re.sub(r"^==\d+==\s*", "", done.stderr, flags=re.MULTILINE).strip()
-        raise OSError(f"{command[0]}: {(said.splitlines() or ['it failed'])[-1]}")
 
 
 @lru_cache
@@ -499,12 +503,9 @@ def main() -> int:
         print(count_table(exact, "simple"))
         return record(exact, about) if arguments.record else int(any(map(failure, exact)))
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
-    times = native_rows(arguments.rounds, inside)
+    native, no_veth = native_rows(arguments.rounds, inside)
     from_python, reason = python_rows()
-    notes = [f"the Python rows: {reason}"] if reason else []
-    if not inside:
-        notes.append("a second namespace behind a veth pair: this host allows no namespace")
-    report(about, times + from_python, counts(), notes)
+    report(about, native + from_python, counts(), [note for note in (no_veth, reason) if note])
     return 0
 
 
