@@ -43,7 +43,9 @@ LINUX_SOURCES := \
   src/platform/linux/send.c \
   src/platform/linux/socket.c
 
+# Its threads are the system's.
 SIM_SOURCES := \
+  src/platform/posix/mutex.c \
   src/platform/sim/clock.c \
   src/platform/sim/fault.c \
   src/platform/sim/memory.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one lock, the virtual clock, and threads and forks as the core sees them. */
+/* The one lock, the virtual clock, yielding, and forks as the core sees them. */
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -88,31 +88,6 @@ void mctx__sleep(int64_t duration_ns) {
 
 void mctx__yield(void) {
   (void)sched_yield();
-}
-
-/* ---- mutexes ---- */
-
-_Static_assert(sizeof(pthread_mutex_t) <= sizeof(mctx__mutex), "a mutex fits its storage");
-_Static_assert(_Alignof(pthread_mutex_t) <= _Alignof(mctx__mutex), "and is aligned in it");
-
-static pthread_mutex_t *native(mctx__mutex *mutex) {
-  return (pthread_mutex_t *)(void *)mutex->storage;
-}
-
-void mctx__mutex_init(mctx__mutex *mutex) {
-  (void)pthread_mutex_init(native(mutex), NULL);
-}
-
-void mctx__mutex_lock(mctx__mutex *mutex) {
-  (void)pthread_mutex_lock(native(mutex));
-}
-
-void mctx__mutex_unlock(mctx__mutex *mutex) {
-  (void)pthread_mutex_unlock(native(mutex));
-}
-
-void mctx__mutex_destroy(mctx__mutex *mutex) {
-  (void)pthread_mutex_destroy(native(mutex));
 }
 
 /* ---- forks ---- */
