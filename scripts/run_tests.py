@@ -8,8 +8,10 @@ A test that skips itself prints "skip: REASON" before. The output of a program t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -32,17 +34,32 @@ def count(word: str, output: str) -> int:
     return sum(map(int, re.findall(rf"^\[ +{word} +\] (\d+) test\(s\)", output, re.MULTILINE)))
 
 
+RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and its children, which may hold its output open."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def run(program: Path, limit: float) -> Outcome:
     """Run one program."""
     start = time.monotonic()
     process = subprocess.Popen(
-        [program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
+    RUNNING.add(process)
     try:
         raw, ending = process.communicate(timeout=limit)[0], f"the program ended with {process.returncode}"
     except subprocess.TimeoutExpired:
-        process.kill()
+        end(process)
         raw, ending = process.communicate()[0], f"the program was ended after {limit:.0f} s"
+    RUNNING.remove(process)
     output = raw.decode(errors="replace")
     passed, failed, skipped = count("PASSED", output), count("FAILED", output), count("SKIPPED", output)
     if (process.returncode != 0 and failed == 0) or passed + failed + skipped == 0:
@@ -68,9 +85,16 @@ def main() -> int:
     os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1")
     outcomes = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for outcome in pool.map(lambda program: run(program.resolve(), arguments.limit), arguments.programs):
-            print(outcome.report, flush=True)
-            outcomes.append(outcome)
+        try:
+            for outcome in pool.map(
+                lambda program: run(program.resolve(), arguments.limit), arguments.programs
+            ):
+                print(outcome.report, flush=True)
+                outcomes.append(outcome)
+        except KeyboardInterrupt:  # in sessions of their own, they did not see it
+            for process in tuple(RUNNING):
+                end(process)
+            raise
     passed, failed, skipped = (sum(column) for column in list(zip(*outcomes, strict=True))[:3])
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or passed == 0 else 0
