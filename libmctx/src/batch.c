@@ -124,6 +124,8 @@ static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
     case MCTX_ERR_QUEUE_FULL:
       batch->tried = false; /* so here */
       return back_off(batch, refusal);
+    case MCTX_ERR_FIREWALL:
+      return refusal;
     case MCTX_ERR_SIGNAL:
       return (batch->flags & MCTX_INTERRUPTIBLE) != 0 ? refusal : MCTX__DONE;
     default:

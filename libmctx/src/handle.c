@@ -48,7 +48,10 @@ static void abandon_all(void) {
     mctx__slot *chunk = atomic_load_explicit(&mctx__chunks[i], memory_order_relaxed);
     for (uint32_t k = 0; chunk != NULL && k < MCTX__CHUNK_SLOTS; k++) {
       uint64_t word = atomic_load_explicit(&chunk[k].word, memory_order_relaxed);
-      if ((word & LIVE) == 0) continue;
+      if ((word & LIVE) == 0) {
+        atomic_store(&chunk[k].word, word & ~PINS); /* of threads that are not in the child */
+        continue;
+      }
       mctx__object *object = chunk[k].object;
       atomic_store(&chunk[k].word, (word & ~STATE) | FORKED);
       int64_t event = atomic_exchange(&object->event, -1);

@@ -47,6 +47,12 @@ void mctx__publication_readdress(mctx__publication *publication);
 /* Sends to the destination by connection if `connected`, else by address. */
 void mctx__publication_aim(mctx__publication *publication, bool connected);
 
+/* Refusals that are this datagram's for sure. It is not offered again: after queue_full and firewall, a copy
+ * may have reached this host already. */
+static inline bool mctx__refusal_is_own(mctx_status status) {
+  return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_QUEUE_FULL || status == MCTX_ERR_FIREWALL;
+}
+
 /* Takes the errors of earlier datagrams off the socket, counts them, and returns whether there were any. */
 bool mctx__publication_drain(mctx__publication *publication);
 

@@ -240,14 +240,12 @@ static inline mctx__result try_once(mctx__publication *publication, const void *
                            atomic_load_explicit(&publication->endpoint, memory_order_acquire), data, length);
 }
 
-/* An error may belong to an earlier datagram: only what a second try returns is this one's. After would_block
- * and queue_full there is none: nothing else was wrong, and a datagram may have reached this host. */
+/* An error may belong to an earlier datagram: only what a second try returns is this one's. */
 static mctx__result try_again(mctx__publication *publication, const void *data, size_t length,
                               mctx__result result) {
   bool tried = false;
   bool uncounted = false;
-  while (result.status != MCTX_OK && result.status != MCTX_ERR_WOULD_BLOCK &&
-         result.status != MCTX_ERR_QUEUE_FULL) {
+  while (result.status != MCTX_OK && !mctx__refusal_is_own(result.status)) {
     if (result.status != MCTX_ERR_SIGNAL) {
       if (tried) {
         mctx__publication_drain(publication);

@@ -91,6 +91,8 @@ static mctx_status after_refusal(const batch_case *batch, mctx_status refusal, p
       return batch->timeout_ns == 0 ? refusal : after_wait(batch, now);
     case MCTX_ERR_QUEUE_FULL:
       return batch->timeout_ns == 0 || batch->mode == BATCH_SINGLY ? refusal : after_wait(batch, now);
+    case MCTX_ERR_FIREWALL:
+      return refusal;
     case MCTX_ERR_SIGNAL:
       return after_signal(batch);
     default:

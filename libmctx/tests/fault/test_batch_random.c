@@ -43,7 +43,7 @@ static void random_fault(batch_case *batch, uint32_t call) {
       MCTX_ERR_NO_ROUTE,       MCTX_ERR_INTERFACE_GONE, MCTX_ERR_PERMISSION,  MCTX_ERR_NO_MEMORY,
   };
   static const mctx_status earlier[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_IO,
-                                        MCTX_ERR_FIREWALL};
+                                        MCTX_ERR_PERMISSION};
   switch (below(4)) {
     case 0:
       batch_add_fault(batch, call, MCTX_SIM_PARTIAL, 1 + below(batch->count));

@@ -385,7 +385,7 @@ static void with_loopback_nothing_is_sent_again_after_queue_full(void **state) {
 static void an_earlier_error_is_not_this_datagrams(void **state) {
   (void)state;
   mctx_publication publication = open_sender(1, 0);
-  static const mctx_status earlier[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_FIREWALL,
+  static const mctx_status earlier[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_PERMISSION,
                                         MCTX_ERR_IO};
   for (size_t i = 0; i < 4; i++) {
     mctx_sim_wire_clear();
@@ -399,8 +399,8 @@ static void an_earlier_error_is_not_this_datagrams(void **state) {
 static void an_error_that_comes_twice_is_this_datagrams(void **state) {
   (void)state;
   mctx_publication publication = open_sender(1, 0);
-  static const mctx_status own[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_FIREWALL,
-                                    MCTX_ERR_PERMISSION,         MCTX_ERR_IO,          MCTX_ERR_NO_MEMORY};
+  static const mctx_status own[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_PERMISSION,
+                                    MCTX_ERR_IO, MCTX_ERR_NO_MEMORY};
   for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
     mctx_error error = MCTX_ERROR_INIT;
     fail_sends(2, own[i]);
@@ -413,6 +413,24 @@ static void an_error_that_comes_twice_is_this_datagrams(void **state) {
     assert_int_equal(mctx_sim_pending_errors(), 0);
   }
   assert_int_equal(mctx_sim_wire_count(), 0);
+}
+
+/* A rule may let the copy for this host pass and drop the one for the network: a second try would be a second
+ * copy. */
+static void what_a_firewall_refused_is_not_tried_again(void **state) {
+  (void)state;
+  mctx_publication publication = open_sender(1, 0);
+  mctx_slice slices[2] = {{"x", 1}, {"y", 1}};
+  uint64_t accepted = 77;
+  for (int batch = 0; batch < 2; batch++) {
+    mctx_sim_wire_clear();
+    assert_true(mctx_sim_fault(MCTX_SIM_SEND, 1, MCTX_SIM_DELIVERED, MCTX_ERR_FIREWALL));
+    assert_status(batch ? mctx_send_batch(publication, slices, 2, 0, -1, &accepted, NULL)
+                        : mctx_send(publication, "x", 1, NULL),
+                  MCTX_ERR_FIREWALL);
+    assert_int_equal(mctx_sim_wire_count(), 1);
+  }
+  assert_int_equal(accepted, 0);
 }
 
 static void signals_do_not_end_a_send(void **state) {
@@ -576,7 +594,6 @@ static void a_failure_does_not_keep_the_others_from_sending(void **state) {
     publications[i] = open_sender(1, 0);
   assert_true(mctx_sim_fault(MCTX_SIM_SEND, 2, MCTX_SIM_FAIL, MCTX_ERR_WOULD_BLOCK));
   assert_true(mctx_sim_fault(MCTX_SIM_SEND, 3, MCTX_SIM_FAIL, MCTX_ERR_FIREWALL));
-  assert_true(mctx_sim_fault(MCTX_SIM_SEND, 4, MCTX_SIM_FAIL, MCTX_ERR_FIREWALL));
   assert_status(mctx_send_all(context, "x", 1, outcomes, sizeof outcomes[0], 4, &count, &error),
                 MCTX_ERR_WOULD_BLOCK);
   assert_int_equal(count, 4);
@@ -657,6 +674,7 @@ int main(void) {
       send_test(with_loopback_nothing_is_sent_again_after_queue_full),
       send_test(an_earlier_error_is_not_this_datagrams),
       send_test(an_error_that_comes_twice_is_this_datagrams),
+      send_test(what_a_firewall_refused_is_not_tried_again),
       send_test(signals_do_not_end_a_send),
       send_test(an_interface_that_was_removed_is_named),
       send_test(an_interface_that_was_made_anew_is_followed),
