@@ -345,12 +345,40 @@ static void threads_share_a_publication(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* No send is counted twice or not at all, however close they come. */
+static void *send_each(void *argument) {
+  (void)argument;
+  for (int i = 0; i < 100 * EACH; i++)
+    check("send", mctx_send(target, "datagram", 8, NULL));
+  return NULL;
+}
+
+static void every_send_is_counted(void **state) {
+  pthread_t threads[THREADS];
+  (void)state;
+  host_alone();
+  mctx_context context = open_context();
+  mctx_publication_options options = options_through("239.7.7.7:5007", "lo");
+  target = open_with(context, &options);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(0, pthread_create(&threads[i], NULL, send_each, NULL));
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(0, pthread_join(threads[i], NULL));
+  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
+  assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "send_calls"), 100 * ALL);
+  assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "packets_sent") +
+                       metric_of(target, MCTX_HANDLE_PUBLICATION, "send_errors"),
+                   100 * ALL);
+  assert_ok(mctx_close(context, NULL));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(threads_do_everything_at_random, forget_what_was_bad),
       cmocka_unit_test_setup(nobody_sends_on_a_number_used_again, forget_what_was_bad),
       cmocka_unit_test_setup(nobody_sends_on_a_socket_taken_out, forget_what_was_bad),
       cmocka_unit_test_setup(threads_share_a_publication, forget_what_was_bad),
+      cmocka_unit_test_setup(every_send_is_counted, forget_what_was_bad),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
