@@ -73,6 +73,9 @@ void assert_silent(int receiver, int timeout_ms);
 /* ---- processes and time ---- */
 
 int64_t now_ns(void);
+/* For what asserts an order behind a queue: a cable hands over what its timer sends and what a sender sends on
+ * the processor of each, and two processors may overtake one another. */
+void stay_on_one_processor(void);
 /* Waits for a child and returns its exit code, or -1; ends it after ten seconds. */
 int exit_code_of(pid_t child);
 /* Runs `body` in a child made by fork() and returns its exit code, or -1. */

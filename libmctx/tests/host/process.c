@@ -3,6 +3,7 @@
 #include "host.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -28,6 +29,13 @@ int64_t now_ns(void) {
 void sleep_ms(int milliseconds) {
   struct timespec duration = {milliseconds / 1000, milliseconds % 1000 * MILLI};
   nanosleep(&duration, NULL);
+}
+
+void stay_on_one_processor(void) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET((size_t)sched_getcpu(), &one);
+  assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
 }
 
 int exit_code_of(pid_t child) {

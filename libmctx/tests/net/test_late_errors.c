@@ -348,5 +348,6 @@ int main(void) {
       BOTH_FAMILIES(a_wait_takes_errors_off_and_goes_on),
       BOTH_FAMILIES(a_datagram_that_is_too_large_fails_alone),
   };
+  stay_on_one_processor();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

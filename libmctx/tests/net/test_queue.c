@@ -382,5 +382,6 @@ int main(void) {
       BOTH_FAMILIES(a_datagram_that_never_goes_is_reported_after_a_second),
       BOTH_FAMILIES(slow_progress_is_progress),
   };
+  stay_on_one_processor();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
