@@ -223,9 +223,8 @@ typedef struct heckler {
 static void *heckle(void *argument) {
   heckler *own = argument;
   while (!own->enough) {
-    answer_publication(own->publication, TOO_BIG,
-                       1); /* a second one before the repeat would be taken for its own */
-    sleep_ms(5);
+    answer_publication(own->publication, TOO_BIG, 1);
+    sleep_ms(20); /* a second one between the drain and the repeat is taken for the datagram's own */
   }
   return NULL;
 }
