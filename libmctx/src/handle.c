@@ -49,7 +49,8 @@ static void abandon_all(void) {
     for (uint32_t k = 0; chunk != NULL && k < MCTX__CHUNK_SLOTS; k++) {
       uint64_t word = atomic_load_explicit(&chunk[k].word, memory_order_relaxed);
       if ((word & LIVE) == 0) {
-        atomic_store(&chunk[k].word, word & ~PINS); /* of threads that are not in the child */
+        /* Whoever is looking may not be in the child to take its pin off: nobody is to wait for that. */
+        if ((word & PINS) != 0) atomic_store(&chunk[k].word, word | FORKED);
         continue;
       }
       mctx__object *object = chunk[k].object;
@@ -106,7 +107,7 @@ static bool make_chunk(void) {
 }
 
 /* With the table locked. */
-static mctx_status take_slot(mctx__slot **slot) {
+static mctx_status next_slot(mctx__slot **slot) {
   if (table.first_free != NO_SLOT) {
     *slot = mctx__slot_of(table.first_free);
     table.first_free = (*slot)->next_free;
@@ -117,6 +118,15 @@ static mctx_status take_slot(mctx__slot **slot) {
   if (mctx__slot_of(table.used) == NULL && !make_chunk()) return MCTX_ERR_NO_MEMORY;
   *slot = mctx__slot_of(table.used++);
   return MCTX_OK;
+}
+
+/* With the table locked. */
+static mctx_status take_slot(mctx__slot **slot) {
+  mctx_status status;
+  do {
+    status = next_slot(slot);
+  } while (status == MCTX_OK && (atomic_load(&(*slot)->word) & FORKED) != 0);
+  return status;
 }
 
 /* With the table locked. */
