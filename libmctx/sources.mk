@@ -36,12 +36,16 @@ LINUX_SOURCES := \
   src/platform/linux/event.c \
   src/platform/linux/fork_page.c \
   src/platform/linux/interface.c \
+  src/platform/linux/membership.c \
   src/platform/linux/option.c \
   src/platform/linux/poll.c \
+  src/platform/linux/poller.c \
+  src/platform/linux/receive.c \
   src/platform/linux/route.c \
   src/platform/linux/rtnl.c \
   src/platform/linux/send.c \
-  src/platform/linux/socket.c
+  src/platform/linux/socket.c \
+  src/platform/linux/watch.c
 
 # Its threads are the system's.
 SIM_SOURCES := \

@@ -2,6 +2,7 @@
 /* What this kernel, with these rights, offers: tried out on a socket of its own. */
 #include "../posix/posix.h"
 
+#include <netinet/udp.h>
 #include <stdio.h>
 
 #include "linux.h"
@@ -127,6 +128,47 @@ static finding probe_send_buffer_force(mctx__socket socket) {
                              : "Exceeding net.core.wmem_max wants CAP_NET_ADMIN (SO_SNDBUFFORCE)."};
 }
 
+static finding probe_receive_buffer_force(mctx__socket socket) {
+  const int size = 65536;
+  const int code = option_try(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+  return (finding){state_of(code), code,
+                   code == 0 ? "This process may exceed net.core.rmem_max (SO_RCVBUFFORCE)."
+                             : "Exceeding net.core.rmem_max wants CAP_NET_ADMIN (SO_RCVBUFFORCE)."};
+}
+
+static finding probe_coalescing(mctx__socket socket) {
+  const int on = 1;
+  const int code = option_try(socket, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
+  return (finding){state_of(code), code,
+                   code == 0 ? "The kernel coalesces datagrams (UDP_GRO)."
+                             : "Coalescing wants a kernel with UDP_GRO, of Linux 5.0 or later."};
+}
+
+/* It joins nothing, and the port is anyone. */
+static finding probe_group_binding(mctx__socket either) {
+  static const mctx_address groups[] = {{.family = 4, .bytes = {233, 252, 0, 1}},
+                                        {.family = 6, .bytes = {0xff, 0x0e, [15] = 1}}};
+  mctx__result result = mctx__socket_bind(either, &groups[0]);
+  if (result.status == MCTX_ERR_FAMILY_UNSUPPORTED) result = mctx__socket_bind(either, &groups[1]);
+  if (result.status == MCTX_OK) {
+    return (finding){MCTX_CAPABILITY_AVAILABLE, 0, "The kernel binds sockets to groups."};
+  }
+  return (finding){MCTX_CAPABILITY_REFUSED, result.os_code,
+                   "The system does not let this process bind a socket to a group."};
+}
+
+static finding probe_interface_changes(void) {
+  mctx__watch watch;
+  const mctx__result result = mctx__watch_open(&watch);
+  if (result.status == MCTX_OK) {
+    mctx__watch_close(watch);
+    return (finding){MCTX_CAPABILITY_AVAILABLE, 0,
+                     "The kernel announces changes of the interfaces (rtnetlink)."};
+  }
+  return (finding){result.status == MCTX_ERR_UNSUPPORTED ? MCTX_CAPABILITY_ABSENT : MCTX_CAPABILITY_REFUSED,
+                   result.os_code, "The system does not let this process listen to rtnetlink."};
+}
+
 static finding probe_fork_detection(void) {
   if (mctx__fork_page() != NULL) {
     return (finding){MCTX_CAPABILITY_AVAILABLE, 0,
@@ -150,6 +192,12 @@ static finding probe(uint32_t id, mctx__socket socket) {
       return probe_mark(socket);
     case MCTX_CAPABILITY_SEND_BUFFER_FORCE:
       return probe_send_buffer_force(socket);
+    case MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE:
+      return probe_receive_buffer_force(socket);
+    case MCTX_CAPABILITY_COALESCING:
+      return probe_coalescing(socket);
+    case MCTX_CAPABILITY_GROUP_BINDING:
+      return probe_group_binding(socket);
     default:
       return (finding){MCTX_CAPABILITY_ABSENT, 0, "The network is the system's own."};
   }
@@ -174,6 +222,8 @@ static finding find(uint32_t id) {
       return probe_family(6);
     case MCTX_CAPABILITY_FORK_DETECTION:
       return probe_fork_detection();
+    case MCTX_CAPABILITY_INTERFACE_CHANGES:
+      return probe_interface_changes();
     default:
       return probe_on_a_socket(id);
   }

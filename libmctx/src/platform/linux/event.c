@@ -36,3 +36,7 @@ void mctx__event_abandon(mctx__event event) {
   mctx__event_close(event);
   errno = saved;
 }
+
+mctx__socket mctx__event_member(mctx__event event) {
+  return (mctx__socket){event.value};
+}

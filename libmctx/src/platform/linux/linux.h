@@ -3,7 +3,9 @@
 #ifndef MCTX_LINUX_H
 #define MCTX_LINUX_H
 
+#include <netinet/in.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /* Newer than the headers that this may be compiled with. */
 #ifndef SO_BINDTOIFINDEX
@@ -14,6 +16,15 @@
 #endif
 #ifndef IPV6_MULTICAST_ALL
 #define IPV6_MULTICAST_ALL 29 /* Linux 4.20 */
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104 /* Linux 5.0 */
+#endif
+#ifndef SO_TIMESTAMPNS_NEW
+#define SO_TIMESTAMPNS_NEW 64 /* Linux 5.1: 64 bits for the seconds everywhere */
+#endif
+#ifndef SO_TIMESTAMPNS_OLD
+#define SO_TIMESTAMPNS_OLD SO_TIMESTAMPNS /* a long for the seconds */
 #endif
 
 /* The device that a socket is bound to; 0 for none, and where the system cannot tell. */

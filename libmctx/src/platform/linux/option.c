@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +31,8 @@ static const native_option natives[OPTIONS][FAMILIES] = {
     [MCTX__PRIORITY] = {{SOL_SOCKET, SO_PRIORITY}, {SOL_SOCKET, SO_PRIORITY}},
     [MCTX__MARK] = {{SOL_SOCKET, SO_MARK}, {SOL_SOCKET, SO_MARK}},
     [MCTX__ISOLATED] = {{IPPROTO_IP, IP_MULTICAST_ALL}, {IPPROTO_IPV6, IPV6_MULTICAST_ALL}},
+    [MCTX__RECEIVE_BUFFER] = {{SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, SO_RCVBUF}},
+    [MCTX__COALESCING] = {{IPPROTO_UDP, UDP_GRO}, {IPPROTO_UDP, UDP_GRO}},
 };
 
 static mctx__result number_set(int descriptor, native_option option, int value) {
@@ -59,10 +62,10 @@ static mctx__result nonblocking_get(int descriptor, int64_t *value) {
 }
 
 /* The system counts twice what was asked, silently cuts it to its maximum, and doubles in an int. */
-static mctx__result send_buffer_set(int descriptor, int64_t value) {
+static mctx__result buffer_set(int descriptor, mctx__option buffer, int64_t value) {
   const int asked = value < INT_MAX / 2 ? (int)value : INT_MAX / 2;
-  const native_option option = natives[MCTX__SEND_BUFFER][0];
-  const native_option force = {SOL_SOCKET, SO_SNDBUFFORCE};
+  const native_option option = natives[buffer][0];
+  const native_option force = {SOL_SOCKET, buffer == MCTX__SEND_BUFFER ? SO_SNDBUFFORCE : SO_RCVBUFFORCE};
   int granted = 0;
   mctx__result result = number_set(descriptor, option, asked);
   if (result.status != MCTX_OK) return result;
@@ -70,6 +73,51 @@ static mctx__result send_buffer_set(int descriptor, int64_t value) {
   if (result.status != MCTX_OK) return result;
   if (granted / 2 < asked)
     (void)number_set(descriptor, force, asked); /* wants rights: not having them is fine */
+  return MCTX__DONE;
+}
+
+/* ---- metadata ---- */
+
+/* What makes the system tell each of the metadata; the source it always tells. */
+static const struct {
+  uint32_t bit;
+  native_option options[FAMILIES];
+} collectors[] = {
+    {MCTX_META_GROUP, {{IPPROTO_IP, IP_PKTINFO}, {IPPROTO_IPV6, IPV6_RECVPKTINFO}}},
+    {MCTX_META_HOP_LIMIT, {{IPPROTO_IP, IP_RECVTTL}, {IPPROTO_IPV6, IPV6_RECVHOPLIMIT}}},
+    {MCTX_META_TRAFFIC_CLASS, {{IPPROTO_IP, IP_RECVTOS}, {IPPROTO_IPV6, IPV6_RECVTCLASS}}},
+/* The first that the system has. Where a long has 64 bits, both say the same, and the older is everywhere. */
+#if LONG_MAX <= INT32_MAX
+    {MCTX_META_TIME, {{SOL_SOCKET, SO_TIMESTAMPNS_NEW}, {SOL_SOCKET, SO_TIMESTAMPNS_NEW}}},
+#endif
+    {MCTX_META_TIME, {{SOL_SOCKET, SO_TIMESTAMPNS_OLD}, {SOL_SOCKET, SO_TIMESTAMPNS_OLD}}},
+    {MCTX_META_DROPS, {{SOL_SOCKET, SO_RXQ_OVFL}, {SOL_SOCKET, SO_RXQ_OVFL}}},
+};
+
+enum { COLLECTORS = sizeof collectors / sizeof collectors[0] };
+
+static mctx__result metadata_set(int descriptor, uint32_t family, int64_t wanted) {
+  uint32_t set = 0;
+  for (size_t i = 0; i < COLLECTORS; i++) {
+    const uint32_t bit = collectors[i].bit;
+    if ((set & bit) != 0) continue;
+    const mctx__result result =
+        number_set(descriptor, collectors[i].options[family == 6], ((uint32_t)wanted & bit) != 0);
+    if (result.status == MCTX_OK) set |= bit;
+    if (result.status != MCTX_OK && result.status != MCTX_ERR_UNSUPPORTED) return result;
+  }
+  return MCTX__DONE;
+}
+
+static mctx__result metadata_get(int descriptor, uint32_t family, int64_t *collected) {
+  uint32_t found = MCTX_META_SOURCE;
+  for (size_t i = 0; i < COLLECTORS; i++) {
+    int on = 0;
+    const mctx__result result = number_get(descriptor, collectors[i].options[family == 6], &on);
+    if (result.status != MCTX_OK && result.status != MCTX_ERR_UNSUPPORTED) return result;
+    if (on != 0) found |= collectors[i].bit;
+  }
+  *collected = found;
   return MCTX__DONE;
 }
 
@@ -144,7 +192,9 @@ static mctx__result dscp_set(int descriptor, uint32_t family, int64_t value) {
 mctx__result mctx__socket_set(mctx__socket socket, uint32_t family, mctx__option option, int64_t value) {
   const int descriptor = mctx__descriptor(socket);
   if (option == MCTX__NONBLOCKING) return nonblocking_set(descriptor, value);
-  if (option == MCTX__SEND_BUFFER) return send_buffer_set(descriptor, value);
+  if (option == MCTX__METADATA) return metadata_set(descriptor, family, value);
+  if (option == MCTX__SEND_BUFFER || option == MCTX__RECEIVE_BUFFER)
+    return buffer_set(descriptor, option, value);
   if (option == MCTX__DSCP) return dscp_set(descriptor, family, value);
   const mctx__result result = number_set(descriptor, natives[option][family == 6], to_native(option, value));
   return lacks_isolation(family, option, result) ? MCTX__DONE : result;
@@ -154,6 +204,7 @@ mctx__result mctx__socket_get(mctx__socket socket, uint32_t family, mctx__option
   const int descriptor = mctx__descriptor(socket);
   int number = 0;
   if (option == MCTX__NONBLOCKING) return nonblocking_get(descriptor, value);
+  if (option == MCTX__METADATA) return metadata_get(descriptor, family, value);
   const mctx__result result = number_get(descriptor, natives[option][family == 6], &number);
   if (result.status != MCTX_OK && !lacks_isolation(family, option, result)) return result;
   *value = from_native(option, number);

@@ -25,7 +25,9 @@ enum mctx__asked {
   MCTX__ASKED_CONNECT = 4,
   MCTX__ASKED_INTERFACE = 8, /* to use an interface or a device by its number or name */
   MCTX__ASKED_ROUTE = 16,
-  MCTX__ASKED_OTHER = 32
+  MCTX__ASKED_OTHER = 32,
+  MCTX__ASKED_JOIN = 64,
+  MCTX__ASKED_FILTER = 128 /* to change a membership that there is, or to leave it */
 };
 
 /* The result of a system call that failed with `code`. */

@@ -2,7 +2,10 @@
 /* Sockets: what is the same on every POSIX system. */
 #include "posix.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum { FEWEST_DESCRIPTORS = 256 /* assumed where the system does not tell */ };
 
 /* A descriptor is gone after close(), whatever close() says: to repeat it could close another thread's. */
 
@@ -41,4 +44,14 @@ mctx__result mctx__socket_local(mctx__socket socket, mctx_address *local) {
   }
   *local = found;
   return MCTX__DONE;
+}
+
+bool mctx__binds_groups(void) {
+  return true;
+}
+
+uint64_t mctx__descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return FEWEST_DESCRIPTORS;
+  return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 }
