@@ -51,10 +51,18 @@ LINUX_SOURCES := \
 SIM_SOURCES := \
   src/platform/posix/mutex.c \
   src/platform/sim/clock.c \
+  src/platform/sim/deliver.c \
+  src/platform/sim/descriptor.c \
+  src/platform/sim/event.c \
   src/platform/sim/fault.c \
+  src/platform/sim/limit.c \
+  src/platform/sim/membership.c \
   src/platform/sim/memory.c \
   src/platform/sim/network.c \
+  src/platform/sim/poller.c \
+  src/platform/sim/receive.c \
   src/platform/sim/send.c \
   src/platform/sim/socket.c \
   src/platform/sim/wait.c \
+  src/platform/sim/watch.c \
   src/platform/sim/wire.c

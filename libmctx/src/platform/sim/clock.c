@@ -6,9 +6,8 @@
 
 #include "sim.h"
 
-#define START_NS     INT64_C(1000000000)
-#define UTC_AHEAD_NS INT64_C(1700000000000000000) /* of the monotonic clock */
-#define LOOK_AGAIN   5000000                      /* ns of real time */
+#define START_NS   INT64_C(1000000000)
+#define LOOK_AGAIN 5000000 /* ns of real time */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -46,9 +45,17 @@ void mctx__sim_notify(void) {
   }
 }
 
-void mctx__sim_clock_move(int64_t to_ns) {
-  now_ns = to_ns;
+void mctx__sim_changed(void) {
   (void)pthread_cond_broadcast(&changed);
+}
+
+void mctx__sim_clock_move(int64_t to_ns) {
+  while (mctx__sim_next_arrival() <= to_ns) {
+    now_ns = mctx__sim_next_arrival();
+    mctx__sim_deliver_next();
+  }
+  now_ns = to_ns;
+  mctx__sim_changed();
 }
 
 int64_t mctx__sim_clock(void) {
@@ -67,8 +74,12 @@ int64_t mctx__clock_monotonic(void) {
   return now;
 }
 
+int64_t mctx__clock_coarse(void) {
+  return mctx__clock_monotonic();
+}
+
 int64_t mctx__clock_utc(void) {
-  return UTC_AHEAD_NS + mctx__clock_monotonic();
+  return MCTX__SIM_UTC_AHEAD_NS + mctx__clock_monotonic();
 }
 
 int64_t mctx_sim_now(void) {

@@ -14,6 +14,8 @@ int32_t mctx__sim_os_code(mctx_status status) {
     case MCTX_ERR_WOULD_BLOCK:
       return EAGAIN;
     case MCTX_ERR_QUEUE_FULL:
+    case MCTX_ERR_TOO_MANY_MEMBERSHIPS:
+    case MCTX_ERR_TOO_MANY_SOURCES:
       return ENOBUFS;
     case MCTX_ERR_DATAGRAM_TOO_LARGE:
       return EMSGSIZE;
@@ -24,6 +26,8 @@ int32_t mctx__sim_os_code(mctx_status status) {
     case MCTX_ERR_INTERFACE_GONE:
     case MCTX_ERR_INTERFACE_NOT_FOUND:
       return ENODEV;
+    case MCTX_ERR_MEMBERSHIP_NOT_FOUND:
+    case MCTX_ERR_SOURCE_EXISTS:
     case MCTX_ERR_SOURCE_NOT_LOCAL:
     case MCTX_ERR_SOURCE_GONE:
       return EADDRNOTAVAIL;
@@ -47,6 +51,7 @@ int32_t mctx__sim_os_code(mctx_status status) {
       return ENOPROTOOPT;
     case MCTX_ERR_NOT_A_SOCKET:
       return ENOTSOCK;
+    case MCTX_ERR_FILTER_MODE:
     case MCTX_ERR_INVALID_ARGUMENT:
       return EINVAL;
     case MCTX_ERR_TIMEOUT:
@@ -118,5 +123,7 @@ void mctx_sim_reset(void) {
   mctx__sim_network_reset();
   mctx__sim_sockets_reset();
   mctx__sim_wire_reset();
+  mctx__sim_limits_reset();
+  mctx__sim_deliver_reset();
   mctx__sim_unlock();
 }

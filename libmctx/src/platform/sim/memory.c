@@ -21,6 +21,14 @@ void *mctx__sim_allocate(size_t size) {
   return memory;
 }
 
+void *mctx__sim_reserve(size_t size) {
+  return malloc(size);
+}
+
+void mctx__sim_give_back(void *memory) {
+  free(memory);
+}
+
 void *mctx__allocate(size_t size) {
   mctx__sim_lock();
   void *memory = mctx__sim_allocate(size);

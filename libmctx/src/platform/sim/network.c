@@ -8,12 +8,13 @@
 #define LOOPBACK_FLAGS (MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_LOOPBACK)
 #define ETHERNET_FLAGS \
   (MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_MULTICAST | MCTX_INTERFACE_BROADCAST)
-#define CAPABILITIES (MCTX_CAPABILITY_SIMULATED + 1)
+#define CAPABILITIES  (MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE + 1)
+#define SMALLEST_MTU6 1280 /* RFC 8200, section 5 */
 
 static const mctx__sim_interface first_interfaces[] = {
-    {1, LOOPBACK_FLAGS, 65536, "lo"},
-    {2, ETHERNET_FLAGS, 1500, "eth0"},
-    {3, ETHERNET_FLAGS, 1500, "eth1"},
+    {.index = 1, .flags = LOOPBACK_FLAGS, .mtu = 65536, .name = "lo"},
+    {.index = 2, .flags = ETHERNET_FLAGS, .mtu = 1500, .name = "eth0"},
+    {.index = 3, .flags = ETHERNET_FLAGS, .mtu = 1500, .name = "eth1"},
 };
 
 static const mctx__sim_address first_addresses[] = {
@@ -28,14 +29,24 @@ static const mctx__sim_address first_addresses[] = {
 
 static mctx__sim_interface interfaces[MCTX__SIM_INTERFACES]; /* in order of index */
 static uint32_t interface_count;
+static uint64_t lives;
 static mctx__sim_address addresses[MCTX__SIM_ADDRESSES];
 static uint32_t address_count;
 static uint32_t default_index[2];
 static uint32_t capabilities[CAPABILITIES];
 
+/* A family's life begins with the interface, or with room for the family on it, and ends with either. */
+static void live(mctx__sim_interface *interface) {
+  if (interface->life[0] == 0) interface->life[0] = ++lives;
+  if (interface->mtu < SMALLEST_MTU6) interface->life[1] = 0;
+  if (interface->mtu >= SMALLEST_MTU6 && interface->life[1] == 0) interface->life[1] = ++lives;
+}
+
 void mctx__sim_network_reset(void) {
   memcpy(interfaces, first_interfaces, sizeof(first_interfaces));
   interface_count = FIRST_INTERFACES;
+  for (uint32_t i = 0; i < FIRST_INTERFACES; i++)
+    live(&interfaces[i]);
   memcpy(addresses, first_addresses, sizeof(first_addresses));
   address_count = FIRST_ADDRESSES;
   default_index[0] = default_index[1] = 2;
@@ -62,6 +73,24 @@ static bool is_link_local(const mctx_address *address) {
 bool mctx__sim_is_scoped(const mctx_address *address) {
   if (address->family != 6) return false;
   return is_link_local(address) || (address->bytes[0] == 0xff && (address->bytes[1] & 0x0f) <= 2);
+}
+
+bool mctx__sim_is_broadcast(const mctx_address *address, uint32_t index) {
+  static const uint8_t everyone[4] = {255, 255, 255, 255};
+  if (address->family != 4) return false;
+  if (memcmp(address->bytes, everyone, sizeof(everyone)) == 0) return true;
+  for (uint32_t i = 0; i < address_count; i++) {
+    const mctx_address *own = &addresses[i].address;
+    if (addresses[i].index != index || own->family != 4 || own->prefix > 30) continue;
+    uint32_t bit = own->prefix;
+    while (bit < 32 && (address->bytes[bit / 8] >> (7 - bit % 8) & 1) != 0)
+      bit++;
+    uint32_t same = 0;
+    while (same < own->prefix && ((address->bytes[same / 8] ^ own->bytes[same / 8]) >> (7 - same % 8) & 1) == 0)
+      same++;
+    if (bit == 32 && same == own->prefix) return true;
+  }
+  return false;
 }
 
 static bool is_up(uint32_t index) {
@@ -94,6 +123,18 @@ const mctx__sim_interface *mctx__sim_interface_named(const char *name) {
     if (strcmp(interfaces[i].name, name) == 0) return &interfaces[i];
   }
   return NULL;
+}
+
+uint64_t mctx__sim_interface_life(uint32_t index, uint32_t family) {
+  const mctx__sim_interface *interface = mctx__sim_interface_at(index);
+  return interface != NULL ? interface->life[family == 6] : 0;
+}
+
+mctx_status mctx__sim_interface_refusal(uint32_t index, uint32_t family) {
+  const mctx__sim_interface *interface = mctx__sim_interface_at(index);
+  if (interface == NULL) return MCTX_ERR_INTERFACE_NOT_FOUND;
+  if (interface->life[family == 6] == 0) return MCTX_ERR_UNSUPPORTED;
+  return interface->refusal[family == 6];
 }
 
 static void describe(const mctx__sim_interface *interface, mctx__interfaces *into) {
@@ -150,12 +191,17 @@ int32_t mctx_sim_interface_set(uint32_t index, const char *name, uint32_t flags,
     place++;
   bool known = place < interface_count && interfaces[place].index == index;
   if (index == 0 || (!known && interface_count == MCTX__SIM_INTERFACES)) goto done;
+  mctx__sim_interface *set = &interfaces[place];
   if (!known) {
-    memmove(&interfaces[place + 1], &interfaces[place], (interface_count - place) * sizeof(interfaces[0]));
+    memmove(set + 1, set, (interface_count - place) * sizeof(*set));
     interface_count++;
+    *set = (mctx__sim_interface){.index = index};
   }
-  interfaces[place] = (mctx__sim_interface){.index = index, .flags = flags, .mtu = mtu};
-  (void)snprintf(interfaces[place].name, sizeof(interfaces[place].name), "%s", name);
+  set->flags = flags;
+  set->mtu = mtu;
+  (void)snprintf(set->name, sizeof(set->name), "%s", name);
+  live(set);
+  mctx__sim_watch_tell(0);
   done = 1;
 done:
   mctx__sim_unlock();
@@ -177,6 +223,7 @@ int32_t mctx_sim_interface_remove(uint32_t index) {
     for (uint32_t i = address_count; i > 0; i--) {
       if (addresses[i - 1].index == index) remove_address(i - 1);
     }
+    mctx__sim_watch_tell(index);
   }
   mctx__sim_unlock();
   return found != NULL;
@@ -190,6 +237,7 @@ int32_t mctx_sim_address_add(uint32_t index, const mctx_address *address) {
     *added = (mctx__sim_address){index, *address};
     added->address.port = 0;
     added->address.scope_id = is_link_local(address) ? index : 0;
+    mctx__sim_watch_tell(0);
     done = 1;
   }
   mctx__sim_unlock();
@@ -204,10 +252,19 @@ int32_t mctx_sim_address_remove(uint32_t index, const mctx_address *address) {
     if (own->index != index || own->address.family != address->family) continue;
     if (memcmp(own->address.bytes, address->bytes, sizeof(address->bytes)) != 0) continue;
     remove_address(i - 1);
+    mctx__sim_watch_tell(0);
     done = 1;
   }
   mctx__sim_unlock();
   return done;
+}
+
+int32_t mctx_sim_refuse(uint32_t index, uint32_t family, mctx_status status) {
+  mctx__sim_lock();
+  const mctx__sim_interface *found = mctx__sim_interface_at(index);
+  if (found != NULL) interfaces[found - interfaces].refusal[family == 6] = status;
+  mctx__sim_unlock();
+  return found != NULL;
 }
 
 /* ---- routes ---- */

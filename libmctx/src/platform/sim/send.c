@@ -41,6 +41,20 @@ static uint64_t largest_payload(const mctx__sim_socket *socket, uint32_t interfa
   return interface->mtu - headers;
 }
 
+/* A copy comes back to this host if the socket wants it, and always through the loopback interface. */
+static void loop_back(const mctx_sim_datagram *letter, const mctx_slice *payload) {
+  const mctx__sim_interface *interface = mctx__sim_interface_at(letter->interface_index);
+  if (letter->loopback == 0 && (interface->flags & MCTX_INTERFACE_LOOPBACK) == 0) return;
+  mctx__sim_arrival arrival = {.source = letter->source,
+                               .destination = letter->destination,
+                               .interface_index = letter->interface_index,
+                               .hop_limit = letter->hop_limit,
+                               .traffic_class = letter->dscp << 2,
+                               .length = payload->length,
+                               .payload = payload->data};
+  (void)mctx__sim_deliver(&arrival);
+}
+
 static void put_on_wire(const mctx_sim_datagram *letter, const mctx_slice *payload) {
   mctx_sim_datagram *datagram = mctx__sim_wire_next();
   memcpy(datagram, letter, offsetof(mctx_sim_datagram, payload));
@@ -48,6 +62,7 @@ static void put_on_wire(const mctx_sim_datagram *letter, const mctx_slice *paylo
   datagram->stored =
       payload->length < sizeof(datagram->payload) ? (uint32_t)payload->length : sizeof(datagram->payload);
   if (datagram->stored > 0) memcpy(datagram->payload, payload->data, datagram->stored);
+  loop_back(letter, payload);
 }
 
 static void fill_buffer(mctx__sim_socket *socket, uint32_t taken) {

@@ -13,14 +13,21 @@
 #define MCTX__SIM_ADDRESSES  256
 #define MCTX__SIM_FAULTS     256
 #define MCTX__SIM_WIRE       4096
-#define MCTX__SIM_SLOTS      16384 /* sockets, and events as many */
+#define MCTX__SIM_SLOTS      16384 /* descriptors of each kind */
 #define MCTX__SIM_OPTIONS    (MCTX__NONBLOCKING + 1)
+
+#define MCTX__SIM_UTC_AHEAD_NS INT64_C(1700000000000000000) /* of the monotonic clock */
+
+/* The kinds of descriptor. */
+enum { MCTX__SIM_SOCKET, MCTX__SIM_EVENT, MCTX__SIM_POLLER, MCTX__SIM_WATCH, MCTX__SIM_KINDS };
 
 typedef struct mctx__sim_interface {
   uint32_t index;
   uint32_t flags;
   uint32_t mtu;
   char name[64];
+  uint64_t life[2];       /* IPv4, IPv6: another number when it is made anew; 0: none of that family */
+  mctx_status refusal[2]; /* of joins; MCTX_OK: they are accepted */
 } mctx__sim_interface;
 
 typedef struct mctx__sim_address {
@@ -35,9 +42,39 @@ typedef struct mctx__sim_fault {
   int64_t value;
 } mctx__sim_fault;
 
+typedef struct mctx__sim_membership {
+  struct mctx__sim_membership *next; /* one joined before */
+  mctx_address group;
+  uint32_t index;
+  uint64_t life; /* of its interface when it was joined */
+  uint32_t mode;
+  uint32_t source_count;
+  mctx_address *sources;
+} mctx__sim_membership;
+
+/* What comes in: a datagram, or several of one size. */
+typedef struct mctx__sim_arrival {
+  mctx_address source;
+  mctx_address destination;
+  uint32_t interface_index;
+  int32_t hop_limit;
+  int32_t traffic_class;
+  uint32_t segment_size; /* 0: one datagram */
+  int64_t time_ns;       /* UTC; of one that comes later: when, monotonic */
+  uint64_t length;
+  const unsigned char *payload;
+} mctx__sim_arrival;
+
+/* One that waits. */
+typedef struct mctx__sim_message {
+  struct mctx__sim_message *next;
+  mctx__sim_arrival letter;
+  uint32_t drops; /* of its socket, before it */
+  unsigned char bytes[];
+} mctx__sim_message;
+
 typedef struct mctx__sim_socket {
-  uint32_t generation; /* 0: not open */
-  uint32_t next_free;
+  int64_t name;    /* its descriptor; 0: not open */
   uint32_t family; /* 4, 6; 0: some other sort of socket */
   bool stream;
   bool connected;
@@ -50,8 +87,14 @@ typedef struct mctx__sim_socket {
   uint32_t capacity;        /* of the send buffer in datagrams; 0: it never fills */
   uint32_t buffered;
   int64_t drain_ns;
-  int64_t next_leave_ns; /* when the next of `buffered` leaves */
-  mctx__drained errors;  /* what waits in the error queue */
+  int64_t next_leave_ns;             /* when the next of `buffered` leaves */
+  mctx__drained errors;              /* what waits in the error queue */
+  uint64_t bound_as;                 /* the number of its binding */
+  mctx__sim_membership *memberships; /* the one joined last first */
+  mctx__sim_message *first;          /* of those that wait */
+  mctx__sim_message *last;
+  uint64_t queued;
+  uint32_t drops; /* messages that found the queue full */
   int64_t options[MCTX__SIM_OPTIONS];
 } mctx__sim_socket;
 
@@ -66,6 +109,8 @@ void mctx__sim_clock_move(int64_t now_ns);
 int64_t mctx__sim_clock(void);
 /* Wakes whoever sleeps. Async-signal-safe. */
 void mctx__sim_notify(void);
+/* Locked: the same. */
+void mctx__sim_changed(void);
 void mctx__sim_clock_reset(void);
 
 /* ---- fault.c ---- */
@@ -83,10 +128,42 @@ mctx__result mctx__sim_call(uint32_t call);
 void mctx__sim_misused(void);
 void mctx__sim_faults_reset(void);
 
+/* ---- limit.c; locked ---- */
+
+uint64_t mctx__sim_limit(uint32_t limit);
+void mctx__sim_limits_reset(void);
+
 /* ---- memory.c ---- */
 
 /* Locked: mctx__allocate. */
 void *mctx__sim_allocate(size_t size);
+/* Memory of the simulation itself: neither counted nor made to fail. NULL if there is none. */
+void *mctx__sim_reserve(size_t size);
+void mctx__sim_give_back(void *memory);
+
+/* ---- descriptor.c; all locked but find, is_open and signal ---- */
+
+static inline uint32_t mctx__sim_kind_of(int64_t value) {
+  return (uint32_t)value >> 14 & 3;
+}
+static inline uint32_t mctx__sim_slot_of(int64_t value) {
+  return (uint32_t)value & 0x3fff;
+}
+/* -1: there are too many. */
+int64_t mctx__sim_descriptor_open(uint32_t kind);
+bool mctx__sim_descriptor_is_open(int64_t value);
+/* Whether it is an open one of that kind; counts a misuse if not. */
+bool mctx__sim_descriptor_find(uint32_t kind, int64_t value);
+/* It is open; counts a misuse if a poller still has it. */
+void mctx__sim_descriptor_close(int64_t value);
+/* A poller more or less has it. */
+void mctx__sim_descriptor_watched(int64_t value, int32_t change);
+void mctx__sim_descriptor_forget_watchers(int64_t value);
+/* Of events. */
+void mctx__sim_descriptor_signal(int64_t value, bool signalled);
+bool mctx__sim_descriptor_is_signalled(int64_t value);
+/* Slots in use are below that. */
+uint32_t mctx__sim_descriptors_used(uint32_t kind);
 
 /* ---- network.c; all locked ---- */
 
@@ -100,20 +177,60 @@ mctx__result mctx__sim_route(const mctx_address *destination, uint32_t index, co
 bool mctx__sim_capable(uint32_t id);
 bool mctx__sim_is_unspecified(const mctx_address *address);
 bool mctx__sim_is_multicast(const mctx_address *address);
+/* Of the network on an interface, or of all. */
+bool mctx__sim_is_broadcast(const mctx_address *address, uint32_t index);
 /* Interface-local and link-local groups, and link-local addresses (RFC 4291). */
 bool mctx__sim_is_scoped(const mctx_address *address);
+/* The life of an interface for a family; 0: there is none. */
+uint64_t mctx__sim_interface_life(uint32_t index, uint32_t family);
+/* Why it takes no memberships, or MCTX_OK. */
+mctx_status mctx__sim_interface_refusal(uint32_t index, uint32_t family);
 void mctx__sim_network_reset(void);
 
 /* ---- socket.c; all locked ---- */
 
 /* NULL, and a misuse counted, if it is not open. */
 mctx__sim_socket *mctx__sim_socket_find(mctx__socket socket);
+/* Those that are open, one after the other; NULL begins, and ends. */
+mctx__sim_socket *mctx__sim_socket_next(const mctx__sim_socket *after);
+bool mctx__sim_port_is_used(const mctx_address *address);
 /* Gives a port to a socket that has none. */
 mctx__result mctx__sim_socket_autobind(mctx__sim_socket *socket);
 /* How many more datagrams the send buffer takes now. */
 uint32_t mctx__sim_socket_room(mctx__sim_socket *socket);
 void mctx__sim_socket_fail_later(mctx__sim_socket *socket, mctx_status status);
 void mctx__sim_sockets_reset(void);
+
+/* ---- membership.c; all locked ---- */
+
+/* Family and bytes. */
+bool mctx__sim_same_address(const mctx_address *one, const mctx_address *other);
+bool mctx__sim_membership_is_alive(const mctx__sim_membership *membership);
+bool mctx__sim_membership_allows(const mctx__sim_membership *membership, const mctx_address *source);
+void mctx__sim_memberships_drop(mctx__sim_socket *socket);
+
+/* ---- receive.c; all locked ---- */
+
+void mctx__sim_queue_put(mctx__sim_socket *socket, const mctx__sim_arrival *arrival);
+void mctx__sim_queue_drop(mctx__sim_socket *socket);
+
+/* ---- deliver.c; all locked ---- */
+
+/* How many sockets it reached. */
+int32_t mctx__sim_deliver(const mctx__sim_arrival *arrival);
+/* When something comes in; MCTX__FOREVER: never. */
+int64_t mctx__sim_next_arrival(void);
+void mctx__sim_deliver_next(void);
+void mctx__sim_deliver_reset(void);
+
+/* ---- wait.c, poller.c, watch.c; all locked ---- */
+
+/* The bits that hold of an open descriptor. */
+uint32_t mctx__sim_readiness(mctx__socket member, uint32_t events);
+bool mctx__sim_poller_is_readable(int64_t value);
+bool mctx__sim_watch_is_readable(int64_t value);
+/* Something changed; `removed`: an interface that went away, or 0. */
+void mctx__sim_watch_tell(uint32_t removed);
 
 /* ---- wire.c; all locked ---- */
 

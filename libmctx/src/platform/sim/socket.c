@@ -7,14 +7,12 @@
 #define FIRST_PORT 32768u
 #define LAST_PORT  60999u
 
-#define DEFAULT_BUFFER  212992
-#define SMALLEST_BUFFER 4608
+#define DEFAULT_BUFFER          212992
+#define SMALLEST_SEND_BUFFER    4608
+#define SMALLEST_RECEIVE_BUFFER 2304
 
 static mctx__sim_socket sockets[MCTX__SIM_SLOTS];
-static uint32_t used;      /* slots that were open at some time */
-static uint32_t free_slot; /* index + 1 of the first free one below `used`; 0: none */
-static uint32_t generations;
-static uint64_t open_count;
+static uint64_t bindings;
 static uint64_t pending_errors;
 static uint16_t port_users[2][65536];
 static uint32_t next_port[2];
@@ -30,14 +28,12 @@ void mctx__sim_sockets_reset(void) {
 /* ---- open and close ---- */
 
 static mctx__socket name_of(const mctx__sim_socket *socket) {
-  return (mctx__socket){(int64_t)socket->generation << 16 | (socket - sockets)};
+  return (mctx__socket){socket->name};
 }
 
 static mctx__sim_socket *look(int64_t value) {
-  uint32_t index = (uint32_t)value & 0xffff;
-  if (value < 0 || index >= used) return NULL;
-  mctx__sim_socket *socket = &sockets[index];
-  return socket->generation != 0 && (int64_t)socket->generation == value >> 16 ? socket : NULL;
+  if (!mctx__sim_descriptor_is_open(value) || mctx__sim_kind_of(value) != MCTX__SIM_SOCKET) return NULL;
+  return &sockets[mctx__sim_slot_of(value)];
 }
 
 mctx__sim_socket *mctx__sim_socket_find(mctx__socket socket) {
@@ -46,25 +42,31 @@ mctx__sim_socket *mctx__sim_socket_find(mctx__socket socket) {
   return found;
 }
 
+mctx__sim_socket *mctx__sim_socket_next(const mctx__sim_socket *after) {
+  uint32_t used = mctx__sim_descriptors_used(MCTX__SIM_SOCKET);
+  for (uint32_t i = after != NULL ? (uint32_t)(after - sockets) + 1 : 0; i < used; i++) {
+    if (sockets[i].name != 0) return &sockets[i];
+  }
+  return NULL;
+}
+
 static mctx__result open_locked(uint32_t family, mctx__sim_socket **opened) {
   if (family == 4 && !mctx__sim_capable(MCTX_CAPABILITY_IPV4))
     return mctx__sim_error(MCTX_ERR_FAMILY_UNSUPPORTED);
   if (family == 6 && !mctx__sim_capable(MCTX_CAPABILITY_IPV6))
     return mctx__sim_error(MCTX_ERR_FAMILY_UNSUPPORTED);
-  if (free_slot == 0 && used == MCTX__SIM_SLOTS) return mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
-  uint32_t index = free_slot != 0 ? free_slot - 1 : used++;
-  mctx__sim_socket *socket = &sockets[index];
-  if (free_slot != 0) free_slot = socket->next_free;
-  generations = generations % 0x3fff + 1;
-  *socket = (mctx__sim_socket){.generation = generations, .family = family};
+  int64_t name = mctx__sim_descriptor_open(MCTX__SIM_SOCKET);
+  if (name == -1) return mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
+  mctx__sim_socket *socket = &sockets[mctx__sim_slot_of(name)];
+  *socket = (mctx__sim_socket){.name = name, .family = family};
   socket->local.family = (uint8_t)family;
   socket->capacity = new_capacity;
   socket->drain_ns = new_drain_ns;
   socket->options[MCTX__HOP_LIMIT] = 1;
   socket->options[MCTX__LOOPBACK] = 1;
   socket->options[MCTX__SEND_BUFFER] = DEFAULT_BUFFER;
+  socket->options[MCTX__RECEIVE_BUFFER] = DEFAULT_BUFFER;
   socket->options[MCTX__DONT_FRAGMENT] = MCTX_AUTO;
-  open_count++;
   *opened = socket;
   return MCTX__DONE;
 }
@@ -74,15 +76,19 @@ static void give_port_back(mctx__sim_socket *socket) {
   socket->local.port = 0;
 }
 
+bool mctx__sim_port_is_used(const mctx_address *address) {
+  return port_users[address->family == 6][address->port] != 0;
+}
+
 static void close_locked(mctx__socket name) {
   mctx__sim_socket *socket = mctx__sim_socket_find(name);
   if (socket == NULL) return;
   give_port_back(socket);
   pending_errors -= socket->errors.local + socket->errors.network;
-  socket->generation = 0;
-  socket->next_free = free_slot;
-  free_slot = (uint32_t)(socket - sockets) + 1;
-  open_count--;
+  mctx__sim_memberships_drop(socket);
+  mctx__sim_queue_drop(socket);
+  mctx__sim_descriptor_close(socket->name);
+  socket->name = 0;
 }
 
 mctx__result mctx__socket_open(uint32_t family, mctx__socket *opened) {
@@ -105,7 +111,10 @@ void mctx__socket_close(mctx__socket socket) {
 }
 
 void mctx__socket_abandon(mctx__socket socket) {
-  mctx__socket_close(socket);
+  mctx__sim_lock();
+  mctx__sim_descriptor_forget_watchers(socket.value);
+  close_locked(socket);
+  mctx__sim_unlock();
 }
 
 mctx__result mctx__socket_adopt(const mctx_os_handle *native, mctx__socket *adopted,
@@ -133,11 +142,19 @@ mctx_os_handle mctx__socket_native(mctx__socket socket) {
 /* ---- options ---- */
 
 static mctx_status option_status(mctx__option option, int64_t value) {
-  static const int64_t largest[MCTX__SIM_OPTIONS] = {[MCTX__HOP_LIMIT] = 255,   [MCTX__LOOPBACK] = 1,
-                                                     [MCTX__DSCP] = 63,         [MCTX__SEND_BUFFER] = INT32_MAX,
-                                                     [MCTX__REUSE_PORT] = 1,    [MCTX__ERROR_QUEUE] = 1,
-                                                     [MCTX__DONT_FRAGMENT] = 1, [MCTX__PRIORITY] = 6,
-                                                     [MCTX__MARK] = UINT32_MAX, [MCTX__ISOLATED] = 1,
+  static const int64_t largest[MCTX__SIM_OPTIONS] = {[MCTX__HOP_LIMIT] = 255,
+                                                     [MCTX__LOOPBACK] = 1,
+                                                     [MCTX__DSCP] = 63,
+                                                     [MCTX__SEND_BUFFER] = INT32_MAX,
+                                                     [MCTX__REUSE_PORT] = 1,
+                                                     [MCTX__ERROR_QUEUE] = 1,
+                                                     [MCTX__DONT_FRAGMENT] = 1,
+                                                     [MCTX__PRIORITY] = 6,
+                                                     [MCTX__MARK] = UINT32_MAX,
+                                                     [MCTX__ISOLATED] = 1,
+                                                     [MCTX__RECEIVE_BUFFER] = INT32_MAX,
+                                                     [MCTX__COALESCING] = 1,
+                                                     [MCTX__METADATA] = MCTX_META_ALL,
                                                      [MCTX__NONBLOCKING] = 1};
   bool automatic = option == MCTX__DONT_FRAGMENT && value == MCTX_AUTO;
   if (!automatic && (value < 0 || value > largest[option])) return MCTX_ERR_INVALID_ARGUMENT;
@@ -145,14 +162,26 @@ static mctx_status option_status(mctx__option option, int64_t value) {
     return MCTX_ERR_UNSUPPORTED;
   if (option == MCTX__ISOLATED && !mctx__sim_capable(MCTX_CAPABILITY_ISOLATED_SENDER))
     return MCTX_ERR_UNSUPPORTED;
+  if (option == MCTX__COALESCING && !mctx__sim_capable(MCTX_CAPABILITY_COALESCING)) return MCTX_ERR_UNSUPPORTED;
   if (option == MCTX__MARK && !mctx__sim_capable(MCTX_CAPABILITY_MARK)) return MCTX_ERR_PERMISSION;
   return MCTX_OK;
 }
 
 /* As Linux counts: twice what was asked, cut by the system's maximum unless the rights allow more. */
-static int64_t granted_buffer(int64_t asked) {
-  if (asked > DEFAULT_BUFFER && !mctx__sim_capable(MCTX_CAPABILITY_SEND_BUFFER_FORCE)) asked = DEFAULT_BUFFER;
-  return asked * 2 < SMALLEST_BUFFER ? SMALLEST_BUFFER : asked * 2;
+static int64_t granted_buffer(int64_t asked, uint32_t force, int64_t smallest) {
+  if (asked > DEFAULT_BUFFER && !mctx__sim_capable(force)) asked = DEFAULT_BUFFER;
+  if (asked > INT32_MAX / 2) asked = INT32_MAX / 2;
+  return asked * 2 < smallest ? smallest : asked * 2;
+}
+
+static int64_t in_effect(mctx__option option, int64_t asked) {
+  if (option == MCTX__SEND_BUFFER) {
+    return granted_buffer(asked, MCTX_CAPABILITY_SEND_BUFFER_FORCE, SMALLEST_SEND_BUFFER);
+  }
+  if (option == MCTX__RECEIVE_BUFFER) {
+    return granted_buffer(asked, MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE, SMALLEST_RECEIVE_BUFFER);
+  }
+  return asked;
 }
 
 static mctx__result begin_option(mctx__socket name, uint32_t family, mctx__sim_socket **socket) {
@@ -170,9 +199,7 @@ mctx__result mctx__socket_set(mctx__socket name, uint32_t family, mctx__option o
   mctx__result outcome = begin_option(name, family, &socket);
   mctx_status status = option_status(option, value);
   if (outcome.status == MCTX_OK && status != MCTX_OK) outcome = mctx__sim_error(status);
-  if (outcome.status == MCTX_OK) {
-    socket->options[option] = option == MCTX__SEND_BUFFER ? granted_buffer(value) : value;
-  }
+  if (outcome.status == MCTX_OK) socket->options[option] = in_effect(option, value);
   mctx__sim_unlock();
   return outcome;
 }
@@ -227,6 +254,20 @@ done:
   return outcome;
 }
 
+mctx__result mctx__socket_hold_to(mctx__socket name, uint32_t interface_index) {
+  mctx__sim_lock();
+  mctx__result outcome = mctx__sim_call(MCTX_SIM_HOLD);
+  mctx__sim_socket *socket = mctx__sim_socket_find(name);
+  if (outcome.status == MCTX_OK && socket == NULL) outcome = mctx__sim_error(MCTX_ERR_IO);
+  if (outcome.status == MCTX_OK && !mctx__sim_capable(MCTX_CAPABILITY_BIND_DEVICE)) {
+    outcome = mctx__sim_error(MCTX_ERR_PERMISSION);
+  }
+  /* SO_BINDTOIFINDEX does not look whether there is such an interface. */
+  if (outcome.status == MCTX_OK) socket->device_index = interface_index;
+  mctx__sim_unlock();
+  return outcome;
+}
+
 /* ---- ports, bind, connect ----
  *
  * A connection to a scoped group, and a link-local address, hold the socket to their interface as a device
@@ -247,7 +288,7 @@ mctx__result mctx__sim_socket_autobind(mctx__sim_socket *socket) {
 }
 
 static bool clashes(const mctx__sim_socket *one, const mctx__sim_socket *wanting, const mctx_address *local) {
-  if (one == wanting || one->generation == 0) return false;
+  if (one == wanting) return false;
   if (one->family != wanting->family || one->local.port != local->port) return false;
   if (one->options[MCTX__REUSE_PORT] != 0 && wanting->options[MCTX__REUSE_PORT] != 0) return false;
   bool devices_apart = one->device_index != wanting->device_index;
@@ -258,10 +299,18 @@ static bool clashes(const mctx__sim_socket *one, const mctx__sim_socket *wanting
 
 static bool port_is_taken(const mctx__sim_socket *wanting, const mctx_address *local) {
   if (port_users[wanting->family == 6][local->port] == 0) return false;
-  for (uint32_t i = 0; i < used; i++) {
-    if (clashes(&sockets[i], wanting, local)) return true;
+  for (const mctx__sim_socket *one = mctx__sim_socket_next(NULL); one != NULL;
+       one = mctx__sim_socket_next(one)) {
+    if (clashes(one, wanting, local)) return true;
   }
   return false;
+}
+
+/* __inet6_bind(): an address but the unspecified one wants the device that the socket is held to. */
+static bool device_is_there(const mctx__sim_socket *socket, const mctx_address *local) {
+  uint32_t index = socket->device_index;
+  if (mctx__sim_is_scoped(local) && local->scope_id != 0) index = local->scope_id;
+  return index == 0 || mctx__sim_interface_at(index) != NULL;
 }
 
 static mctx__result bind_locked(mctx__sim_socket *socket, const mctx_address *local) {
@@ -272,9 +321,16 @@ static mctx__result bind_locked(mctx__sim_socket *socket, const mctx_address *lo
   if (mctx__sim_is_scoped(local) && local->scope_id == 0 && socket->device_index == 0) {
     return mctx__sim_error(MCTX_ERR_INVALID_ARGUMENT);
   }
+  if (group && !mctx__sim_capable(MCTX_CAPABILITY_GROUP_BINDING)) {
+    return mctx__sim_error(MCTX_ERR_SOURCE_NOT_LOCAL);
+  }
+  if (!any && local->family == 6 && !device_is_there(socket, local)) {
+    return mctx__sim_error(MCTX_ERR_INTERFACE_NOT_FOUND);
+  }
   if (!any && !group && mctx__sim_address_owner(local) == 0) return mctx__sim_error(MCTX_ERR_SOURCE_NOT_LOCAL);
   if (local->port != 0 && port_is_taken(socket, local)) return mctx__sim_error(MCTX_ERR_ADDRESS_IN_USE);
   mctx_address previous = socket->local;
+  socket->bound_as = ++bindings;
   socket->local = *local;
   socket->local.prefix = 0;
   if (!mctx__sim_is_scoped(local)) socket->local.scope_id = 0;
@@ -410,29 +466,29 @@ void mctx_sim_buffer(uint32_t datagrams, int64_t drain_ns) {
   mctx__sim_unlock();
 }
 
-static uint64_t counted(const uint64_t *count) {
-  mctx__sim_lock();
-  uint64_t value = *count;
-  mctx__sim_unlock();
-  return value;
-}
-
-uint64_t mctx_sim_open_sockets(void) {
-  return counted(&open_count);
-}
-
 uint64_t mctx_sim_pending_errors(void) {
-  return counted(&pending_errors);
+  mctx__sim_lock();
+  uint64_t count = pending_errors;
+  mctx__sim_unlock();
+  return count;
+}
+
+bool mctx__binds_groups(void) {
+  mctx__sim_lock();
+  bool binds = mctx__sim_capable(MCTX_CAPABILITY_GROUP_BINDING);
+  mctx__sim_unlock();
+  return binds;
 }
 
 int32_t mctx_sim_socket(uint32_t family, const mctx_address *local, mctx_os_handle *native) {
   mctx__sim_socket *socket = NULL;
   mctx__sim_lock();
-  uint32_t ip = family & ~MCTX_SIM_STREAM;
+  uint32_t ip = family & ~(MCTX_SIM_STREAM | MCTX_SIM_REUSE);
   mctx__result outcome = open_locked(ip == 4 || ip == 6 ? ip : 0, &socket);
   if (outcome.status == MCTX_OK) {
     *native = mctx__socket_native(name_of(socket));
     socket->stream = (family & MCTX_SIM_STREAM) != 0;
+    socket->options[MCTX__REUSE_PORT] = (family & MCTX_SIM_REUSE) != 0;
     if (local != NULL && local->family != 0) outcome = bind_locked(socket, local);
     if (outcome.status != MCTX_OK) close_locked(name_of(socket));
   }
