@@ -30,13 +30,17 @@
 typedef struct holdings {
   uint64_t sockets;
   uint64_t events;
+  uint64_t pollers;
+  uint64_t watches;
+  uint64_t memberships;
   uint64_t blocks;
   uint64_t pending_errors;
   uint64_t misuses;
 } holdings;
 
 static inline holdings holdings_now(void) {
-  return (holdings){mctx_sim_open_sockets(), mctx_sim_open_events(), mctx_sim_live_blocks(),
+  return (holdings){mctx_sim_open_sockets(),   mctx_sim_open_events(), mctx_sim_open_pollers(),
+                    mctx_sim_open_watches(),   mctx_sim_memberships(), mctx_sim_live_blocks(),
                     mctx_sim_pending_errors(), mctx_sim_misuses()};
 }
 
@@ -44,6 +48,9 @@ static inline void assert_holdings(holdings expected) {
   holdings now = holdings_now();
   assert_int_equal(now.sockets, expected.sockets);
   assert_int_equal(now.events, expected.events);
+  assert_int_equal(now.pollers, expected.pollers);
+  assert_int_equal(now.watches, expected.watches);
+  assert_int_equal(now.memberships, expected.memberships);
   assert_int_equal(now.blocks, expected.blocks);
   assert_int_equal(now.pending_errors, expected.pending_errors);
   assert_int_equal(now.misuses, expected.misuses);
