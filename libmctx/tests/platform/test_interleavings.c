@@ -29,6 +29,14 @@ mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event,
   return at_wait(event, ready);
 }
 
+/* Not called here; the library's own would bring its mctx__wait() along. */
+mctx__result mctx__wait_many(mctx__waited *waited, uint32_t count, int64_t deadline_ns) {
+  (void)waited;
+  (void)count;
+  (void)deadline_ns;
+  return (mctx__result){MCTX_ERR_INTERNAL, 0};
+}
+
 int close(int descriptor) {
   if (at_close != NULL) at_close(descriptor);
   return (int)syscall(SYS_close, descriptor);

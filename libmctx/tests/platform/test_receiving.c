@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/* Receiving: payload, truncation, metadata and superpackets, as sent by plain sockets. */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { PORT = 5000, SECOND_NS = 1000000000, LARGEST = 65535 };
+
+static uint32_t va;
+static uint8_t payload[LARGEST];
+static uint8_t buffer[MCTX__MESSAGE_MAX + 8];
+
+static uint32_t cable_up(void **state) {
+  const uint32_t family = host_family(state);
+  host_namespace();
+  lab_cable();
+  host_await_link("va");
+  va = (uint32_t)if_nametoindex("va");
+  for (size_t i = 0; i < sizeof payload; i++)
+    payload[i] = (uint8_t)(i * 7 + i / 256);
+  return family;
+}
+
+static mctx_address group_of(uint32_t family) {
+  return lab_address(family == 6 ? "ff0e::db8:0:1" : "233.252.0.1", PORT, 0);
+}
+
+/* A member on va, bound to the group. */
+static mctx__socket receiver_open(const mctx_address *group) {
+  mctx_address local = *group;
+  const uint8_t scope = group->bytes[1] & 0x0f;
+  if (group->family == 6 && (scope == 1 || scope == 2)) local.scope_id = va;
+  mctx__socket receiver = lab_socket(group->family);
+  assert_done(mctx__socket_set(receiver, group->family, MCTX__REUSE_PORT, 1));
+  assert_done(mctx__socket_set(receiver, group->family, MCTX__ISOLATED, 1));
+  assert_done(mctx__socket_bind(receiver, &local));
+  assert_done(mctx__socket_join(receiver, group, va));
+  return receiver;
+}
+
+/* On va, with a port of its own. */
+static mctx__socket sender_open(uint32_t family, mctx_address *local) {
+  *local = lab_address(family == 6 ? "fd09::1" : "10.9.0.1", 4321, 0);
+  mctx__socket sender = lab_socket(family);
+  assert_done(mctx__socket_set_interface(sender, family, va));
+  assert_done(mctx__socket_bind(sender, local));
+  return sender;
+}
+
+static void send_to(mctx__socket sender, const mctx_address *group, const void *data, size_t length) {
+  mctx__endpoint endpoint;
+  mctx__endpoint_set(&endpoint, group);
+  assert_done(mctx__socket_send(sender, &endpoint, data, length));
+}
+
+/* Waits for a message, and receives it into one span. */
+static mctx__result receive(mctx__socket receiver, uint32_t wanted, bool coalescing, size_t capacity,
+                            mctx__arrival *arrival) {
+  const mctx__span spans[2] = {{buffer, capacity}, {NULL, 0}};
+  uint32_t ready;
+  (void)mctx__wait(receiver, MCTX_READABLE, MCTX__NO_EVENT, mctx__clock_monotonic() + SECOND_NS, &ready);
+  memset(arrival, 0xa5, sizeof *arrival);
+  memset(buffer, 0xa5, sizeof buffer);
+  return mctx__socket_receive(receiver, wanted, coalescing, spans, arrival);
+}
+
+static bool is_untouched(size_t from, size_t to) {
+  for (size_t i = from; i < to; i++) {
+    if (buffer[i] != 0xa5) return false;
+  }
+  return true;
+}
+
+/* ---- payload ---- */
+
+/* By every way of asking: the cheapest call, the source alone, all there is. */
+static const struct {
+  uint32_t wanted;
+  bool coalescing;
+} ways[] = {{0, false}, {MCTX_META_SOURCE, false}, {MCTX_META_ALL, false}, {0, true}, {MCTX_META_ALL, true}};
+
+enum { WAYS = sizeof ways / sizeof ways[0] };
+
+static void collect(mctx__socket receiver, uint32_t family, size_t way) {
+  assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, ways[way].wanted));
+  assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, ways[way].coalescing));
+}
+
+static void test_payloads_arrive_whole(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  const size_t sizes[] = {0, 1, 1452, 1453, 9000, family == 6 ? 65527 : 65507};
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
+  assert_done(mctx__socket_set(sender, family, MCTX__SEND_BUFFER, 1 << 20));
+  for (size_t way = 0; way < WAYS; way++) {
+    collect(receiver, family, way);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+      mctx__arrival arrival;
+      send_to(sender, &group, payload, sizes[i]);
+      assert_done(receive(receiver, ways[way].wanted, ways[way].coalescing, sizeof buffer, &arrival));
+      assert_true(arrival.stored == sizes[i]);
+      assert_true(arrival.length == sizes[i]);
+      assert_false(arrival.truncated);
+      assert_int_equal(0, arrival.segment_size);
+      assert_int_equal(ways[way].wanted, arrival.present);
+      assert_memory_equal(payload, buffer, sizes[i]);
+      assert_true(is_untouched(sizes[i], sizeof buffer));
+    }
+    mctx__arrival none;
+    assert_status(MCTX_ERR_WOULD_BLOCK,
+                  mctx__socket_receive(receiver, ways[way].wanted, ways[way].coalescing,
+                                       (const mctx__span[2]){{buffer, 8}, {NULL, 0}}, &none));
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+static void test_what_does_not_fit_is_told(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  const size_t rooms[] = {0, 1, 99, 100, 101};
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  for (size_t way = 0; way < WAYS; way++) {
+    collect(receiver, family, way);
+    for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
+      mctx__arrival arrival;
+      send_to(sender, &group, payload, 100);
+      assert_done(receive(receiver, ways[way].wanted, ways[way].coalescing, rooms[i], &arrival));
+      assert_int_equal(rooms[i] < 100 ? rooms[i] : 100, arrival.stored);
+      assert_int_equal(100, arrival.length);
+      assert_int_equal(rooms[i] < 100, arrival.truncated);
+      assert_memory_equal(payload, buffer, (size_t)arrival.stored);
+      assert_true(is_untouched((size_t)arrival.stored, sizeof buffer));
+    }
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* Two spans are filled in order, whatever of them is empty. */
+static void test_two_spans(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  static const size_t rooms[][2] = {{0, 0}, {0, 200}, {200, 0}, {60, 40}, {60, 39}, {60, 41}, {1, 99}, {0, 50}};
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  for (size_t way = 0; way < WAYS; way++) {
+    collect(receiver, family, way);
+    for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
+      const size_t room = rooms[i][0] + rooms[i][1];
+      const mctx__span spans[2] = {{buffer, rooms[i][0]}, {buffer + 1000, rooms[i][1]}};
+      const size_t stored = room < 100 ? room : 100;
+      const size_t first = rooms[i][0] < stored ? rooms[i][0] : stored;
+      mctx__arrival arrival;
+      memset(buffer, 0xa5, sizeof buffer);
+      send_to(sender, &group, payload, 100);
+      assert_done(mctx__socket_receive(receiver, ways[way].wanted, ways[way].coalescing, spans, &arrival));
+      assert_int_equal(stored, arrival.stored);
+      assert_int_equal(100, arrival.length);
+      assert_int_equal(room < 100, arrival.truncated);
+      assert_memory_equal(payload, buffer, first);
+      assert_memory_equal(payload + first, buffer + 1000, stored - first);
+      assert_true(is_untouched(first, 1000));
+      assert_true(is_untouched(1000 + stored - first, sizeof buffer));
+    }
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+static void test_receiving_from_what_is_no_socket(void **state) {
+  mctx__arrival arrival;
+  (void)state;
+  for (size_t way = 0; way < WAYS; way++) {
+    assert_status(MCTX_ERR_NOT_A_SOCKET,
+                  receive(MCTX__NO_SOCKET, ways[way].wanted, ways[way].coalescing, 8, &arrival));
+  }
+}
+
+/* ---- metadata ---- */
+
+static void traffic_class_set(mctx__socket sender, uint32_t family, int value) {
+  assert_int_equal(0, setsockopt(mctx__descriptor(sender), family == 6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                                 family == 6 ? IPV6_TCLASS : IP_TOS, &value, sizeof value));
+}
+
+static int64_t now_utc(void) {
+  struct timespec now;
+  assert_int_equal(0, clock_gettime(CLOCK_REALTIME, &now));
+  return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static void test_every_field_tells_the_truth(void **state) {
+  const uint32_t family = cable_up(state);
+  static const int hop_limits[] = {0, 1, 64, 255};
+  static const int classes[] = {0, 184, 185, 186, 187, 255}; /* all four of ECN */
+  const mctx_address group = group_of(family);
+  mctx_address to = group;
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  to.port = 0;
+  assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_ALL));
+  for (size_t i = 0; i < 4; i++) {
+    for (size_t k = 0; k < 6; k++) {
+      mctx__arrival arrival;
+      assert_done(mctx__socket_set(sender, family, MCTX__HOP_LIMIT, hop_limits[i]));
+      traffic_class_set(sender, family, classes[k]);
+      const int64_t before = now_utc();
+      send_to(sender, &group, "truth", 5);
+      assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+      const int64_t after = now_utc();
+      assert_int_equal(MCTX_META_ALL, arrival.present);
+      assert_true(lab_same(&local, &arrival.source));
+      assert_true(lab_same(&to, &arrival.group));
+      assert_int_equal(va, arrival.interface_index);
+      assert_int_equal(hop_limits[i], arrival.hop_limit);
+      assert_int_equal(classes[k], arrival.traffic_class);
+      assert_in_range(arrival.time_ns, before - SECOND_NS, after + SECOND_NS);
+      assert_true(arrival.time_ns >= before && arrival.time_ns <= after);
+      assert_int_equal(0, arrival.drops);
+    }
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* The time is that of the arrival, not that of the receive. */
+static void test_the_time_is_that_of_the_arrival(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx__arrival arrival;
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_TIME));
+  send_to(sender, &group, "x", 1); /* the kernel switches its time stamps on a little later */
+  assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
+  mctx__sleep(50000000);
+  send_to(sender, &group, "x", 1);
+  const int64_t sent = now_utc();
+  mctx__sleep(50000000);
+  assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
+  assert_true(arrival.time_ns <= sent);
+  assert_true(arrival.time_ns > sent - 50000000);
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* Each alone, and each left out: no other is told. */
+static void test_only_what_is_asked_is_told(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  for (uint32_t collected = 0; collected <= MCTX_META_ALL; collected++) {
+    int64_t value = -7;
+    assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, collected));
+    assert_done(mctx__socket_get(receiver, family, MCTX__METADATA, &value));
+    assert_int_equal(collected | MCTX_META_SOURCE, value);
+    const uint32_t wanted[] = {collected, collected & 0x2a, 0};
+    for (size_t i = 0; i < 3; i++) {
+      mctx__arrival arrival;
+      send_to(sender, &group, "x", 1);
+      assert_done(receive(receiver, wanted[i], false, sizeof buffer, &arrival));
+      assert_int_equal(wanted[i], arrival.present);
+    }
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* What came before the option: IPv4 knows the group, and the interface no more. */
+static void test_metadata_of_what_was_queued_before(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address to = group;
+  mctx__arrival arrival;
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  to.port = 0;
+  send_to(sender, &group, "early", 5);
+  assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_ALL));
+  send_to(sender, &group, "late", 4);
+  assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+  assert_int_equal(5, arrival.stored);
+  assert_int_equal(MCTX_META_ALL, arrival.present);
+  assert_true(lab_same(&to, &arrival.group));
+  assert_int_equal(family == 6 ? va : 0, arrival.interface_index);
+  assert_true(lab_same(&local, &arrival.source));
+  assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+  assert_int_equal(4, arrival.stored);
+  assert_int_equal(va, arrival.interface_index);
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* Addresses of the narrow scopes carry the interface; the others do not. */
+static void test_scopes(void **state) {
+  static const struct {
+    const char *group;
+    bool is_scoped;
+  } rows[] = {{"ff12::db8:0:1", true},  {"ff11::db8:0:1", true},  {"ff14::db8:0:1", false},
+              {"ff15::db8:0:1", false}, {"ff18::db8:0:1", false}, {"ff0e::db8:0:1", false}};
+  (void)cable_up(state);
+  host_run("ip -6 address add fe80::aa/64 dev va nodad");
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (int narrow = 0; narrow <= 1; narrow++) {
+      const mctx_address group = lab_address(rows[i].group, PORT, 0);
+      const mctx_address source =
+          lab_address(narrow != 0 ? "fe80::aa" : "fd09::1", (uint16_t)(4000 + i), narrow != 0 ? va : 0);
+      mctx__socket receiver = receiver_open(&group);
+      mctx__socket sender = lab_socket(6);
+      mctx__arrival arrival;
+      assert_done(mctx__socket_set(receiver, 6, MCTX__METADATA, MCTX_META_ALL));
+      assert_done(mctx__socket_set_interface(sender, 6, va));
+      assert_done(mctx__socket_bind(sender, &source));
+      send_to(sender, &group, "x", 1);
+      assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+      assert_true(lab_same(&source, &arrival.source));
+      assert_int_equal(va, arrival.interface_index);
+      assert_int_equal(rows[i].is_scoped ? va : 0, arrival.group.scope_id);
+      assert_memory_equal(group.bytes, arrival.group.bytes, 16);
+      mctx__socket_close(receiver);
+      mctx__socket_close(sender);
+    }
+  }
+}
+
+/* A wildcard socket gets unicast too, and says so. */
+static void test_what_was_sent_to_no_group(void **state) {
+  const uint32_t family = cable_up(state);
+  const char *const text = family == 6 ? "fd09::1" : "10.9.0.1";
+  const mctx_address any = lab_address(family == 6 ? "::" : "0.0.0.0", PORT, 0);
+  const mctx_address unicast = lab_address(text, PORT, 0);
+  const mctx_address expected = lab_address(text, 0, 0);
+  mctx__arrival arrival;
+  mctx_address local;
+  mctx__socket receiver = lab_socket(family);
+  mctx__socket sender = sender_open(family, &local);
+  assert_done(mctx__socket_bind(receiver, &any));
+  assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_GROUP));
+  send_to(sender, &unicast, "x", 1);
+  assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
+  assert_int_equal(MCTX_META_GROUP, arrival.present);
+  assert_true(lab_same(&expected, &arrival.group));
+  if (family == 4) {
+    const mctx_address broadcast = lab_address("10.9.0.255", PORT, 0);
+    const int one = 1;
+    assert_int_equal(0, setsockopt(mctx__descriptor(sender), SOL_SOCKET, SO_BROADCAST, &one, sizeof one));
+    send_to(sender, &broadcast, "x", 1);
+    assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
+    assert_int_equal(255, arrival.group.bytes[3]);
+    assert_int_equal(va, arrival.interface_index);
+  } else {
+    host_run("ip -6 address add fe80::aa/64 dev va nodad");
+    const mctx_address narrow = lab_address("fe80::aa", PORT, va);
+    send_to(sender, &narrow, "x", 1);
+    assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
+    assert_int_equal(va, arrival.group.scope_id);
+    assert_memory_equal(narrow.bytes, arrival.group.bytes, 16);
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* ---- drops ---- */
+
+/* Sent, received and lost add up. */
+static void test_drops_are_counted(void **state) {
+  enum { SENT = 2000, LENGTH = 1000 };
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx__arrival arrival;
+  mctx_address local;
+  uint32_t received = 0;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 65536));
+  assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_DROPS));
+  for (int i = 0; i < SENT; i++)
+    send_to(sender, &group, payload, LENGTH);
+  while (receive(receiver, MCTX_META_DROPS, false, sizeof buffer, &arrival).status == MCTX_OK) {
+    assert_int_equal(MCTX_META_DROPS, arrival.present);
+    assert_int_equal(0, arrival.drops); /* these came before the first was lost */
+    received++;
+    if (received > SENT) break;
+  }
+  assert_in_range(received, 1, SENT / 2);
+  send_to(sender, &group, payload, LENGTH);
+  assert_done(receive(receiver, MCTX_META_DROPS, false, sizeof buffer, &arrival));
+  assert_int_equal(SENT - received, arrival.drops);
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* ---- superpackets ---- */
+
+/* Cut by the kernel, or kept whole where the receiver takes that. */
+static void send_segments(mctx__socket sender, const mctx_address *group, size_t length, uint16_t segment) {
+  struct sockaddr_storage to;
+  _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof segment)] = {0};
+  struct iovec from = {payload, length};
+  struct msghdr message = {.msg_name = &to, .msg_iov = &from, .msg_iovlen = 1, .msg_control = control};
+  message.msg_namelen = mctx__sockaddr_set(&to, group);
+  message.msg_controllen = sizeof control;
+  struct cmsghdr *const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = IPPROTO_UDP;
+  header->cmsg_type = UDP_SEGMENT;
+  header->cmsg_len = CMSG_LEN(sizeof segment);
+  memcpy(CMSG_DATA(header), &segment, sizeof segment);
+  assert_int_equal(length, sendmsg(mctx__descriptor(sender), &message, 0));
+}
+
+static void test_superpackets(void **state) {
+  static const struct {
+    size_t length;
+    uint16_t segment;
+  } rows[] = {{200, 100}, {201, 100},    {6400, 100},   {6399, 100},
+              {64, 1},    {64000, 1000}, {63001, 1000}, {101, 100}};
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address to = group;
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  to.port = 0;
+  assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
+  for (uint32_t wanted = 0; wanted <= MCTX_META_ALL; wanted += MCTX_META_ALL) {
+    assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, wanted));
+    assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, 1));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+      mctx__arrival arrival;
+      send_segments(sender, &group, rows[i].length, rows[i].segment);
+      assert_done(receive(receiver, wanted, true, sizeof buffer, &arrival));
+      assert_int_equal(rows[i].segment, arrival.segment_size);
+      assert_true(arrival.length == rows[i].length && arrival.stored == rows[i].length);
+      assert_false(arrival.truncated);
+      assert_int_equal(wanted, arrival.present);
+      if (wanted != 0) assert_true(lab_same(&to, &arrival.group) && lab_same(&local, &arrival.source));
+      assert_memory_equal(payload, buffer, rows[i].length);
+
+      send_segments(sender, &group, rows[i].length, rows[i].segment); /* too large for the room */
+      assert_done(receive(receiver, wanted, true, 50, &arrival));
+      assert_int_equal(rows[i].segment, arrival.segment_size);
+      assert_true(arrival.length == rows[i].length && arrival.stored == 50 && arrival.truncated);
+      assert_memory_equal(payload, buffer, 50);
+    }
+    send_to(sender, &group, payload, 77); /* a single one among them */
+    mctx__arrival arrival;
+    assert_done(receive(receiver, wanted, true, sizeof buffer, &arrival));
+    assert_int_equal(0, arrival.segment_size);
+    assert_int_equal(77, arrival.stored);
+
+    assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, 0));
+    send_segments(sender, &group, 250, 100);
+    for (int k = 0; k < 3; k++) {
+      assert_done(receive(receiver, wanted, false, sizeof buffer, &arrival));
+      assert_int_equal(0, arrival.segment_size);
+      assert_int_equal(k < 2 ? 100 : 50, arrival.stored);
+      assert_memory_equal(payload + 100 * k, buffer, (size_t)arrival.stored);
+    }
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* As large as they get: a message and its segments have the room that the contract says. */
+static void test_the_largest_superpacket(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx__arrival arrival;
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
+  assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, 1));
+  const size_t length = family == 6 ? 65527 : 65507;
+  send_segments(sender, &group, length, 1400);
+  assert_done(receive(receiver, 0, true, MCTX__MESSAGE_MAX, &arrival));
+  assert_int_equal(1400, arrival.segment_size);
+  assert_true(arrival.stored == length);
+  assert_memory_equal(payload, buffer, length);
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      BOTH_FAMILIES(test_payloads_arrive_whole),
+      BOTH_FAMILIES(test_what_does_not_fit_is_told),
+      BOTH_FAMILIES(test_two_spans),
+      cmocka_unit_test(test_receiving_from_what_is_no_socket),
+      BOTH_FAMILIES(test_every_field_tells_the_truth),
+      BOTH_FAMILIES(test_the_time_is_that_of_the_arrival),
+      BOTH_FAMILIES(test_only_what_is_asked_is_told),
+      BOTH_FAMILIES(test_metadata_of_what_was_queued_before),
+      {"test_scopes", test_scopes, NULL, NULL, (void *)(uintptr_t)&host_families[1]},
+      BOTH_FAMILIES(test_what_was_sent_to_no_group),
+      BOTH_FAMILIES(test_drops_are_counted),
+      BOTH_FAMILIES(test_superpackets),
+      BOTH_FAMILIES(test_the_largest_superpacket),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
