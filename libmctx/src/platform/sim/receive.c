@@ -112,6 +112,10 @@ done:
   return outcome;
 }
 
+uint32_t mctx__receive_clock(void) {
+  return MCTX_CLOCK_SYSTEM;
+}
+
 /* ---- controls ---- */
 
 uint64_t mctx_sim_queued(void) {
