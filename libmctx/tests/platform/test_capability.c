@@ -3,6 +3,7 @@
  */
 #include "lab.h"
 
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,7 +18,7 @@ static mctx_capability_info probe(uint32_t id) {
 static void test_every_capability_has_a_state_and_a_sentence(void **state) {
   const int before = (int)descriptors_held();
   (void)state;
-  for (uint32_t id = 0; id <= MCTX_CAPABILITY_SIMULATED; id++) {
+  for (uint32_t id = 0; id <= MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE; id++) {
     mctx_capability_info info = {.size = sizeof info, .state = 99, .os_code = 99};
     mctx__capability_probe(id, &info);
     assert_true(info.state <= MCTX_CAPABILITY_AVAILABLE);
@@ -86,6 +87,13 @@ static const struct refusal {
     {MCTX_CAPABILITY_MARK, SYS_setsockopt, NAME, SO_MARK, EPERM, MCTX_CAPABILITY_NEEDS_PRIVILEGE},
     {MCTX_CAPABILITY_SEND_BUFFER_FORCE, SYS_setsockopt, NAME, SO_SNDBUFFORCE, EPERM,
      MCTX_CAPABILITY_NEEDS_PRIVILEGE},
+    {MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE, SYS_setsockopt, NAME, SO_RCVBUFFORCE, EPERM,
+     MCTX_CAPABILITY_NEEDS_PRIVILEGE},
+    {MCTX_CAPABILITY_COALESCING, SYS_setsockopt, NAME, UDP_GRO, ENOPROTOOPT, MCTX_CAPABILITY_ABSENT},
+    {MCTX_CAPABILITY_GROUP_BINDING, SYS_bind, LAB_ANY, 0, EACCES, MCTX_CAPABILITY_REFUSED},
+    {MCTX_CAPABILITY_INTERFACE_CHANGES, SYS_socket, 0, AF_NETLINK, EPERM, MCTX_CAPABILITY_REFUSED},
+    {MCTX_CAPABILITY_INTERFACE_CHANGES, SYS_socket, 0, AF_NETLINK, EPROTONOSUPPORT, MCTX_CAPABILITY_ABSENT},
+    {MCTX_CAPABILITY_INTERFACE_CHANGES, SYS_bind, LAB_ANY, 0, EPERM, MCTX_CAPABILITY_REFUSED},
     {MCTX_CAPABILITY_FORK_DETECTION, SYS_madvise, ADVICE, WIPE_ON_FORK, EINVAL, MCTX_CAPABILITY_ABSENT},
 };
 
@@ -138,21 +146,55 @@ static void test_an_old_kernel_needs_no_isolation(void **state) {
 }
 
 /* The system's maximum stands; that is no failure. */
-static int buffer_without_rights(void) {
+static int buffer_without_rights(uint32_t force, mctx__option buffer) {
   mctx__socket socket;
   int64_t granted = 0;
-  if (!lab_refuse(SYS_setsockopt, NAME, SO_SNDBUFFORCE, EPERM)) return 77;
+  if (!lab_refuse(SYS_setsockopt, NAME, force, EPERM)) return 77;
   if (mctx__socket_open(4, &socket).status != MCTX_OK) return 1;
-  if (mctx__socket_set(socket, 4, MCTX__SEND_BUFFER, 1 << 30).status != MCTX_OK) return 2;
-  if (mctx__socket_get(socket, 4, MCTX__SEND_BUFFER, &granted).status != MCTX_OK) return 3;
+  if (mctx__socket_set(socket, 4, buffer, 1 << 30).status != MCTX_OK) return 2;
+  if (mctx__socket_get(socket, 4, buffer, &granted).status != MCTX_OK) return 3;
   return granted > 0 && granted < 1 << 30 ? 0 : 4;
 }
 
-static void test_a_send_buffer_without_rights(void **state) {
+static int send_buffer_without_rights(void) {
+  return buffer_without_rights(SO_SNDBUFFORCE, MCTX__SEND_BUFFER);
+}
+static int receive_buffer_without_rights(void) {
+  return buffer_without_rights(SO_RCVBUFFORCE, MCTX__RECEIVE_BUFFER);
+}
+
+static void test_buffers_without_rights(void **state) {
   (void)state;
-  const int code = lab_child(buffer_without_rights);
+  const int code = lab_child(send_buffer_without_rights);
   if (code == 77) SKIP("this host allows no seccomp filter");
   assert_int_equal(0, code);
+  assert_int_equal(0, lab_child(receive_buffer_without_rights));
+}
+
+/* What the system cannot tell is left out, and the rest is collected; other refusals are failures. */
+static int collect_under_refusal(uint32_t code, mctx_status expected) {
+  mctx__socket socket;
+  int64_t collected = 0;
+  if (!lab_refuse(SYS_setsockopt, NAME, SO_RXQ_OVFL, code)) return 77;
+  if (mctx__socket_open(4, &socket).status != MCTX_OK) return 1;
+  if (mctx__socket_set(socket, 4, MCTX__METADATA, MCTX_META_ALL).status != expected) return 2;
+  if (mctx__socket_get(socket, 4, MCTX__METADATA, &collected).status != MCTX_OK) return 3;
+  return collected == (MCTX_META_ALL & ~MCTX_META_DROPS) ? 0 : 4;
+}
+
+static int collect_on_an_old_kernel(void) {
+  return collect_under_refusal(ENOPROTOOPT, MCTX_OK);
+}
+static int collect_in_a_sandbox(void) {
+  return collect_under_refusal(EPERM, MCTX_ERR_PERMISSION);
+}
+
+static void test_metadata_that_cannot_be_collected(void **state) {
+  (void)state;
+  const int code = lab_child(collect_on_an_old_kernel);
+  if (code == 77) SKIP("this host allows no seccomp filter");
+  assert_int_equal(0, code);
+  assert_int_equal(0, lab_child(collect_in_a_sandbox));
 }
 
 /* A socket that could not be kept to IPv6 is not kept open either. */
@@ -177,7 +219,8 @@ int main(void) {
       cmocka_unit_test(test_every_capability_has_a_state_and_a_sentence),
       cmocka_unit_test(test_no_descriptor_left_says_so),
       cmocka_unit_test(test_an_old_kernel_needs_no_isolation),
-      cmocka_unit_test(test_a_send_buffer_without_rights),
+      cmocka_unit_test(test_buffers_without_rights),
+      cmocka_unit_test(test_metadata_that_cannot_be_collected),
       cmocka_unit_test(test_a_socket_that_is_half_made_is_closed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

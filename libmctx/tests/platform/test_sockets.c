@@ -114,6 +114,8 @@ static const struct {
     {MCTX__PRIORITY, 0, 0, {SOL_SOCKET, SOL_SOCKET}, {SO_PRIORITY, SO_PRIORITY}},
     {MCTX__ISOLATED, 1, 0, {IPPROTO_IP, IPPROTO_IPV6}, {49, 29}},
     {MCTX__ISOLATED, 0, 1, {IPPROTO_IP, IPPROTO_IPV6}, {49, 29}},
+    {MCTX__COALESCING, 1, 1, {IPPROTO_UDP, IPPROTO_UDP}, {UDP_GRO, UDP_GRO}},
+    {MCTX__COALESCING, 0, 0, {IPPROTO_UDP, IPPROTO_UDP}, {UDP_GRO, UDP_GRO}},
 };
 
 static void check_options(uint32_t family) {
@@ -186,18 +188,17 @@ static void test_a_mark_has_32_bits_and_wants_rights(void **state) {
   mctx__socket_close(socket);
 }
 
-static void test_send_buffers(void **state) {
+static void check_buffers(mctx__option buffer, int name, uint32_t capability) {
   static const int64_t asked[] = {0, 1, 65536, INT_MAX / 2, INT_MAX, (int64_t)INT_MAX + 1, INT64_MAX};
   mctx_capability_info info = {.size = sizeof info};
   mctx__socket socket = lab_socket(4);
   int64_t granted;
-  (void)state;
-  mctx__capability_probe(MCTX_CAPABILITY_SEND_BUFFER_FORCE, &info);
+  mctx__capability_probe(capability, &info);
   for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
-    assert_done(mctx__socket_set(socket, 4, MCTX__SEND_BUFFER, asked[i]));
-    assert_done(mctx__socket_get(socket, 4, MCTX__SEND_BUFFER, &granted));
+    assert_done(mctx__socket_set(socket, 4, buffer, asked[i]));
+    assert_done(mctx__socket_get(socket, 4, buffer, &granted));
     assert_true(granted > 0);
-    assert_int_equal(lab_get(socket, SOL_SOCKET, SO_SNDBUF), granted);
+    assert_int_equal(lab_get(socket, SOL_SOCKET, name), granted);
     if (asked[i] == 65536) assert_int_equal(131072, granted);
     if (asked[i] > 65536) assert_true(granted >= 131072);
     if (asked[i] >= INT_MAX / 2 && info.state == MCTX_CAPABILITY_AVAILABLE) {
@@ -205,6 +206,12 @@ static void test_send_buffers(void **state) {
     }
   }
   mctx__socket_close(socket);
+}
+
+static void test_buffers(void **state) {
+  (void)state;
+  check_buffers(MCTX__SEND_BUFFER, SO_SNDBUF, MCTX_CAPABILITY_SEND_BUFFER_FORCE);
+  check_buffers(MCTX__RECEIVE_BUFFER, SO_RCVBUF, MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE);
 }
 
 static void check_interface(uint32_t family) {
@@ -257,6 +264,9 @@ static void test_options_of_what_is_no_socket(void **state) {
   (void)state;
   assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_set(file, 4, MCTX__LOOPBACK, 1));
   assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_set(file, 4, MCTX__SEND_BUFFER, 1));
+  assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_set(file, 4, MCTX__RECEIVE_BUFFER, 1));
+  assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_set(file, 4, MCTX__METADATA, 0));
+  assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_get(file, 4, MCTX__METADATA, &value));
   assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_get(file, 4, MCTX__LOOPBACK, &value));
   assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_get_interface(file, 6, &(uint32_t){0}));
   assert_status(MCTX_ERR_NOT_A_SOCKET, mctx__socket_set_interface(file, 4, 1));
@@ -633,7 +643,7 @@ int main(void) {
       TEST(test_every_way_of_fragmentation_can_be_restored),
       TEST(test_nonblocking),
       TEST(test_a_mark_has_32_bits_and_wants_rights),
-      TEST(test_send_buffers),
+      TEST(test_buffers),
       TEST(test_the_outgoing_interface),
       TEST(test_binding_to_a_device),
       TEST(test_options_of_what_is_no_socket),
