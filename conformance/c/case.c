@@ -38,9 +38,9 @@ void strand_fail(strand *s, const char *where, const char *format, ...) {
 
 /* ---- operations ---- */
 
-static const operation *const tables[] = {library_operations,     interface_operations, handle_operations,
-                                          publication_operations, send_operations,      peer_operations,
-                                          sim_operations,         flow_operations};
+static const operation *const tables[] = {
+    library_operations,      interface_operations, handle_operations, publication_operations, send_operations,
+    subscription_operations, receive_operations,   peer_operations,   sim_operations,         flow_operations};
 
 static const operation *operation_find(const char *name) {
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {

@@ -5,8 +5,9 @@
 
 #include "runner.h"
 
-static const char *const ready_names[] = {"readable", "writable", NULL};
-static const char *const event_names[] = {"none", "source_gone", "source_changed", "overflow", NULL};
+static const char *const event_names[] = {
+    "none",    "source_gone", "source_changed", "overflow", "interface_lost", "interface_appeared",
+    "rebuilt", "refused",     "no_interface",   "drops",    "sourceless"};
 
 static mctx_handle arg_handle(call *c) {
   return arg_u64(c, "handle", 0);
@@ -21,13 +22,45 @@ static void wake(call *c) {
 }
 
 static void wait_for(call *c) {
-  static const char *const flags[] = {"interruptible", NULL};
   uint32_t ready;
   out_prepare(&ready, sizeof ready);
-  c->status = mctx_wait(arg_handle(c), arg_bits(c, "events", ready_names), arg_bits(c, "flags", flags),
-                        arg_i64(c, "timeout_ns", 0), POINTER(c, "ready", &ready), ERROR(c));
+  c->status =
+      mctx_wait(arg_handle(c), arg_bits(c, "interest", ready_names), arg_bits(c, "flags", wait_flag_names),
+                arg_i64(c, "timeout_ns", 0), POINTER(c, "ready", &ready), ERROR(c));
   if (!arg_null(c, "ready")) out_check(c, &ready, sizeof ready);
   if (c->status == MCTX_OK) result(c, "ready", make_bits(c->doc, ready, ready_names));
+}
+
+static uint32_t read_wait_items(call *c, mctx_wait_item *items) {
+  size_t position, count;
+  value *one;
+  yyjson_mut_arr_foreach(arg(c, "items"), position, count, one) {
+    if (position == MAX_LISTED) break;
+    items[position].handle = (mctx_handle)value_i64(c, yyjson_mut_obj_get(one, "handle"));
+    items[position].interest = value_bits(c, yyjson_mut_obj_get(one, "interest"), ready_names);
+  }
+  return (uint32_t)yyjson_mut_arr_size(arg(c, "items"));
+}
+
+static void wait_many(call *c) {
+  mctx_wait_item items[MAX_LISTED];
+  out_prepare(items, sizeof items);
+  uint32_t count = read_wait_items(c, items);
+  uint32_t ready_count;
+  out_prepare(&ready_count, sizeof ready_count);
+  if (c->invalid) return;
+  c->status = mctx_wait_many(arg_u64(c, "context", 0), POINTER(c, "items", items),
+                             (uint32_t)arg_u64(c, "stride", sizeof items[0]),
+                             (uint32_t)arg_u64(c, "count", count), arg_bits(c, "flags", wait_flag_names),
+                             arg_i64(c, "timeout_ns", 0), POINTER(c, "ready_count", &ready_count), ERROR(c));
+  if (!arg_null(c, "ready_count")) out_check(c, &ready_count, sizeof ready_count);
+  if (c->status != MCTX_OK) return;
+  value *list = yyjson_mut_arr(c->doc);
+  for (uint32_t i = 0; i < count; i++) {
+    yyjson_mut_arr_append(list, make_bits(c->doc, items[i].ready, ready_names));
+  }
+  result(c, "ready", list);
+  result_int(c, "ready_count", ready_count);
 }
 
 static void pollable(call *c) {
@@ -63,20 +96,21 @@ static void metric_name(call *c) {
 }
 
 static void events(call *c) {
-  mctx_event taken[64];
+  mctx_event taken[MAX_LISTED];
   memset(taken, 0, sizeof taken);
-  uint32_t capacity = (uint32_t)arg_u64(c, "capacity", 64);
   uint32_t count;
   out_prepare(&count, sizeof count);
   c->status =
       mctx_events(arg_handle(c), POINTER(c, "events", taken), (uint32_t)arg_u64(c, "stride", sizeof taken[0]),
-                  capacity > 64 ? 64 : capacity, POINTER(c, "count", &count), ERROR(c));
+                  arg_capacity(c), POINTER(c, "count", &count), ERROR(c));
   if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
   if (c->status != MCTX_OK) return;
   value *list = yyjson_mut_arr(c->doc);
-  for (uint32_t i = 0; i < count && i < 64; i++) {
+  for (uint32_t i = 0; i < count && i < MAX_LISTED; i++) {
     value *one = yyjson_mut_obj(c->doc);
-    yyjson_mut_obj_add_str(c->doc, one, "type", taken[i].type < 4 ? event_names[taken[i].type] : "?");
+    yyjson_mut_obj_add_str(
+        c->doc, one, "type",
+        taken[i].type < sizeof event_names / sizeof event_names[0] ? event_names[taken[i].type] : "?");
     yyjson_mut_obj_add_val(c->doc, one, "handle", make_u64(c->doc, taken[i].handle));
     yyjson_mut_obj_add_int(c->doc, one, "interface_index", taken[i].interface_index);
     yyjson_mut_obj_add_val(c->doc, one, "time_ns", make_i64(c->doc, taken[i].time_ns));
@@ -101,48 +135,51 @@ static void context_open(call *c) {
   /* Room for a struct from the future. */
   struct {
     mctx_context_options known;
-    unsigned char tail[64];
+    unsigned char tail[FUTURE_BYTES];
   } options;
   memset(&options, 0, sizeof options);
   mctx_context_options_init(&options.known, sizeof options.known);
-  value *given = arg(c, "options");
-  value *field = yyjson_mut_obj_get(given, "tail");
-  if (field != NULL) {
-    options.known.size = sizeof options;
-    options.tail[sizeof options.tail - 1] = (unsigned char)value_i64(c, field);
-  }
-  field = yyjson_mut_obj_get(given, "size");
-  if (field != NULL) options.known.size = (uint32_t)value_i64(c, field);
-  field = yyjson_mut_obj_get(given, "flags");
-  if (field != NULL) options.known.flags = (uint32_t)value_i64(c, field);
+  read_size(c, &options.known.size, sizeof options.known, options.tail);
+  options.known.flags = (uint32_t)option_number(c, "flags", 0);
   mctx_context context;
   out_prepare(&context, sizeof context);
-  c->status =
-      mctx_context_open(given == NULL ? NULL : &options.known, POINTER(c, "context", &context), ERROR(c));
+  c->status = mctx_context_open(arg(c, "options") == NULL ? NULL : &options.known,
+                                POINTER(c, "context", &context), ERROR(c));
   if (!arg_null(c, "context")) out_check(c, &context, sizeof context);
   if (c->status == MCTX_OK) result_handle(c, "context", context, MCTX_HANDLE_CONTEXT);
 }
 
-static void context_publications(call *c) {
-  mctx_publication publications[64];
-  uint32_t capacity = (uint32_t)arg_u64(c, "capacity", 64);
+/* The publications or subscriptions of a context: `name` says which. */
+static void list_owned(call *c, const char *name,
+                       mctx_status (*list)(mctx_context, mctx_handle *, uint32_t, uint32_t *, mctx_error *)) {
+  mctx_handle handles[MAX_LISTED];
+  uint32_t capacity = arg_capacity(c);
   uint32_t count;
   out_prepare(&count, sizeof count);
-  c->status = mctx_context_publications(arg_u64(c, "context", 0), POINTER(c, "publications", publications),
-                                        capacity > 64 ? 64 : capacity, POINTER(c, "count", &count), ERROR(c));
+  c->status = list(arg_u64(c, "context", 0), POINTER(c, name, handles), capacity, POINTER(c, "count", &count),
+                   ERROR(c));
   if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
   if (c->status != MCTX_OK) return;
-  value *list = yyjson_mut_arr(c->doc);
-  for (uint32_t i = 0; i < count && i < capacity && i < 64; i++) {
-    yyjson_mut_arr_append(list, make_u64(c->doc, publications[i]));
+  value *listed = yyjson_mut_arr(c->doc);
+  for (uint32_t i = 0; i < count && i < capacity; i++) {
+    yyjson_mut_arr_append(listed, make_u64(c->doc, handles[i]));
   }
-  result(c, "publications", list);
+  result(c, name, listed);
   result_int(c, "count", count);
+}
+
+static void context_publications(call *c) {
+  list_owned(c, "publications", mctx_context_publications);
+}
+
+static void context_subscriptions(call *c) {
+  list_owned(c, "subscriptions", mctx_context_subscriptions);
 }
 
 const operation handle_operations[] = {{"mctx_close", close_handle},
                                        {"mctx_wake", wake},
                                        {"mctx_wait", wait_for},
+                                       {"mctx_wait_many", wait_many},
                                        {"mctx_pollable", pollable},
                                        {"mctx_metrics", metrics},
                                        {"mctx_metric_name", metric_name},
@@ -150,4 +187,5 @@ const operation handle_operations[] = {{"mctx_close", close_handle},
                                        {"mctx_context_options_init", context_options_init},
                                        {"mctx_context_open", context_open},
                                        {"mctx_context_publications", context_publications},
+                                       {"mctx_context_subscriptions", context_subscriptions},
                                        {NULL, NULL}};

@@ -42,17 +42,16 @@ static void list_get(call *c) {
 }
 
 static void list_addresses(call *c) {
-  mctx_address addresses[64];
-  uint32_t capacity = (uint32_t)arg_u64(c, "capacity", 64);
+  mctx_address addresses[MAX_LISTED];
+  uint32_t capacity = arg_capacity(c);
   uint32_t count;
   out_prepare(&count, sizeof count);
-  c->status =
-      mctx_interface_list_addresses(arg_list(c), arg_position(c), POINTER(c, "addresses", addresses),
-                                    capacity > 64 ? 64 : capacity, POINTER(c, "count", &count), ERROR(c));
+  c->status = mctx_interface_list_addresses(arg_list(c), arg_position(c), POINTER(c, "addresses", addresses),
+                                            capacity, POINTER(c, "count", &count), ERROR(c));
   if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
   if (c->status != MCTX_OK) return;
   value *list = yyjson_mut_arr(c->doc);
-  for (uint32_t i = 0; i < count && i < capacity && i < 64; i++) {
+  for (uint32_t i = 0; i < count && i < capacity; i++) {
     yyjson_mut_arr_append(list, make_address(c->doc, &addresses[i]));
   }
   result(c, "addresses", list);
@@ -60,15 +59,11 @@ static void list_addresses(call *c) {
 }
 
 static void list_friendly_name(call *c) {
-  char name[1024];
-  out_prepare(name, sizeof name);
-  size_t capacity = (size_t)arg_u64(c, "capacity", sizeof name);
-  size_t length = 0;
-  c->status = mctx_interface_list_friendly_name(arg_list(c), arg_position(c), POINTER(c, "text", name),
-                                                capacity, POINTER(c, "length", &length), ERROR(c));
-  if (c->status != MCTX_OK) return;
-  if (capacity != 0) result_text(c, "name", name);
-  result_int(c, "length", (int64_t)length);
+  name_buffer name;
+  name_prepare(c, &name);
+  c->status = mctx_interface_list_friendly_name(arg_list(c), arg_position(c), POINTER(c, "text", name.text),
+                                                name.capacity, POINTER(c, "length", &name.length), ERROR(c));
+  result_name(c, &name);
 }
 
 static void list_find(call *c) {

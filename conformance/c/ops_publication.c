@@ -19,21 +19,10 @@ static mctx_publication arg_publication(call *c) {
 
 /* ---- options ---- */
 
-static value *option(call *c, const char *name) {
-  return yyjson_mut_obj_get(arg(c, "options"), name);
-}
-
-static int64_t option_number(call *c, const char *name, int64_t absent) {
-  value *from = option(c, name);
-  if (from == NULL) return absent;
-  if (yyjson_mut_equals_str(from, "auto")) return MCTX_AUTO;
-  return value_i64(c, from);
-}
-
 /* A struct from the future, whose tail this library does not know. */
 typedef struct future_options {
   mctx_publication_options known;
-  unsigned char tail[64];
+  unsigned char tail[FUTURE_BYTES];
 } future_options;
 
 static void read_numbers(call *c, mctx_publication_options *o) {
@@ -75,21 +64,7 @@ static void read_options(call *c, future_options *to) {
   }
   value *raw = option(c, "flags");
   if (raw != NULL) o->flags = (uint32_t)value_i64(c, raw);
-  raw = option(c, "tail");
-  if (raw != NULL) {
-    o->size = sizeof *to;
-    to->tail[sizeof to->tail - 1] = (unsigned char)value_i64(c, raw);
-  }
-  raw = option(c, "size");
-  if (raw != NULL) o->size = (uint32_t)value_i64(c, raw);
-}
-
-static value *make_setting(document *doc, int64_t number) {
-  return number == MCTX_AUTO ? yyjson_mut_str(doc, "auto") : yyjson_mut_sint(doc, number);
-}
-
-static value *make_wide_setting(document *doc, int64_t number) {
-  return number == MCTX_AUTO ? yyjson_mut_str(doc, "auto") : make_i64(doc, number);
+  read_size(c, &o->size, sizeof *o, to->tail);
 }
 
 static void options_init(call *c) {
@@ -148,13 +123,6 @@ static value *make_interface(document *doc, const mctx_interface_ref *reference)
   return made;
 }
 
-static uint64_t sum_of(const unsigned char *bytes, size_t count) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < count; i++)
-    sum += bytes[i];
-  return sum;
-}
-
 static void show_info(call *c, const mctx_publication_info *info) {
   result(c, "flags", publication_flags(c, info->flags));
   result(c, "owner", make_u64(c->doc, info->context));
@@ -184,28 +152,22 @@ static void get_info(call *c) {
   /* Room for a struct from the future. */
   struct {
     mctx_publication_info known;
-    unsigned char tail[64];
+    unsigned char tail[FUTURE_BYTES];
   } info;
   bool future = yyjson_mut_is_true(arg(c, "future"));
   out_prepare(&info, sizeof info);
   info.known.size = (uint32_t)arg_u64(c, "size", future ? sizeof info : sizeof info.known);
   c->status = mctx_publication_get_info(arg_publication(c), POINTER(c, "info", &info.known), ERROR(c));
   if (c->status != MCTX_OK) return;
-  if (info.known.size != sizeof info.known) result_int(c, "size", info.known.size);
-  if (future) result_int(c, "unknown", (int64_t)sum_of(info.tail, sizeof info.tail));
-  if (info.known.size >= sizeof info.known) show_info(c, &info.known);
+  if (result_size(c, info.known.size, sizeof info.known, info.tail)) show_info(c, &info.known);
 }
 
 static void interface_name(call *c) {
-  char name[1024];
-  out_prepare(name, sizeof name);
-  size_t capacity = (size_t)arg_u64(c, "capacity", sizeof name);
-  size_t length = 0;
-  c->status = mctx_publication_interface_name(arg_publication(c), POINTER(c, "text", name), capacity,
-                                              POINTER(c, "length", &length), ERROR(c));
-  if (c->status != MCTX_OK) return;
-  if (capacity != 0) result_text(c, "name", name);
-  result_int(c, "length", (int64_t)length);
+  name_buffer name;
+  name_prepare(c, &name);
+  c->status = mctx_publication_interface_name(arg_publication(c), POINTER(c, "text", name.text), name.capacity,
+                                              POINTER(c, "length", &name.length), ERROR(c));
+  result_name(c, &name);
 }
 
 static void announce(call *c) {

@@ -157,6 +157,8 @@ extern const operation interface_operations[];
 extern const operation handle_operations[];
 extern const operation publication_operations[];
 extern const operation send_operations[];
+extern const operation subscription_operations[];
+extern const operation receive_operations[];
 extern const operation peer_operations[];
 extern const operation sim_operations[];
 extern const operation flow_operations[];
@@ -170,6 +172,9 @@ const char *arg_text(call *c, const char *name);
 uint32_t arg_name(call *c, const char *name, const char *const *names, uint32_t absent);
 /* A list of names out of `names`, as bits 1, 2, 4, ...; or a number as it is. */
 uint32_t arg_bits(call *c, const char *name, const char *const *names);
+/* A member of the argument `options`: as it is, and as a number, where "auto" is MCTX_AUTO. */
+value *option(call *c, const char *name);
+int64_t option_number(call *c, const char *name, int64_t absent);
 /* Whether the step asks for a NULL pointer there. */
 bool arg_null(call *c, const char *name);
 void call_invalid(call *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -183,10 +188,29 @@ void call_invalid(call *c, const char *format, ...) __attribute__((format(printf
 void out_prepare(void *memory, size_t size);
 void out_check(call *c, const void *memory, size_t size);
 
+/* A struct of an option or answer is followed by this much that this library does not know. */
+#define FUTURE_BYTES 64
+/* Sets what the argument `options` says of a struct's `size` and of the last byte of its `tail`. */
+void read_size(call *c, uint32_t *size, size_t known, unsigned char *tail);
+/* Shows what became of a struct's size and tail; returns whether the known part is whole. */
+bool result_size(call *c, uint32_t size, size_t known, const unsigned char *tail);
+
+/* A buffer for a name, with the capacity that the step asks for. */
+typedef struct name_buffer {
+  char text[1024];
+  size_t capacity;
+  size_t length;
+} name_buffer;
+
+void name_prepare(call *c, name_buffer *name);
+void result_name(call *c, const name_buffer *name);
+
 /* Values from and to JSON. */
 int64_t value_i64(call *c, value *from);
 mctx_address value_address(call *c, value *from);
 mctx_interface_ref value_interface(call *c, value *from);
+uint32_t value_name(call *c, value *from, const char *const *names);
+uint32_t value_bits(call *c, value *from, const char *const *names);
 /* A payload as written in a case; the caller frees data. */
 mctx_slice value_payload(call *c, value *from);
 /* A list of payloads; free with payloads_free. */
@@ -199,6 +223,9 @@ value *make_bits(document *doc, uint64_t bits, const char *const *names);
 value *make_u64(document *doc, uint64_t number);
 value *make_i64(document *doc, int64_t number);
 value *make_status(document *doc, mctx_status status);
+/* A number of 32 bits, or "auto"; and one of 64 bits. */
+value *make_setting(document *doc, int64_t number);
+value *make_wide_setting(document *doc, int64_t number);
 value *make_os_handle(document *doc, const mctx_os_handle *native);
 
 void result(call *c, const char *name, value *content);
@@ -208,6 +235,11 @@ void result_text(call *c, const char *name, const char *content);
 /* Remembers a handle, so that it is closed at the end of the case. */
 void result_handle(call *c, const char *name, mctx_handle handle, uint32_t kind);
 uint32_t handle_kind(call *c, mctx_handle handle);
+
+/* How many elements of results a runner has room for. */
+#define MAX_LISTED 256
+/* What the step asks for, at most that. */
+uint32_t arg_capacity(call *c);
 
 /* ---- JSON without a call ---- */
 
@@ -227,6 +259,9 @@ value *variable_get(run *r, const char *name);
 
 extern const char *const family_names[];
 extern const char *const interface_flag_names[];
+extern const char *const ready_names[];
+extern const char *const wait_flag_names[];
+extern const char *const metadata_names[];
 extern const char *const handle_kind_names[];
 
 bool sim_available(void);

@@ -3,6 +3,7 @@
 #include "mctx_sim.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runner.h"
@@ -26,6 +27,16 @@ static struct controls {
   void (*wire_clear)(void);
   uint64_t (*open_sockets)(void);
   uint64_t (*open_events)(void);
+  uint64_t (*open_pollers)(void);
+  uint64_t (*open_watches)(void);
+  int32_t (*deliver)(const mctx_sim_arrival *);
+  uint64_t (*queued)(void);
+  int32_t (*limit_set)(uint32_t, uint64_t);
+  int32_t (*refuse)(uint32_t, uint32_t, mctx_status);
+  uint64_t (*memberships)(void);
+  int32_t (*membership_at)(uint64_t, mctx_sim_membership *);
+  void (*watch_overflow)(void);
+  uint32_t (*ready)(const mctx_os_handle *);
   int32_t (*socket)(uint32_t, const mctx_address *, mctx_os_handle *);
   void (*socket_close)(const mctx_os_handle *);
   int64_t (*socket_hash)(const mctx_os_handle *);
@@ -62,6 +73,16 @@ static void look_up_all(void) {
   look_up("mctx_sim_wire_clear", &sim.wire_clear);
   look_up("mctx_sim_open_sockets", &sim.open_sockets);
   look_up("mctx_sim_open_events", &sim.open_events);
+  look_up("mctx_sim_open_pollers", &sim.open_pollers);
+  look_up("mctx_sim_open_watches", &sim.open_watches);
+  look_up("mctx_sim_deliver", &sim.deliver);
+  look_up("mctx_sim_queued", &sim.queued);
+  look_up("mctx_sim_limit_set", &sim.limit_set);
+  look_up("mctx_sim_refuse", &sim.refuse);
+  look_up("mctx_sim_memberships", &sim.memberships);
+  look_up("mctx_sim_membership_at", &sim.membership_at);
+  look_up("mctx_sim_watch_overflow", &sim.watch_overflow);
+  look_up("mctx_sim_ready", &sim.ready);
   look_up("mctx_sim_socket", &sim.socket);
   look_up("mctx_sim_socket_close", &sim.socket_close);
   look_up("mctx_sim_socket_hash", &sim.socket_hash);
@@ -77,7 +98,7 @@ void sim_case_begin(void) {
 }
 
 uint64_t sim_held(void) {
-  return sim.open_sockets() + sim.open_events();
+  return sim.open_sockets() + sim.open_events() + sim.open_pollers() + sim.open_watches();
 }
 
 bool sim_socket(uint32_t family, const mctx_address *local, mctx_os_handle *native) {
@@ -95,29 +116,34 @@ int64_t sim_socket_hash(const mctx_os_handle *native) {
 
 /* ---- operations ---- */
 
-static const char *const call_names[] = {"allocate",    "interfaces",    "route", "event_open",
-                                         "socket_open", "socket_option", "bind",  "connect",
-                                         "local",       "send",          "wait",  NULL};
+static const char *const call_names[] = {"allocate",      "interfaces", "route",   "event_open", "socket_open",
+                                         "socket_option", "bind",       "connect", "local",      "send",
+                                         "wait",          "join",       "leave",   "filter",     "receive",
+                                         "poller",        "watch",      "hold",    NULL};
 static const char *const fault_names[] = {"", "fail", "partial", "earlier", "delivered", NULL};
 
 static void need(call *c, int32_t done) {
   if (done == 0) call_invalid(c, "the simulated network has no room for it, or no such thing");
 }
 
+/* A status by its name, "ok" for none. */
+static int64_t value_status(call *c, value *from) {
+  int64_t number = 0;
+  char constant[80];
+  if (yyjson_mut_equals_str(from, "ok")) return MCTX_OK;
+  snprintf(constant, sizeof constant, "MCTX_ERR_%s", yyjson_mut_get_str(from));
+  for (char *letter = constant; *letter != '\0'; letter++) {
+    if (*letter >= 'a' && *letter <= 'z') *letter = (char)(*letter - 'a' + 'A');
+  }
+  if (mctx_constant(constant, &number, NULL) != MCTX_OK) call_invalid(c, "no constant %s", constant);
+  return number;
+}
+
 static void fault(call *c) {
   uint32_t type = arg_name(c, "type", fault_names, 0);
   value *given = arg(c, "value");
-  int64_t number = 0;
-  if (yyjson_mut_is_str(given) && type != MCTX_SIM_PARTIAL) {
-    char constant[80];
-    snprintf(constant, sizeof constant, "MCTX_ERR_%s", yyjson_mut_get_str(given));
-    for (char *letter = constant; *letter != '\0'; letter++) {
-      if (*letter >= 'a' && *letter <= 'z') *letter = (char)(*letter - 'a' + 'A');
-    }
-    if (mctx_constant(constant, &number, NULL) != MCTX_OK) call_invalid(c, "no constant %s", constant);
-  } else {
-    number = value_i64(c, given);
-  }
+  bool named = yyjson_mut_is_str(given) && type != MCTX_SIM_PARTIAL;
+  int64_t number = named ? value_status(c, given) : value_i64(c, given);
   if (c->invalid) return;
   need(c, sim.fault(arg_name(c, "call", call_names, 0), arg_u64(c, "nth", 1), type, number));
 }
@@ -225,6 +251,88 @@ static void wire_clear(call *c) {
   sim.wire_clear();
 }
 
+/* ---- receiving ---- */
+
+static void deliver(call *c) {
+  mctx_slice payload = value_payload(c, arg(c, "payload"));
+  mctx_sim_arrival arrival = {.source = value_address(c, arg(c, "source")),
+                              .destination = value_address(c, arg(c, "destination")),
+                              .interface_index = (uint32_t)arg_u64(c, "interface_index", 2),
+                              .hop_limit = (int32_t)arg_i64(c, "hop_limit", 1),
+                              .traffic_class = (int32_t)arg_i64(c, "traffic_class", 0),
+                              .segment_size = (uint32_t)arg_u64(c, "segment_size", 0),
+                              .delay_ns = arg_i64(c, "delay_ns", 0),
+                              .payload = payload.data,
+                              .length = payload.length};
+  int32_t sockets = c->invalid ? 0 : sim.deliver(&arrival);
+  if (sockets < 0) call_invalid(c, "the simulated network takes no such message");
+  result_int(c, "sockets", sockets);
+  payloads_free(&payload, 0);
+}
+
+static void queued(call *c) {
+  result_u64(c, "messages", sim.queued());
+}
+
+static void limit_set(call *c) {
+  static const char *const limits[] = {
+      "memberships_ipv4", "sources_ipv4", "memberships_ipv6", "sources_ipv6", "queue", "descriptors", NULL};
+  need(c, sim.limit_set(arg_name(c, "limit", limits, 0), arg_u64(c, "value", 0)));
+}
+
+static void refuse(call *c) {
+  mctx_status status = (mctx_status)value_status(c, arg(c, "status"));
+  need(c, sim.refuse((uint32_t)arg_u64(c, "index", 0), arg_name(c, "family", family_names, 0), status));
+}
+
+static value *make_membership(document *doc, const mctx_sim_membership *from) {
+  value *made = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_val(doc, made, "group", make_address(doc, &from->group));
+  yyjson_mut_obj_add_int(doc, made, "interface_index", from->interface_index);
+  yyjson_mut_obj_add_bool(doc, made, "alive", from->alive != 0);
+  yyjson_mut_obj_add_str(doc, made, "mode", from->mode == MCTX_INCLUDE ? "include" : "exclude");
+  yyjson_mut_obj_add_int(doc, made, "source_count", from->source_count);
+  return made;
+}
+
+static int by_text(const void *left, const void *right) {
+  text a = {0};
+  text b = {0};
+  canonical(*(value *const *)left, &a);
+  canonical(*(value *const *)right, &b);
+  int order = strcmp(text_get(&a), text_get(&b));
+  text_free(&a);
+  text_free(&b);
+  return order;
+}
+
+/* What the simulated system has joined, in order of their texts. */
+static void memberships(call *c) {
+  value *sorted[MAX_LISTED];
+  uint64_t count = sim.memberships();
+  size_t listed = 0;
+  for (uint64_t i = 0; i < count && listed < MAX_LISTED; i++) {
+    mctx_sim_membership one;
+    if (sim.membership_at(i, &one) != 0) sorted[listed++] = make_membership(c->doc, &one);
+  }
+  qsort(sorted, listed, sizeof sorted[0], by_text);
+  value *list = yyjson_mut_arr(c->doc);
+  for (size_t i = 0; i < listed; i++)
+    yyjson_mut_arr_append(list, sorted[i]);
+  result_u64(c, "count", count);
+  result(c, "memberships", list);
+}
+
+static void watch_overflow(call *c) {
+  (void)c;
+  sim.watch_overflow();
+}
+
+static void ready(call *c) {
+  mctx_os_handle native = {.value = arg_i64(c, "native", 0), .type = MCTX_OS_DESCRIPTOR};
+  result(c, "ready", make_bits(c->doc, sim.ready(&native), ready_names));
+}
+
 const operation sim_operations[] = {{"sim_fault", fault},
                                     {"sim_clear_faults", clear_faults},
                                     {"sim_calls", calls},
@@ -240,4 +348,11 @@ const operation sim_operations[] = {{"sim_fault", fault},
                                     {"sim_wire", wire},
                                     {"sim_wire_sequence", wire_sequence},
                                     {"sim_wire_clear", wire_clear},
+                                    {"sim_deliver", deliver},
+                                    {"sim_queued", queued},
+                                    {"sim_limit_set", limit_set},
+                                    {"sim_refuse", refuse},
+                                    {"sim_memberships", memberships},
+                                    {"sim_watch_overflow", watch_overflow},
+                                    {"sim_ready", ready},
                                     {NULL, NULL}};

@@ -13,6 +13,9 @@ const char *const interface_flag_names[] = {"up",        "running",  "loopback",
                                             "broadcast", "enslaved", NULL};
 const char *const handle_kind_names[] = {"none",         "context",        "publication",
                                          "subscription", "interface_list", NULL};
+const char *const ready_names[] = {"readable", "writable", NULL};
+const char *const wait_flag_names[] = {"interruptible", NULL};
+const char *const metadata_names[] = {"source", "group", "hop_limit", "traffic_class", "time", "drops", NULL};
 
 /* ---- arguments ---- */
 
@@ -59,7 +62,7 @@ const char *arg_text(call *c, const char *name) {
   return yyjson_mut_get_str(arg(c, name));
 }
 
-static uint32_t position_of(call *c, value *from, const char *const *names) {
+uint32_t value_name(call *c, value *from, const char *const *names) {
   if (yyjson_mut_is_int(from)) return (uint32_t)yyjson_mut_get_sint(from);
   const char *wanted = yyjson_mut_get_str(from);
   for (uint32_t i = 0; wanted != NULL && names[i] != NULL; i++) {
@@ -71,17 +74,46 @@ static uint32_t position_of(call *c, value *from, const char *const *names) {
 
 uint32_t arg_name(call *c, const char *name, const char *const *names, uint32_t absent) {
   value *from = arg(c, name);
-  return from == NULL ? absent : position_of(c, from, names);
+  return from == NULL ? absent : value_name(c, from, names);
 }
 
-uint32_t arg_bits(call *c, const char *name, const char *const *names) {
-  value *from = arg(c, name);
+uint32_t value_bits(call *c, value *from, const char *const *names) {
   if (yyjson_mut_is_int(from)) return (uint32_t)yyjson_mut_get_sint(from);
   uint32_t bits = 0;
   size_t position, count;
   value *item;
-  yyjson_mut_arr_foreach(from, position, count, item) bits |= 1u << position_of(c, item, names);
+  yyjson_mut_arr_foreach(from, position, count, item) bits |= 1u << value_name(c, item, names);
   return bits;
+}
+
+uint32_t arg_bits(call *c, const char *name, const char *const *names) {
+  return value_bits(c, arg(c, name), names);
+}
+
+uint32_t arg_capacity(call *c) {
+  uint64_t capacity = arg_u64(c, "capacity", MAX_LISTED);
+  return capacity > MAX_LISTED ? MAX_LISTED : (uint32_t)capacity;
+}
+
+value *option(call *c, const char *name) {
+  return yyjson_mut_obj_get(arg(c, "options"), name);
+}
+
+int64_t option_number(call *c, const char *name, int64_t absent) {
+  value *from = option(c, name);
+  if (from == NULL) return absent;
+  if (yyjson_mut_equals_str(from, "auto")) return MCTX_AUTO;
+  return value_i64(c, from);
+}
+
+void read_size(call *c, uint32_t *size, size_t known, unsigned char *tail) {
+  value *given = option(c, "tail");
+  if (given != NULL) {
+    *size = (uint32_t)known + FUTURE_BYTES;
+    tail[FUTURE_BYTES - 1] = (unsigned char)value_i64(c, given);
+  }
+  given = option(c, "size");
+  if (given != NULL) *size = (uint32_t)value_i64(c, given);
 }
 
 bool arg_null(call *c, const char *name) {
@@ -128,7 +160,7 @@ mctx_interface_ref value_interface(call *c, value *from) {
   static const char *const names[] = {"any", "index", "address", "name", NULL};
   mctx_interface_ref reference = {0};
   if (from == NULL || yyjson_mut_is_null(from)) return reference;
-  reference.by = position_of(c, yyjson_mut_obj_get(from, "by"), names);
+  reference.by = value_name(c, yyjson_mut_obj_get(from, "by"), names);
   value *index = yyjson_mut_obj_get(from, "index");
   reference.index = index == NULL ? 0 : (uint32_t)value_i64(c, index);
   reference.address = value_address(c, yyjson_mut_obj_get(from, "address"));
@@ -271,6 +303,14 @@ value *make_status(document *doc, mctx_status status) {
   return yyjson_mut_strcpy(doc, mctx_status_name(status));
 }
 
+value *make_setting(document *doc, int64_t number) {
+  return number == MCTX_AUTO ? yyjson_mut_str(doc, "auto") : yyjson_mut_sint(doc, number);
+}
+
+value *make_wide_setting(document *doc, int64_t number) {
+  return number == MCTX_AUTO ? yyjson_mut_str(doc, "auto") : make_i64(doc, number);
+}
+
 value *make_os_handle(document *doc, const mctx_os_handle *native) {
   static const char *const types[] = {"none", "descriptor", "socket", "event"};
   value *made = yyjson_mut_obj(doc);
@@ -293,6 +333,29 @@ void result_int(call *c, const char *name, int64_t number) {
 
 void result_text(call *c, const char *name, const char *content) {
   result(c, name, content == NULL ? yyjson_mut_null(c->doc) : yyjson_mut_strcpy(c->doc, content));
+}
+
+bool result_size(call *c, uint32_t size, size_t known, const unsigned char *tail) {
+  if (size != known) result_int(c, "size", size);
+  if (size > known) {
+    int64_t unknown = 0;
+    for (size_t i = 0; i < FUTURE_BYTES; i++)
+      unknown += tail[i];
+    result_int(c, "unknown", unknown);
+  }
+  return size >= known;
+}
+
+void name_prepare(call *c, name_buffer *name) {
+  out_prepare(name->text, sizeof name->text);
+  name->capacity = (size_t)arg_u64(c, "capacity", sizeof name->text);
+  name->length = 0;
+}
+
+void result_name(call *c, const name_buffer *name) {
+  if (c->status != MCTX_OK) return;
+  if (name->capacity != 0) result_text(c, "name", name->text);
+  result_int(c, "length", (int64_t)name->length);
 }
 
 void result_handle(call *c, const char *name, mctx_handle handle, uint32_t kind) {
