@@ -14,6 +14,15 @@ CORE_SOURCES := \
   src/info.c \
   src/send.c \
   src/batch.c \
+  src/filter.c \
+  src/table.c \
+  src/receiver.c \
+  src/member.c \
+  src/join.c \
+  src/membership.c \
+  src/follow.c \
+  src/subscription.c \
+  src/receive.c \
   src/wait.c \
   src/metrics.c \
   src/events.c \

@@ -140,14 +140,25 @@ typedef int32_t mctx_status;
   X(SOCKET_PORT, USAGE, 29, "socket_port", "the existing socket is bound to another port")                    \
   X(SEGMENT_SIZE, USAGE, 30, "segment_size", "the segment size is 0 or larger than a datagram")               \
   X(CAPACITY, USAGE, 31, "capacity", "the array is too small for all results")                                \
+  X(FILTER_MODE, USAGE, 32, "filter_mode", "the filter's mode does not allow this change")                    \
+  X(FILTER_DIFFERS, USAGE, 33, "filter_differs", "the group is joined there with another filter")             \
+  X(SOURCE_REQUIRED, USAGE, 34, "source_required", "an include filter lists no source")                       \
+  X(SOURCE_REPEATED, USAGE, 35, "source_repeated", "a source filter lists a source twice")                    \
+  X(ARENA_TOO_SMALL, USAGE, 36, "arena_too_small", "the memory for a batch cannot hold a whole message")      \
+  X(MISALIGNED, USAGE, 37, "misaligned", "memory for records does not start at a multiple of 8 bytes")        \
+  X(NOTHING_JOINED, USAGE, 38, "nothing_joined", "no group is joined, and the wait has no end")               \
   X(NOT_FOUND, NOT_FOUND, 1, "not_found", "there is nothing of that name or number")                          \
   X(INTERFACE_NOT_FOUND, NOT_FOUND, 2, "interface_not_found", "there is no such interface")                   \
   X(SOURCE_NOT_LOCAL, NOT_FOUND, 3, "source_not_local", "the source is not an address of this host")          \
   X(NO_DEFAULT_INTERFACE, NOT_FOUND, 4, "no_default_interface", "no route leads to multicast groups")         \
+  X(MEMBERSHIP_NOT_FOUND, NOT_FOUND, 5, "membership_not_found", "the group is not joined there")              \
+  X(SOURCE_NOT_FOUND, NOT_FOUND, 6, "source_not_found", "the filter does not list the source")                \
   X(PUBLICATION_EXISTS, ALREADY_EXISTS, 1, "publication_exists",                                              \
     "the context has a publication of this configuration")                                                    \
-  X(ADDRESS_IN_USE, ALREADY_EXISTS, 2, "address_in_use", "the source port is in use")                         \
-  X(WOULD_BLOCK, WOULD_BLOCK, 1, "would_block", "the socket's buffer is full")                                \
+  X(ADDRESS_IN_USE, ALREADY_EXISTS, 2, "address_in_use", "the port is in use")                                \
+  X(MEMBERSHIP_EXISTS, ALREADY_EXISTS, 3, "membership_exists", "the group is joined there already")           \
+  X(SOURCE_EXISTS, ALREADY_EXISTS, 4, "source_exists", "the filter lists the source already")                 \
+  X(WOULD_BLOCK, WOULD_BLOCK, 1, "would_block", "it cannot be done now without waiting")                      \
   X(TIMEOUT, TIMEOUT, 1, "timeout", "the time allowed has passed")                                            \
   X(CLOSED, CLOSED, 1, "closed", "the handle is closed")                                                      \
   X(FORKED, CLOSED, 2, "forked", "the handle belongs to the process that this one was forked from")           \
@@ -159,6 +170,8 @@ typedef int32_t mctx_status;
   X(NO_MEMORY, LIMIT, 2, "no_memory", "there is no memory for it")                                            \
   X(TOO_MANY_HANDLES, LIMIT, 3, "too_many_handles", "the library has no handle left")                         \
   X(TOO_MANY_DESCRIPTORS, LIMIT, 4, "too_many_descriptors", "the system has no descriptor left")              \
+  X(TOO_MANY_MEMBERSHIPS, LIMIT, 5, "too_many_memberships", "the system lets no socket join more groups")     \
+  X(TOO_MANY_SOURCES, LIMIT, 6, "too_many_sources", "the system lets no filter list more sources")            \
   X(NO_ROUTE, NETWORK, 1, "no_route", "no route leads to the group")                                          \
   X(INTERFACE_DOWN, NETWORK, 2, "interface_down", "the interface is down")                                    \
   X(INTERFACE_GONE, NETWORK, 3, "interface_gone", "the interface was removed")                                \
@@ -205,6 +218,8 @@ typedef uint64_t mctx_handle;
 typedef mctx_handle mctx_context;
 /** A handle of a publication. */
 typedef mctx_handle mctx_publication;
+/** A handle of a subscription. */
+typedef mctx_handle mctx_subscription;
 /** A handle of a snapshot of the interfaces. */
 typedef mctx_handle mctx_interface_list;
 
@@ -212,7 +227,8 @@ typedef mctx_handle mctx_interface_list;
 enum mctx_handle_kind {
   MCTX_HANDLE_NONE = 0,          /**< not a handle */
   MCTX_HANDLE_CONTEXT = 1,       /**< ::mctx_context */
-  MCTX_HANDLE_PUBLICATION = 2,   /**< ::mctx_publication; 3 is kept for subscriptions */
+  MCTX_HANDLE_PUBLICATION = 2,   /**< ::mctx_publication */
+  MCTX_HANDLE_SUBSCRIPTION = 3,  /**< ::mctx_subscription */
   MCTX_HANDLE_INTERFACE_LIST = 4 /**< ::mctx_interface_list */
 };
 
@@ -334,16 +350,20 @@ MCTX_API const char *mctx_constant_name(uint32_t position);
 
 /** What the system underneath may offer. Append-only. */
 enum mctx_capability_id {
-  MCTX_CAPABILITY_IPV4 = 0,              /**< IPv4 sockets */
-  MCTX_CAPABILITY_IPV6 = 1,              /**< IPv6 sockets */
-  MCTX_CAPABILITY_BATCH_SEND = 2,        /**< many datagrams in one system call */
-  MCTX_CAPABILITY_ERROR_QUEUE = 3,       /**< the device queue's refusals are reported: `queue_full` */
-  MCTX_CAPABILITY_ISOLATED_SENDER = 4,   /**< a publication never takes datagrams of groups it did not join */
-  MCTX_CAPABILITY_BIND_DEVICE = 5,       /**< `bind_device` */
-  MCTX_CAPABILITY_MARK = 6,              /**< `mark` */
-  MCTX_CAPABILITY_SEND_BUFFER_FORCE = 7, /**< send buffers above the system's maximum */
-  MCTX_CAPABILITY_FORK_DETECTION = 8,    /**< children made without libc's fork() are noticed too */
-  MCTX_CAPABILITY_SIMULATED = 9          /**< the network is simulated: this is libmctx-sim */
+  MCTX_CAPABILITY_IPV4 = 0,               /**< IPv4 sockets */
+  MCTX_CAPABILITY_IPV6 = 1,               /**< IPv6 sockets */
+  MCTX_CAPABILITY_BATCH_SEND = 2,         /**< many datagrams in one system call */
+  MCTX_CAPABILITY_ERROR_QUEUE = 3,        /**< the device queue's refusals are reported: `queue_full` */
+  MCTX_CAPABILITY_ISOLATED_SENDER = 4,    /**< a publication never takes datagrams of groups it did not join */
+  MCTX_CAPABILITY_BIND_DEVICE = 5,        /**< `bind_device` */
+  MCTX_CAPABILITY_MARK = 6,               /**< `mark` */
+  MCTX_CAPABILITY_SEND_BUFFER_FORCE = 7,  /**< send buffers above the system's maximum */
+  MCTX_CAPABILITY_FORK_DETECTION = 8,     /**< children made without libc's fork() are noticed too */
+  MCTX_CAPABILITY_SIMULATED = 9,          /**< the network is simulated: this is libmctx-sim */
+  MCTX_CAPABILITY_COALESCING = 10,        /**< many datagrams from one receive */
+  MCTX_CAPABILITY_GROUP_BINDING = 11,     /**< receiving sockets are bound to their group */
+  MCTX_CAPABILITY_INTERFACE_CHANGES = 12, /**< changes of the interfaces are noticed, and followed */
+  MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE = 13 /**< receive buffers above the system's maximum */
 };
 
 /** Whether a capability can be used. */
@@ -595,8 +615,9 @@ MCTX_API mctx_status mctx_close(mctx_handle handle, mctx_error *error);
 
 /**
  * Ends one wait on the object with `woken`: the current one, or else the next. A token: calls before it is
- * taken count as one, and exactly one waiter takes it. Waiters are mctx_wait() and batch sends with a timeout.
- * @param handle a context or publication
+ * taken count as one, and exactly one waiter takes it. Waiters are mctx_wait(), mctx_wait_many() on its
+ * context, receives and batch sends with a timeout.
+ * @param handle a context, publication or subscription
  * @return 0; a handle's errors; in a forked child that has called nothing else yet, forked for every handle
  * @note Async-signal-safe. Never blocks. Since 0.1.
  */
@@ -615,35 +636,67 @@ enum mctx_wait_flag {
 
 /**
  * Waits until an object is ready.
- * @param handle a publication; or a context, which waits for mctx_wake() alone (`events` 0)
- * @param events ::mctx_ready bits; 0 waits for mctx_wake(), close or the timeout
+ * @param handle a publication; a subscription, which is readable; or a context, which is readable when one of
+ * its subscriptions is
+ * @param interest ::mctx_ready bits; 0 waits for mctx_wake(), close or the timeout
  * @param flags ::mctx_wait_flag bits
  * @param timeout_ns nanoseconds; 0 asks without blocking, negative waits for ever
  * @param[out] ready the bits that hold
  * @param error where the failure is described, or NULL
  * @return 0; would_block (timeout 0); timeout; woken; signal; null_argument; reserved; invalid_argument for an
- *         event that the object does not have; too_many_descriptors: the first wait on an object opens one; io;
- *         a handle's errors
- * @note Blocks as asked. Since 0.1.
+ *         interest that the object does not have; too_many_descriptors: the first wait on an object opens one;
+ *         nothing_joined: a subscription without a group, for ever; io; a handle's errors
+ * @note Blocks as asked. A subscription that was readable may have nothing to deliver: what arrived was
+ * discarded, or told of a change of the interfaces. Since 0.1.
  */
-MCTX_API MCTX_CHECK mctx_status mctx_wait(mctx_handle handle, uint32_t events, uint32_t flags,
+MCTX_API MCTX_CHECK mctx_status mctx_wait(mctx_handle handle, uint32_t interest, uint32_t flags,
                                           int64_t timeout_ns, uint32_t *ready, mctx_error *error);
+
+/** One of several objects to wait for. */
+typedef struct mctx_wait_item {
+  mctx_handle handle; /**< a publication or subscription */
+  uint32_t interest;  /**< ::mctx_ready bits */
+  uint32_t ready;     /**< out: the bits that hold */
+} mctx_wait_item;
+
+/**
+ * Waits until at least one of several objects is ready.
+ * @param context its mctx_wake() ends the wait, as that of each object does; the objects may be of any context
+ * @param[in,out] items array of `count` elements; `ready` is set in each
+ * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
+ * @param count in elements, at most 4096; 0 waits for mctx_wake() alone
+ * @param flags ::mctx_wait_flag bits
+ * @param timeout_ns nanoseconds; 0 asks without blocking, negative waits for ever
+ * @param[out] ready_count how many of them are ready
+ * @param error where the failure is described, or NULL; `item` says which element, also which was closed or
+ * woken
+ * @return as mctx_wait(); struct_size; no_memory
+ * @note Blocks as asked; allocates for the call. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_wait_many(mctx_context context, mctx_wait_item *items, uint32_t stride,
+                                               uint32_t count, uint32_t flags, int64_t timeout_ns,
+                                               uint32_t *ready_count, mctx_error *error);
 
 /**
  * The native handle to watch in an event loop of one's own. It stays the library's: never close it. A
- * publication's is its socket: writable means that a datagram may be accepted.
- * @param handle a publication
+ * publication's is its socket: writable means that a datagram may be accepted. A subscription's is one of its
+ * own, whatever sockets stand behind it: readable, and level-triggered, as long as something can be received,
+ * or a change of the interfaces can be followed, which the next receive does. A context's is readable when one
+ * of its subscriptions is. On Linux the latter two are epoll descriptors: they may be watched by epoll, poll or
+ * select, four levels deep.
+ * @param handle a publication, subscription or context
  * @param[out] native the value; it is the same until the object is closed
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; unsupported for objects without one; a handle's errors
+ * @return 0; null_argument; unsupported for objects without one; any status of kind limit, for a context; a
+ * handle's errors
  * @note Never blocks. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_pollable(mctx_handle handle, mctx_os_handle *native, mctx_error *error);
 
 /**
- * The counters of a publication, or of a context: its own and the sums over all publications it ever had. A
- * publication's are a state between two of its calls; sums never fall when a publication is closed.
- * @param handle a context or publication
+ * The counters of a publication or subscription, or of a context: its own and the sums over all that it ever
+ * had. An object's are a state between two of its calls; sums never fall when one is closed.
+ * @param handle a context, publication or subscription
  * @param[out] values array of `capacity` elements, or NULL with capacity 0; names by mctx_metric_name()
  * @param capacity in elements
  * @param[out] count how many counters there are
@@ -669,7 +722,18 @@ enum mctx_event_type {
   MCTX_EVENT_SOURCE_GONE = 1, /**< the source that the user named is no longer an address of this host, noticed
                                    when a send fails for it (Linux goes on sending from an IPv6 one) */
   MCTX_EVENT_SOURCE_CHANGED = 2, /**< the system chose another source: `address` */
-  MCTX_EVENT_OVERFLOW = 3        /**< `value` events before this one were lost: nobody had fetched them */
+  MCTX_EVENT_OVERFLOW = 3,       /**< `value` events before this one were lost: nobody had fetched them */
+  MCTX_EVENT_INTERFACE_LOST = 4, /**< an interface went away, and `value` memberships on it */
+  MCTX_EVENT_INTERFACE_APPEARED =
+      5,                  /**< an interface joined the default set: `value` groups were joined on it */
+  MCTX_EVENT_REBUILT = 6, /**< an interface is there again: `value` memberships were joined anew, and what
+                               was sent meanwhile is missing */
+  MCTX_EVENT_REFUSED =
+      7, /**< an interface of the default set refuses groups: `address` is the first of `value` */
+  MCTX_EVENT_NO_INTERFACE = 8, /**< the default set has no interface for the family of `address`, a group */
+  MCTX_EVENT_DROPS = 9,        /**< the kernel drops messages, after a second without: `value` so far */
+  MCTX_EVENT_SOURCELESS = 10   /**< a source-specific group, `address`, was joined without a source (RFC 4607):
+                                  routers   forward nothing to such a member */
 };
 
 /** One event. */
@@ -683,10 +747,11 @@ typedef struct mctx_event {
 } mctx_event;
 
 /**
- * Takes events that wait, oldest first: of a publication, or of a context: those of its publications, one
- * publication after the other. A publication keeps 16; later ones push out the oldest, which
- * ::MCTX_EVENT_OVERFLOW counts.
- * @param handle a context or publication
+ * Takes events that wait, oldest first: of a publication or subscription, or of a context: those of its
+ * publications and then its subscriptions, one object after the other. An object keeps 16; later ones push out
+ * the oldest, which
+ * ::MCTX_EVENT_OVERFLOW counts. Changes of the interfaces that have not been looked at are followed first.
+ * @param handle a context, publication or subscription
  * @param[out] events array of `capacity` elements
  * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
  * @param capacity in elements
@@ -717,7 +782,7 @@ typedef struct mctx_context_options {
 MCTX_API void mctx_context_options_init(mctx_context_options *options, uint32_t size);
 
 /**
- * Opens a context: the owner of publications.
+ * Opens a context: the owner of publications and subscriptions.
  * @param options the options, or NULL for the defaults
  * @param[out] context the handle; close it with mctx_close()
  * @param error where the failure is described, or NULL
@@ -740,6 +805,20 @@ MCTX_API MCTX_CHECK mctx_status mctx_context_open(const mctx_context_options *op
 MCTX_API MCTX_CHECK mctx_status mctx_context_publications(mctx_context context, mctx_publication *publications,
                                                           uint32_t capacity, uint32_t *count,
                                                           mctx_error *error);
+
+/**
+ * The subscriptions of a context in order of opening.
+ * @param context the context
+ * @param[out] subscriptions array of `capacity` elements, or NULL with capacity 0
+ * @param capacity in elements
+ * @param[out] count how many there are
+ * @param error where the failure is described, or NULL
+ * @return 0; null_argument; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_context_subscriptions(mctx_context context,
+                                                           mctx_subscription *subscriptions, uint32_t capacity,
+                                                           uint32_t *count, mctx_error *error);
 
 /* ------------------------------------------------------------------------------------------------------------
  * Publication
@@ -978,6 +1057,403 @@ typedef struct mctx_send_outcome {
 MCTX_API MCTX_CHECK mctx_status mctx_send_all(mctx_context context, const void *data, size_t length,
                                               mctx_send_outcome *outcomes, uint32_t stride, uint32_t capacity,
                                               uint32_t *count, mctx_error *error);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Subscription
+ *
+ * One receiver for one UDP port and any set of groups, each on any set of interfaces with a source filter
+ * (RFC 3376, RFC 3678, RFC 3810, RFC 4607). What is delivered was sent to a joined group, arrived on an
+ * interface where it is joined, from a source that its filter lets through; everything else is discarded and
+ * counted. Behind the handle stand as many sockets as the system needs.
+ * --------------------------------------------------------------------------------------------------------- */
+
+/** How a source filter reads its list (RFC 3678). */
+enum mctx_filter_mode {
+  MCTX_EXCLUDE = 0, /**< every source but those listed; with an empty list, any source (ASM) */
+  MCTX_INCLUDE = 1  /**< the sources listed and no others (SSM) */
+};
+
+/** A group to join or leave, where, and from whom. Elements of an array: the call takes their stride. */
+typedef struct mctx_membership {
+  mctx_address group; /**< the multicast group; its port must be 0 or the subscription's; its scope id, if
+                           there is one, names the interface */
+  mctx_interface_ref ingress; /**< the interface to receive on, "interface" in error records; default: all of
+                                 the subscription's interfaces */
+  uint32_t mode;              /**< ::mctx_filter_mode */
+  uint32_t reserved;          /**< 0 */
+  MCTX_SLOT const mctx_address *sources; /**< the list of the filter, in any order, or NULL */
+  MCTX_SLOT uint64_t source_count;       /**< in addresses */
+} mctx_membership;
+
+/** Which sockets a subscription uses. */
+enum mctx_binding {
+  MCTX_BINDING_AUTO = 0,    /**< bound to their group where the system can and descriptors suffice */
+  MCTX_BINDING_GROUP = 1,   /**< bound to their group, always */
+  MCTX_BINDING_WILDCARD = 2 /**< bound to the port alone: takes the port's unicast from other programs */
+};
+
+/** What a message may tell, and a subscription may be asked to collect. */
+enum mctx_metadata {
+  MCTX_META_SOURCE = 1,        /**< `source` */
+  MCTX_META_GROUP = 2,         /**< `group` and `interface_index` */
+  MCTX_META_HOP_LIMIT = 4,     /**< `hop_limit` */
+  MCTX_META_TRAFFIC_CLASS = 8, /**< `traffic_class` */
+  MCTX_META_TIME = 16,         /**< `time_ns` */
+  MCTX_META_DROPS = 32,        /**< `drops` */
+  MCTX_META_ALL = 63           /**< all of them */
+};
+
+/** Options of a subscription. mctx_subscription_options_init() sets the defaults. */
+typedef struct mctx_subscription_options {
+  uint32_t size;              /**< set by the initialiser */
+  uint32_t flags;             /**< ::mctx_subscription_flag bits; default 0 */
+  int32_t port;               /**< 1 to 65535; default ::MCTX_AUTO: the first group's own; 0: one is chosen */
+  int32_t reuse_port;         /**< 1: other programs may receive on the port too; 0: not; default 1 */
+  int32_t coalescing;         /**< 1: take many datagrams of a sender from the kernel at once; default 1 */
+  uint32_t binding;           /**< ::mctx_binding; default ::MCTX_BINDING_AUTO */
+  uint32_t metadata;          /**< ::mctx_metadata bits; default ::MCTX_META_ALL; less is faster */
+  uint32_t max_group_sockets; /**< sockets bound to a group, at most; default 256; never more than a quarter of
+                                 the descriptors that the process may have */
+  int64_t receive_buffer; /**< bytes per socket; default 4 MiB, cut by the system's maximum; 0: the system's */
+  MCTX_SLOT const mctx_interface_ref *interfaces; /**< where to join what names no interface; default NULL: the
+                                                     default set, see ::MCTX_SUBSCRIPTION_FROZEN */
+  MCTX_SLOT uint64_t interface_count;             /**< elements of `interfaces` */
+  MCTX_SLOT const mctx_membership *memberships;   /**< what to join at once, or NULL */
+  MCTX_SLOT uint64_t membership_count;            /**< elements of `memberships` */
+  MCTX_SLOT uint64_t membership_stride;           /**< sizeof(mctx_membership) as the caller knows it, in bytes,
+                                                       set by the caller if there are memberships */
+} mctx_subscription_options;
+
+/** Flags of a subscription. */
+enum mctx_subscription_flag {
+  /** Keep the default set of interfaces as it is when a group is joined, instead of following the host's. The
+   * set: those that are up and capable of multicast, but the loopback and the ports of bridges, bonds and
+   * teams. */
+  MCTX_SUBSCRIPTION_FROZEN = 1
+};
+
+/** What `flags` of ::mctx_subscription_info says beyond ::mctx_subscription_flag. */
+enum mctx_subscription_state {
+  MCTX_SUBSCRIPTION_BLIND = 65536 /**< changes of the interfaces are not noticed: the system does not tell */
+};
+
+/** Which clock `time_ns` of a message is of. */
+enum mctx_clock {
+  MCTX_CLOCK_NONE = 0, /**< the system tells no time of receipt */
+  MCTX_CLOCK_SYSTEM =
+      1 /**< the kernel's real-time clock (UTC), read when the network stack took the packet in */
+};
+
+/** What a subscription is. */
+typedef struct mctx_subscription_info {
+  uint32_t size;                 /**< sizeof(mctx_subscription_info), set by the caller */
+  uint32_t flags;                /**< ::mctx_subscription_flag and ::mctx_subscription_state bits */
+  mctx_context context;          /**< its owner */
+  uint32_t port;                 /**< the port, also when it was chosen */
+  uint32_t metadata;             /**< ::mctx_metadata bits asked for */
+  int32_t reuse_port;            /**< 0 or 1 */
+  int32_t coalescing;            /**< 1 if the sockets coalesce */
+  uint32_t binding;              /**< ::mctx_binding as configured */
+  uint32_t clock;                /**< ::mctx_clock of the receive times */
+  uint32_t group_sockets;        /**< sockets bound to a group */
+  uint32_t wildcard_sockets;     /**< sockets bound to the port alone */
+  uint32_t membership_count;     /**< as mctx_memberships() lists them */
+  uint32_t max_group_sockets;    /**< in effect */
+  uint64_t receive_buffer_asked; /**< bytes per socket as configured */
+  uint64_t receive_buffer; /**< bytes granted, as the system counts them (Linux: twice the asked): the least of
+                                the sockets'; 0 without sockets */
+  uint64_t min_arena;      /**< what mctx_recv_batch() needs at least, in bytes */
+  uint64_t min_datagrams;  /**< and in datagram records */
+} mctx_subscription_info;
+
+/** One membership as it is: one group on one interface. */
+typedef struct mctx_membership_info {
+  mctx_address group;       /**< the group */
+  uint32_t id;              /**< names the membership in this subscription; never used again */
+  uint32_t interface_index; /**< the interface, or 0 while it is not there */
+  uint32_t mode;            /**< ::mctx_filter_mode */
+  uint32_t flags;           /**< ::mctx_membership_flag bits */
+  mctx_status refusal;      /**< why the system refused it, or 0 */
+  uint32_t name_count;      /**< see mctx_membership_name() */
+  uint64_t source_count;    /**< see mctx_membership_sources() */
+  uint64_t datagrams;       /**< delivered */
+  uint64_t bytes;           /**< delivered */
+  int64_t first_ns;         /**< from joining to the first message, in nanoseconds, or -1 */
+  int64_t last_ns; /**< age of the last message, in nanoseconds, or -1; to within a millisecond or so */
+} mctx_membership_info;
+
+/** What a membership is beside its filter. */
+enum mctx_membership_flag {
+  MCTX_MEMBERSHIP_DEFAULT = 1,  /**< joined because its interface is in the default set */
+  MCTX_MEMBERSHIP_REFUSED = 2,  /**< not joined: see `refusal` */
+  MCTX_MEMBERSHIP_FILTERED = 4, /**< the library filters: the system has no room for the list */
+  MCTX_MEMBERSHIP_ABSENT = 8,   /**< its interface is not there now; it is joined again when it is */
+  MCTX_MEMBERSHIP_SOURCELESS =
+      16 /**< a source-specific group (232.0.0.0/8, ff3x::/32) joined without a source */
+};
+
+/** One datagram of a batch. */
+typedef struct mctx_datagram {
+  uint32_t offset;  /**< of the payload in the arena, in bytes */
+  uint32_t length;  /**< of the payload, in bytes; 0 is a datagram too */
+  uint32_t message; /**< position of its message, also if message records were not asked for */
+  uint32_t flags;   /**< ::mctx_datagram_flag bits */
+} mctx_datagram;
+
+/** Flags of a datagram. */
+enum mctx_datagram_flag {
+  MCTX_DATAGRAM_TRUNCATED = 1 /**< it was longer than the memory for it: the rest is lost */
+};
+
+/** What one kernel receive returned: one datagram, or several of one sender that the kernel coalesced. */
+typedef struct mctx_message {
+  uint32_t present;    /**< ::mctx_metadata bits: the fields that hold something */
+  uint32_t flags;      /**< ::mctx_message_flag bits */
+  mctx_address source; /**< the sender, with port, and a scope id if it is link-local */
+  mctx_address group;  /**< what it was sent to, with port, and a scope id where the group's scope wants one */
+  uint32_t interface_index; /**< where it arrived */
+  int32_t hop_limit;        /**< TTL or hop limit on arrival, 0 to 255 */
+  int32_t traffic_class;    /**< DSCP << 2 | ECN, 0 to 255 */
+  uint32_t segment_size;    /**< length of its datagrams, in bytes; the last may be shorter */
+  int64_t time_ns; /**< when it was received, by the clock that the info tells, nanoseconds since 1970 */
+  uint64_t drops;  /**< messages that the kernel has dropped so far, over all sockets */
+  uint64_t length; /**< of all its datagrams, in bytes; where it was truncated and the system tells, the
+                        original length */
+  uint32_t first_datagram; /**< position of its first datagram in the batch */
+  uint32_t datagram_count; /**< how many of the batch's datagrams are its own */
+} mctx_message;
+
+/** Flags of a message. */
+enum mctx_message_flag {
+  MCTX_MESSAGE_COALESCED = 1, /**< the kernel made one of several datagrams: time and drops are not of each */
+  MCTX_MESSAGE_TRUNCATED = 2  /**< something of it is lost: it did not fit */
+};
+
+/** A batch: the caller's memory, and what a call put there. Zero it, then set the sizes and pointers. */
+typedef struct mctx_receive_batch {
+  uint32_t size;                 /**< sizeof(mctx_receive_batch), set by the caller */
+  uint32_t message_stride;       /**< sizeof(mctx_message) as the caller knows it; 0 without messages */
+  MCTX_SLOT void *arena;         /**< memory for payloads */
+  MCTX_SLOT uint64_t arena_size; /**< in bytes, at least `min_arena` of the subscription's info; of more than
+                                      4 GiB the first 4 GiB are used */
+  MCTX_SLOT mctx_datagram *datagrams;   /**< datagram records, at a multiple of 8 bytes */
+  MCTX_SLOT uint64_t datagram_capacity; /**< in records, at least `min_datagrams` */
+  MCTX_SLOT mctx_message *messages;    /**< message records, at a multiple of 8 bytes, or NULL if nobody asks */
+  MCTX_SLOT uint64_t message_capacity; /**< in records, at least 1, or 0 with NULL */
+  uint64_t datagram_count;             /**< out: datagrams received */
+  uint64_t message_count;              /**< out: messages received */
+  uint32_t flags;                      /**< out: ::mctx_receive_batch_flag bits */
+  uint32_t reserved;                   /**< 0 */
+} mctx_receive_batch;
+
+/** Flags of a batch. */
+enum mctx_receive_batch_flag {
+  MCTX_RECEIVE_BATCH_EVENTS = 1 /**< events wait: mctx_events() */
+};
+
+/**
+ * Sets the defaults.
+ * @param[out] options the options; NULL does nothing
+ * @param size sizeof(mctx_subscription_options) as the caller knows it, in bytes
+ * @note Never fails, never blocks. Since 0.1.
+ */
+MCTX_API void mctx_subscription_options_init(mctx_subscription_options *options, uint32_t size);
+
+/**
+ * Opens a subscription. All memberships of the options are joined, or none and nothing is open. A membership
+ * that names an interface, or whose subscription does, must be accepted there (an interface that is down
+ * accepts). One that names none is joined on the default set, where a refusal shows in mctx_memberships() and
+ * in an event, and fails the call only if no interface accepted and at least one was tried; an empty set is
+ * success with an event.
+ * @param context the owner
+ * @param options the options
+ * @param[out] subscription the handle; close it with mctx_close()
+ * @param error where the failure is described, or NULL; `item` says which membership or interface, `field`
+ * where in it
+ * @return 0; any status of kind usage; interface_not_found; address_in_use; membership_exists; permission;
+ *         unsupported; family_unsupported; any status of kind limit; io; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_subscription_open(mctx_context context,
+                                                       const mctx_subscription_options *options,
+                                                       mctx_subscription *subscription, mctx_error *error);
+
+/**
+ * What a subscription is.
+ * @param subscription the subscription
+ * @param[in,out] info `size` set by the caller; the answer
+ * @param error where the failure is described, or NULL
+ * @return 0; null_argument; struct_size; a handle's errors
+ * @note Asks the system; does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_subscription_get_info(mctx_subscription subscription,
+                                                           mctx_subscription_info *info, mctx_error *error);
+
+/**
+ * Joins groups, all or none. A group that is joined there already with the same filter is `membership_exists`,
+ * with another `filter_differs`; both change nothing. Two names of one interface in one call make one
+ * membership that keeps both.
+ * @param subscription the subscription
+ * @param memberships array of `count` elements
+ * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
+ * @param count in elements; 0 does nothing
+ * @param error where the failure is described, or NULL; `item` says which element
+ * @return as mctx_subscription_open()
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_join(mctx_subscription subscription, const mctx_membership *memberships,
+                                          uint32_t stride, uint32_t count, mctx_error *error);
+
+/**
+ * Leaves groups, all or none: on the interface that an element names, else on all. An element's filter must be
+ * left out. Nothing that was sent to a left group is delivered after the call.
+ * @param subscription the subscription
+ * @param memberships array of `count` elements
+ * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
+ * @param count in elements; 0 does nothing
+ * @param error where the failure is described, or NULL; `item` says which element
+ * @return 0; any status of kind usage; membership_not_found; interface_not_found; any status of kind limit; a
+ * handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_leave(mctx_subscription subscription, const mctx_membership *memberships,
+                                           uint32_t stride, uint32_t count, mctx_error *error);
+
+/**
+ * Lets a source through: adds it to an include list, or takes it off an exclude list. On several interfaces: on
+ * all or on none.
+ * @param subscription the subscription
+ * @param membership which group, and on which interface (none: on all); its filter must be left out
+ * @param size sizeof(mctx_membership) as the caller knows it, in bytes
+ * @param source the source
+ * @param error where the failure is described, or NULL
+ * @return 0; any status of kind usage; membership_not_found; interface_not_found; source_exists in an include
+ * list; source_not_found in an exclude list; any status of kind limit; io; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_allow(mctx_subscription subscription, const mctx_membership *membership,
+                                           uint32_t size, const mctx_address *source, mctx_error *error);
+
+/**
+ * Shuts a source out: adds it to an exclude list. On an include filter it is `filter_mode`: replace the filter.
+ * @param subscription the subscription
+ * @param membership which group, and on which interface (none: on all); its filter must be left out
+ * @param size sizeof(mctx_membership) as the caller knows it, in bytes
+ * @param source the source
+ * @param error where the failure is described, or NULL
+ * @return 0; any status of kind usage; membership_not_found; interface_not_found; source_exists; any status of
+ * kind limit; io; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_block(mctx_subscription subscription, const mctx_membership *membership,
+                                           uint32_t size, const mctx_address *source, mctx_error *error);
+
+/**
+ * Replaces the whole filter of a membership, mode and list; of several interfaces: of all or of none.
+ * @param subscription the subscription
+ * @param membership which group, on which interface (none: on all), and the new filter
+ * @param size sizeof(mctx_membership) as the caller knows it, in bytes
+ * @param error where the failure is described, or NULL
+ * @return 0; any status of kind usage; membership_not_found; interface_not_found; any status of kind limit; io;
+ * a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_filter_set(mctx_subscription subscription,
+                                                const mctx_membership *membership, uint32_t size,
+                                                mctx_error *error);
+
+/**
+ * The memberships as they are, in order of joining: those refused by an interface of the default set too, and
+ * those whose interface is away.
+ * @param subscription the subscription
+ * @param[out] memberships array of `capacity` elements, or NULL with capacity 0
+ * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
+ * @param capacity in elements
+ * @param[out] count how many there are
+ * @param error where the failure is described, or NULL
+ * @return 0; null_argument; struct_size; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_memberships(mctx_subscription subscription,
+                                                 mctx_membership_info *memberships, uint32_t stride,
+                                                 uint32_t capacity, uint32_t *count, mctx_error *error);
+
+/**
+ * The source list of one membership, in order of the addresses.
+ * @param subscription the subscription
+ * @param id of the membership, from its ::mctx_membership_info
+ * @param[out] sources array of `capacity` elements, or NULL with capacity 0
+ * @param capacity in elements
+ * @param[out] count how many there are
+ * @param error where the failure is described, or NULL
+ * @return 0; null_argument; membership_not_found; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_membership_sources(mctx_subscription subscription, uint32_t id,
+                                                        mctx_address *sources, uint32_t capacity,
+                                                        uint32_t *count, mctx_error *error);
+
+/**
+ * How the interface of one membership was named, one name after the other, as the user said it: a name, an
+ * address, or an index as "#3". In the default set it is the interface's name.
+ * @param subscription the subscription
+ * @param id of the membership, from its ::mctx_membership_info
+ * @param position 0 to `name_count` - 1
+ * @param[out] text buffer of `capacity` bytes, or NULL with capacity 0
+ * @param capacity in bytes, with the terminator; 1024 are always enough
+ * @param[out] length the length of the whole name, without the terminator
+ * @param error where the failure is described, or NULL
+ * @return 0; null_argument; membership_not_found; not_found past the last; a handle's errors
+ * @note Does not wait for the network. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_membership_name(mctx_subscription subscription, uint32_t id,
+                                                     uint32_t position, char *text, size_t capacity,
+                                                     size_t *length, mctx_error *error);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Receiving
+ *
+ * Order is kept for each (group, interface, source). Among the sockets of a subscription turns are taken, so
+ * that a flooded group does not keep the others waiting. Several threads may receive on one subscription: each
+ * datagram goes to one of them.
+ * --------------------------------------------------------------------------------------------------------- */
+
+/**
+ * Receives one datagram. Of a message that the kernel coalesced the other datagrams are held back for the next
+ * receives, and keep the subscription readable until they are taken.
+ * @param subscription the subscription
+ * @param[out] data buffer of `capacity` bytes; may be NULL if capacity is 0. Bytes behind the datagram may be
+ * written
+ * @param capacity in bytes; of a longer datagram the rest is lost, and the message says so
+ * @param flags ::mctx_wait_flag bits
+ * @param timeout_ns nanoseconds; 0 never blocks, negative waits for ever
+ * @param[out] length bytes put into the buffer
+ * @param[out] message what is known of this datagram, as if it were a message of its own; or NULL
+ * @param message_size sizeof(mctx_message) as the caller knows it, in bytes; 0 without a message
+ * @param error where the failure is described, or NULL
+ * @return 0; would_block; timeout; woken; signal; null_argument; struct_size; reserved; nothing_joined;
+ *         too_many_descriptors: the first wait opens one; no_memory; io; a handle's errors
+ * @note Blocks as asked; never allocates, but to follow a change of the interfaces. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_recv(mctx_subscription subscription, void *data, size_t capacity,
+                                          uint32_t flags, int64_t timeout_ns, size_t *length,
+                                          mctx_message *message, uint32_t message_size, mctx_error *error);
+
+/**
+ * Receives what is there: packs datagrams into the arena one behind the other, as long as there is room for a
+ * whole message. The timeout is for the first datagram. With at least one, the status is 0; an error met after
+ * it comes with the next call. Nothing is held back.
+ * @param subscription the subscription
+ * @param[in,out] batch the caller's memory; the counts
+ * @param flags ::mctx_wait_flag bits
+ * @param timeout_ns nanoseconds; 0 never blocks, negative waits for ever
+ * @param error where the failure is described, or NULL
+ * @return as mctx_recv(); misaligned; arena_too_small, with the least size in `limit`
+ * @note Blocks as asked; never allocates, but to follow a change of the interfaces. A call looks at a bounded
+ * number of messages: `would_block` while the handle is readable is normal. Since 0.1.
+ */
+MCTX_API MCTX_CHECK mctx_status mctx_recv_batch(mctx_subscription subscription, mctx_receive_batch *batch,
+                                                uint32_t flags, int64_t timeout_ns, mctx_error *error);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #include "options.h"
 #include "pause.h"
 #include "publication.h"
+#include "subscription.h"
 
 /* ---- children ---- */
 
@@ -101,14 +102,101 @@ void mctx__context_totals(mctx__context *context, mctx__counters *sum, uint64_t 
   mctx__mutex_unlock(&context->mutex);
 }
 
+/* ---- subscriptions ---- */
+
+static mctx__poller poller_of(mctx__context *context) {
+  return (mctx__poller){atomic_load(&context->poller)};
+}
+
+/* Makes a subscription's state part of the context's. With the context locked. */
+static mctx__result join_poller(mctx__context *context, mctx__subscription *subscription) {
+  mctx__poller poller = poller_of(context);
+  if (poller.value == MCTX__NO_POLLER.value) return MCTX__DONE;
+  mctx__subscription_expose(subscription);
+  return mctx__poller_add(poller, mctx__poller_member(subscription->poller), 0);
+}
+
+mctx_status mctx__context_add(const mctx__call *call, mctx__context *context, mctx__subscription *subscription,
+                              mctx_subscription *handle) {
+  mctx__mutex_lock(&context->mutex);
+  mctx__result result = join_poller(context, subscription);
+  if (result.status == MCTX_OK) {
+    subscription->previous = context->last;
+    *(context->last != NULL ? &context->last->next : &context->first) = subscription;
+    context->last = subscription;
+    context->subscriptions_added++;
+    *handle = mctx__object_publish(&subscription->object);
+  }
+  mctx__mutex_unlock(&context->mutex);
+  if (result.status == MCTX_OK) return MCTX_OK;
+  return MCTX__FAIL(call, result.status, .os_code = result.os_code);
+}
+
+void mctx__context_remove(mctx__context *context, mctx__subscription *subscription) {
+  mctx__mutex_lock(&context->mutex);
+  mctx__poller poller = poller_of(context);
+  if (poller.value != MCTX__NO_POLLER.value)
+    mctx__poller_remove(poller, mctx__poller_member(subscription->poller));
+  *(subscription->previous != NULL ? &subscription->previous->next : &context->first) = subscription->next;
+  *(subscription->next != NULL ? &subscription->next->previous : &context->last) = subscription->previous;
+  context->leaving++;
+  context->subscriptions_removed++;
+  mctx__subscription_lock(subscription);
+  mctx__receive_counters_add(&context->received, &subscription->counters);
+  mctx__subscription_unlock(subscription);
+  mctx__mutex_unlock(&context->mutex);
+}
+
+void mctx__context_each_subscription(mctx__context *context, mctx__subscription_visitor *visit,
+                                     void *argument) {
+  mctx__mutex_lock(&context->mutex);
+  for (mctx__subscription *at = context->first; at != NULL; at = at->next)
+    visit(at, argument);
+  mctx__mutex_unlock(&context->mutex);
+}
+
+void mctx__context_received(mctx__context *context, mctx__receive_counters *sum, uint64_t *added,
+                            uint64_t *removed) {
+  mctx__mutex_lock(&context->mutex);
+  *added = context->subscriptions_added;
+  *removed = context->subscriptions_removed;
+  mctx__receive_counters_add(sum, &context->received);
+  for (mctx__subscription *at = context->first; at != NULL; at = at->next) {
+    mctx__subscription_lock(at);
+    mctx__receive_counters_add(sum, &at->counters);
+    mctx__subscription_unlock(at);
+  }
+  mctx__mutex_unlock(&context->mutex);
+}
+
+mctx__result mctx__context_poller(mctx__context *context, mctx__poller *poller) {
+  mctx__result result = MCTX__DONE;
+  mctx__mutex_lock(&context->mutex);
+  *poller = poller_of(context);
+  if (poller->value != MCTX__NO_POLLER.value) goto unlock;
+  result = mctx__poller_open(poller);
+  if (result.status != MCTX_OK) goto unlock;
+  atomic_store(&context->poller, poller->value);
+  for (mctx__subscription *at = context->first; at != NULL && result.status == MCTX_OK; at = at->next)
+    result = join_poller(context, at);
+  if (result.status != MCTX_OK) {
+    atomic_store(&context->poller, MCTX__NO_POLLER.value);
+    mctx__poller_close(*poller);
+  }
+unlock:
+  mctx__mutex_unlock(&context->mutex);
+  return result;
+}
+
 /* ---- the object ---- */
 
-/* Whether all publications are gone, and the last child, or 0. Nobody opens one any more: the context is
+/* Whether all that it owned is gone, and the last child, or 0. Nobody opens one any more: the context is
  * claimed. */
 static bool is_empty(mctx__context *context, mctx_handle *last) {
   mctx__mutex_lock(&context->mutex);
   *last = context->count > 0 ? context->children[context->count - 1].publication->object.handle : 0;
-  bool empty = context->count == 0 && context->leaving == 0;
+  if (context->last != NULL) *last = context->last->object.handle;
+  bool empty = context->count == 0 && context->last == NULL && context->leaving == 0;
   mctx__mutex_unlock(&context->mutex);
   return empty;
 }
@@ -118,19 +206,24 @@ static void destroy_context(mctx__object *object) {
   mctx_handle last;
   for (uint32_t round = 0; !is_empty(context, &last); round++) {
     mctx__object *child;
-    if (last != 0 && mctx__object_claim(last, MCTX_HANDLE_PUBLICATION, &child) == MCTX_OK)
+    if (last != 0 && mctx__object_claim(last, MCTX_HANDLE_NONE, &child) == MCTX_OK)
       child->class->destroy(child);
     else
       mctx__pause(round); /* another thread is closing it */
   }
+  mctx__poller poller = {atomic_exchange(&context->poller, MCTX__NO_POLLER.value)};
+  if (poller.value != MCTX__NO_POLLER.value) mctx__poller_close(poller);
   mctx__object_retire(object);
   mctx__mutex_destroy(&context->mutex);
   mctx__release(context->children);
   mctx__release(context);
 }
 
+/* Its children are abandoned each by itself. */
 static void abandon_context(mctx__object *object) {
-  (void)object; /* its children are abandoned each by itself */
+  mctx__context *context = (mctx__context *)object;
+  mctx__poller poller = {atomic_exchange(&context->poller, MCTX__NO_POLLER.value)};
+  if (poller.value != MCTX__NO_POLLER.value) mctx__poller_abandon(poller);
 }
 
 static const mctx__class context_class = {MCTX_HANDLE_CONTEXT, destroy_context, abandon_context};
@@ -159,21 +252,38 @@ mctx_status mctx_context_open(const mctx_context_options *options, mctx_context 
     return status;
   }
   mctx__mutex_init(&object->mutex);
+  atomic_init(&object->poller, MCTX__NO_POLLER.value);
   *context = mctx__object_publish(&object->object);
   return MCTX_OK;
 }
 
 /* Where the handles go that a call lists. */
 typedef struct listing {
-  mctx_publication *publications;
+  mctx_handle *handles;
   uint32_t capacity;
   uint32_t count;
 } listing;
 
-static void list_one(mctx__publication *publication, void *argument) {
-  listing *list = argument;
-  if (list->count < list->capacity) list->publications[list->count] = publication->object.handle;
+static void list_one(listing *list, mctx_handle handle) {
+  if (list->count < list->capacity) list->handles[list->count] = handle;
   list->count++;
+}
+
+static void list_publication(mctx__publication *publication, void *argument) {
+  list_one(argument, publication->object.handle);
+}
+
+static void list_subscription(mctx__subscription *subscription, void *argument) {
+  list_one(argument, subscription->object.handle);
+}
+
+/* Checks a call that lists children, and enters its context. */
+static mctx_status begin_listing(const mctx__call *call, const listing *list, const char *field,
+                                 uint32_t *count, mctx__object **object) {
+  if (count == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
+  if (list->handles == NULL && list->capacity > 0)
+    return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = field);
+  return mctx__enter(call, MCTX_HANDLE_CONTEXT, object);
 }
 
 mctx_status mctx_context_publications(mctx_context context, mctx_publication *publications, uint32_t capacity,
@@ -183,12 +293,24 @@ mctx_status mctx_context_publications(mctx_context context, mctx_publication *pu
   listing list = {publications, capacity, 0};
   if (count != NULL) *count = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  if (publications == NULL && capacity > 0)
-    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "publications");
-  mctx_status status = mctx__enter(&call, MCTX_HANDLE_CONTEXT, &object);
+  mctx_status status = begin_listing(&call, &list, "publications", count, &object);
   if (status != MCTX_OK) return status;
-  mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, list_one, &list);
+  mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, list_publication, &list);
+  *count = list.count;
+  mctx__unpin(object);
+  return MCTX_OK;
+}
+
+mctx_status mctx_context_subscriptions(mctx_context context, mctx_subscription *subscriptions,
+                                       uint32_t capacity, uint32_t *count, mctx_error *error) {
+  const mctx__call call = {__func__, context, error};
+  mctx__object *object;
+  listing list = {subscriptions, capacity, 0};
+  if (count != NULL) *count = 0;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  mctx_status status = begin_listing(&call, &list, "subscriptions", count, &object);
+  if (status != MCTX_OK) return status;
+  mctx__context_each_subscription((mctx__context *)object, list_subscription, &list);
   *count = list.count;
   mctx__unpin(object);
   return MCTX_OK;

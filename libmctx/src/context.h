@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The owner of publications. */
+/* The owner of publications and subscriptions. */
 #ifndef MCTX_CONTEXT_H
 #define MCTX_CONTEXT_H
 
@@ -7,6 +7,7 @@
 #include "metrics.h"
 
 typedef struct mctx__publication mctx__publication;
+typedef struct mctx__subscription mctx__subscription;
 
 typedef struct mctx__child {
   uint64_t key; /* of the configuration: equal ones have equal keys */
@@ -15,14 +16,20 @@ typedef struct mctx__child {
 
 typedef struct mctx__context {
   mctx__object object;
-  mctx__mutex mutex;     /* guards what follows; comes before any publication's mutex */
+  mctx__mutex mutex;     /* guards what follows; comes before the mutexes of what it owns */
   mctx__child *children; /* in order of opening */
   uint32_t count;
   uint32_t capacity;
-  uint32_t leaving; /* publications that are no children any more and not yet gone */
+  mctx__subscription *first; /* in order of opening */
+  mctx__subscription *last;
+  uint32_t leaving; /* publications and subscriptions that are no children any more and not yet gone */
   uint64_t added;
   uint64_t removed;
   mctx__counters closed; /* sums over the publications that are gone */
+  uint64_t subscriptions_added;
+  uint64_t subscriptions_removed;
+  mctx__receive_counters received; /* sums over the subscriptions that are gone */
+  _Atomic int64_t poller;          /* of the subscriptions; opened when somebody asks for it */
 } mctx__context;
 
 /* Puts a publication, not yet published, among the children: from here on its configuration is taken. */
@@ -32,7 +39,19 @@ mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
 mctx_handle mctx__context_publish(mctx__context *context, mctx__publication *publication);
 /* Removes a child and keeps its counters. The context waits for it until mctx__context_left(). */
 void mctx__context_detach(mctx__context *context, mctx__publication *publication);
-/* A detached publication is gone, its socket too. The context may be gone afterwards. */
+/* Publishes a subscription among the children. */
+mctx_status mctx__context_add(const mctx__call *call, mctx__context *context, mctx__subscription *subscription,
+                              mctx_subscription *handle);
+/* Removes it, as mctx__context_detach() does. */
+void mctx__context_remove(mctx__context *context, mctx__subscription *subscription);
+/* The poller that is readable when a subscription is; opened by the first who asks. */
+mctx__result mctx__context_poller(mctx__context *context, mctx__poller *poller);
+/* Visits each subscription in order, with the context locked. */
+typedef void mctx__subscription_visitor(mctx__subscription *subscription, void *argument);
+void mctx__context_each_subscription(mctx__context *context, mctx__subscription_visitor *visit, void *argument);
+
+/* A detached publication or removed subscription is gone, its socket too. The context may be gone afterwards.
+ */
 void mctx__context_left(mctx__context *context);
 
 /* Calls `visit` for each published child in order, with the context locked: none can go meanwhile. Visits none
@@ -40,6 +59,10 @@ void mctx__context_left(mctx__context *context);
 typedef void mctx__visitor(mctx__publication *publication, void *argument);
 bool mctx__context_each(mctx__context *context, uint32_t most, uint32_t *count, mctx__visitor *visit,
                         void *argument);
+
+/* The sums over all subscriptions that there ever were. */
+void mctx__context_received(mctx__context *context, mctx__receive_counters *sum, uint64_t *added,
+                            uint64_t *removed);
 
 /* The sums over all publications that there ever were. */
 void mctx__context_totals(mctx__context *context, mctx__counters *sum, uint64_t *added, uint64_t *removed);

@@ -70,6 +70,11 @@ void mctx__describe(const mctx__call *call, const mctx__refusal *refusal) {
   mctx__struct_write(call->error, &own, sizeof own);
 }
 
+void mctx__describe_item(const mctx__call *call, uint64_t item) {
+  const size_t end = offsetof(mctx_error, item) + sizeof call->error->item;
+  if (call->error != NULL && call->error->size >= end) call->error->item = (int64_t)item;
+}
+
 void mctx_error_init(mctx_error *error, uint32_t size) {
   static const mctx_error defaults;
   mctx__struct_init(error, size, &defaults, sizeof defaults);

@@ -39,6 +39,9 @@ static inline mctx_status mctx__fail(const mctx__call *call, const mctx__refusal
 
 #define MCTX__FAIL(call, code, ...) mctx__fail((call), &(mctx__refusal){.status = (code), __VA_ARGS__})
 
+/* Adds which element of an array argument it was, from 0, to a failure that has been described. */
+void mctx__describe_item(const mctx__call *call, uint64_t item);
+
 /* Whether the caller's error record can be written: NULL can, one without a size cannot. Of a call, nothing but
  * zeroing what it returns may come before this check. */
 static inline bool mctx__error_usable(const mctx_error *error) {

@@ -4,6 +4,7 @@
 #include "context.h"
 #include "options.h"
 #include "publication.h"
+#include "subscription.h"
 
 void mctx__events_add(mctx__events *events, const mctx_event *event) {
   if (events->count == MCTX__EVENTS_KEPT) {
@@ -46,6 +47,24 @@ static void take_from(mctx__publication *publication, void *context) {
   mctx__mutex_unlock(&publication->mutex);
 }
 
+static void take_received(mctx__subscription *subscription, void *context) {
+  taking *taken = context;
+  mctx_event event;
+  mctx__subscription_follow(subscription);
+  mctx__subscription_lock(subscription);
+  while (taken->count < taken->capacity && mctx__events_take(&subscription->events, &event)) {
+    event.handle = subscription->object.handle; /* none was known to what happened while it was opened */
+    mctx__element_write(taken->events, taken->stride, taken->count++, &event, sizeof event);
+  }
+  mctx__subscription_unlock(subscription);
+}
+
+/* Those of the publications, then those of the subscriptions. */
+static void take_all(mctx__context *context, taking *taken) {
+  mctx__context_each(context, UINT32_MAX, NULL, take_from, taken);
+  mctx__context_each_subscription(context, take_received, taken);
+}
+
 mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride, uint32_t capacity,
                         uint32_t *count, mctx_error *error) {
   const mctx__call call = {__func__, handle, error};
@@ -60,8 +79,10 @@ mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride,
   if (status != MCTX_OK) return status;
   if (object->class->kind == MCTX_HANDLE_PUBLICATION)
     take_from((mctx__publication *)object, &taken);
+  else if (object->class->kind == MCTX_HANDLE_SUBSCRIPTION)
+    take_received((mctx__subscription *)object, &taken);
   else if (object->class->kind == MCTX_HANDLE_CONTEXT)
-    mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, take_from, &taken);
+    take_all((mctx__context *)object, &taken);
   else
     status = mctx__handle_failed(&call, MCTX_ERR_WRONG_HANDLE);
   *count = taken.count;

@@ -187,7 +187,7 @@ void mctx__object_retire(mctx__object *object) {
 /* ---- calls ---- */
 
 static bool is_kind(uint32_t kind) {
-  return kind == MCTX_HANDLE_CONTEXT || kind == MCTX_HANDLE_PUBLICATION || kind == MCTX_HANDLE_INTERFACE_LIST;
+  return kind >= MCTX_HANDLE_CONTEXT && kind <= MCTX_HANDLE_INTERFACE_LIST;
 }
 
 mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind) {
@@ -216,10 +216,10 @@ const char *mctx__handle_hint(mctx_status refusal) {
     case MCTX_ERR_INVALID_HANDLE:
       return "pass a handle that an open call of this library returned";
     case MCTX_ERR_WRONG_HANDLE:
-      return "the handle is valid elsewhere: contexts, publications and interface lists are not "
-             "interchangeable";
+      return "the handle is valid elsewhere: contexts, publications, subscriptions and interface lists are "
+             "not interchangeable";
     case MCTX_ERR_CLOSED:
-      return "open a new one; a context that is closed closes its publications too";
+      return "open a new one; a context that is closed closes its publications and subscriptions too";
     case MCTX_ERR_FORKED:
       return "a forked child cannot use its parent's objects: open new ones in the child";
     default:
@@ -238,6 +238,9 @@ const char *mctx__handle_message(mctx_handle handle, mctx_status refusal) {
     case MCTX_HANDLE_PUBLICATION:
       return forked ? "the publication belongs to the process that this one was forked from"
                     : "the publication is closed";
+    case MCTX_HANDLE_SUBSCRIPTION:
+      return forked ? "the subscription belongs to the process that this one was forked from"
+                    : "the subscription is closed";
     default:
       return NULL;
   }

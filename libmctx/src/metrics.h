@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters of sending. */
+/* Counters of sending and receiving. */
 #ifndef MCTX_METRICS_H
 #define MCTX_METRICS_H
 
@@ -22,6 +22,30 @@ typedef struct mctx__counters {
   uint64_t drained;             /* errors of earlier datagrams taken off the socket */
   uint64_t reconnects;
 } mctx__counters;
+
+/* Why a message was not delivered. */
+enum mctx__discard {
+  MCTX__DISCARD_UNICAST,   /* it was sent to no group */
+  MCTX__DISCARD_GROUP,     /* the socket did not join the group */
+  MCTX__DISCARD_INTERFACE, /* it joined, but not where it arrived */
+  MCTX__DISCARD_SOURCE,    /* the filter does not let the source through */
+  MCTX__DISCARD_COPY,      /* another socket of the subscription delivers it */
+  MCTX__DISCARDS
+};
+
+/* What the receives of one subscription came to; its lock guards them. */
+typedef struct mctx__receive_counters {
+  uint64_t receive_calls;
+  uint64_t packets_received;
+  uint64_t bytes_received;
+  uint64_t messages_received;
+  uint64_t receive_errors;
+  uint64_t errors[MCTX__KINDS]; /* of receive_errors, by kind */
+  uint64_t kernel_drops;
+  uint64_t truncated;
+  uint64_t discarded[MCTX__DISCARDS];
+  uint64_t memberships_rebuilt;
+} mctx__receive_counters;
 
 /* Waits for the lock. */
 MCTX__COLD void mctx__counters_await(mctx__counters *counters);
@@ -47,5 +71,7 @@ static inline void mctx__counters_sent(mctx__counters *counters, uint64_t packet
 void mctx__counters_failed(mctx__counters *counters, uint64_t packets, uint64_t bytes, mctx_status status);
 /* Adds a coherent copy of `from` to `sum`, which is the caller's alone. */
 void mctx__counters_add(mctx__counters *sum, mctx__counters *from);
+/* The same for receives; the lock of whom they belong to is held. */
+void mctx__receive_counters_add(mctx__receive_counters *sum, const mctx__receive_counters *from);
 
 #endif

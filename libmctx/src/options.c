@@ -30,11 +30,8 @@ mctx_status mctx__struct_check(const mctx__call *call, const void *given, const 
   return MCTX_OK;
 }
 
-mctx_status mctx__struct_read(const mctx__call *call, const void *given, void *own, uint32_t own_size,
-                              const char *field) {
-  mctx_status status = mctx__struct_check(call, given, field);
-  if (status != MCTX_OK) return status;
-  uint32_t size = size_of(given);
+static mctx_status read_bytes(const mctx__call *call, const void *given, uint32_t size, void *own,
+                              uint32_t own_size, const char *field) {
   if (size > own_size && !is_zero((const unsigned char *)given + own_size, size - own_size))
     return MCTX__FAIL(call, MCTX_ERR_STRUCT_TAIL, .field = field, .value = size, .limit = own_size,
                       .hint =
@@ -42,6 +39,20 @@ mctx_status mctx__struct_read(const mctx__call *call, const void *given, void *o
                           "not have: update the library, or leave the option out");
   memcpy(own, given, size < own_size ? size : own_size);
   return MCTX_OK;
+}
+
+mctx_status mctx__struct_read(const mctx__call *call, const void *given, void *own, uint32_t own_size,
+                              const char *field) {
+  mctx_status status = mctx__struct_check(call, given, field);
+  if (status != MCTX_OK) return status;
+  uint32_t size = size_of(given);
+  return read_bytes(call, given, size, own, own_size, field);
+}
+
+mctx_status mctx__element_read(const mctx__call *call, const void *array, uint32_t stride, uint64_t position,
+                               void *own, uint32_t own_size, const char *field) {
+  memset(own, 0, own_size);
+  return read_bytes(call, (const unsigned char *)array + position * stride, stride, own, own_size, field);
 }
 
 void mctx__struct_clear(void *given) {

@@ -25,6 +25,11 @@ void mctx__struct_write(void *given, const void *own, uint32_t own_size);
 /* Fills a struct of the caller's with defaults and sets its size. */
 void mctx__struct_init(void *given, uint32_t size, const void *defaults, uint32_t own_size);
 
+/* Reads one element of an array whose elements are `stride` bytes for the caller; what the caller's lack is
+ * zero, and of what we lack the tail must be. */
+mctx_status mctx__element_read(const mctx__call *call, const void *array, uint32_t stride, uint64_t position,
+                               void *own, uint32_t own_size, const char *field);
+
 /* Writes one element of a result array whose elements are `stride` bytes for the caller. */
 void mctx__element_write(void *array, uint32_t stride, uint64_t position, const void *own, uint32_t own_size);
 

@@ -62,6 +62,8 @@ void mctx__yield(void);
 void mctx__sleep(int64_t duration_ns);
 /* Nanoseconds of a clock that never jumps. */
 int64_t mctx__clock_monotonic(void);
+/* The same clock, cheaper, and up to 20 ms behind. */
+int64_t mctx__clock_coarse(void);
 /* Nanoseconds since 1970, UTC. */
 int64_t mctx__clock_utc(void);
 
@@ -117,7 +119,10 @@ typedef enum mctx__option {
   MCTX__PRIORITY,      /* 0..6 */
   MCTX__MARK,          /* 0..2^32-1 */
   MCTX__ISOLATED,      /* 1: nothing arrives of groups that this socket did not join */
-  MCTX__NONBLOCKING    /* 0, 1 */
+  MCTX__RECEIVE_BUFFER, /* as MCTX__SEND_BUFFER */
+  MCTX__COALESCING, /* 0, 1: datagrams of one sender may arrive as one message; unsupported where they cannot */
+  MCTX__METADATA,   /* mctx_metadata bits to collect from now on; what the system cannot tell is left out */
+  MCTX__NONBLOCKING /* 0, 1 */
 } mctx__option;
 
 /* Where to send: built once, used on every send. The backend's own bytes; length 0 stands for "connected". */
@@ -186,6 +191,123 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
 /* Empties the error queue and the pending error of a socket; bounded. `drained` is set always. */
 void mctx__socket_drain_errors(mctx__socket socket, uint32_t family, mctx__drained *drained);
 
+/* ---- receiving ----
+ *
+ * A membership is one group on one interface of one socket. A socket that is bound to a group gets nothing that
+ * was sent elsewhere. Link-local IPv6 groups are bound with a scope id. */
+
+/* Whether a socket can be bound to a group's address. */
+bool mctx__binds_groups(void);
+/* Which clock tells the times of receipt: mctx_clock. */
+uint32_t mctx__receive_clock(void);
+/* How many descriptors this process may have open. */
+uint64_t mctx__descriptor_limit(void);
+
+/* Joins from any source. too_many_memberships: this socket takes no more, another may; no_memory; other
+ * statuses: the interface refuses. */
+mctx__result mctx__socket_join(mctx__socket socket, const mctx_address *group, uint32_t interface_index);
+/* Joins from one source. */
+mctx__result mctx__socket_join_source(mctx__socket socket, const mctx_address *group, uint32_t interface_index,
+                                      const mctx_address *source);
+/* Leaves; also what was joined on an interface that is gone. */
+mctx__result mctx__socket_leave(mctx__socket socket, const mctx_address *group, uint32_t interface_index);
+/* Replaces the filter of a membership, mode and list, at once. too_many_sources: it is as it was. An include
+ * list has at least one source. */
+mctx__result mctx__socket_filter(mctx__socket socket, const mctx_address *group, uint32_t interface_index,
+                                 uint32_t mode, const mctx_address *sources, uint32_t count);
+/* Holds a socket that is not bound yet to an interface: it gets what arrives there and nothing else.
+ * unsupported, permission: it cannot be, and is as it was. */
+mctx__result mctx__socket_hold_to(mctx__socket socket, uint32_t interface_index);
+
+/* The largest message: a superpacket, or a datagram; and how many datagrams it can hold. */
+#define MCTX__MESSAGE_MAX      65536u
+#define MCTX__MESSAGE_SEGMENTS 128u
+
+/* Memory to receive into. */
+typedef struct mctx__span {
+  void *data;
+  size_t length;
+} mctx__span;
+
+/* What was received. Fields whose bit is not in `present` are not set. */
+typedef struct mctx__arrival {
+  uint32_t present;      /* mctx_metadata bits */
+  uint32_t segment_size; /* of a coalesced message; 0: it is one datagram */
+  uint64_t stored;       /* bytes in the spans */
+  uint64_t length;       /* bytes of the message; more than `stored`: it was truncated and the system tells */
+  bool truncated;
+  uint32_t interface_index; /* 0 of a datagram that came before MCTX__METADATA asked for MCTX_META_GROUP */
+  int32_t hop_limit;
+  int32_t traffic_class;
+  uint32_t drops;      /* messages that this socket has lost so far, modulo 2^32 */
+  mctx_address source; /* with port, and scope id if it is link-local */
+  mctx_address group; /* without port, with scope id where the scope wants one; may be no group but a unicast or
+                         broadcast address */
+  int64_t time_ns;
+} mctx__arrival;
+
+/* Takes one message off a socket, without blocking, into one or two spans (the second may be empty), filled in
+ * order. `wanted`: the bits of METADATA that are of interest, of those that the socket collects; `coalescing`:
+ * whether the socket's option is on. With neither it may be the cheapest call that the system has. would_block;
+ * signal; others are the socket's own failures. */
+mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
+                                  const mctx__span spans[2], mctx__arrival *arrival);
+
+/* ---- pollers: one handle to watch for many ----
+ *
+ * Level-triggered: readable as long as one of its members is. Thread-safe; a member may be removed while others
+ * wait. */
+
+typedef struct mctx__poller {
+  int64_t value;
+} mctx__poller;
+
+#define MCTX__NO_POLLER ((mctx__poller){-1})
+
+mctx__result mctx__poller_open(mctx__poller *poller);
+void mctx__poller_close(mctx__poller poller);
+/* In a forked child: closes this process's copy alone, and touches no registration. Async-signal-safe. */
+void mctx__poller_abandon(mctx__poller poller);
+mctx_os_handle mctx__poller_native(mctx__poller poller);
+/* Adds a member: a socket, or what one of the calls below makes of an event, a watch or another poller. */
+mctx__result mctx__poller_add(mctx__poller poller, mctx__socket member, uint64_t tag);
+/* Before the member is closed. */
+void mctx__poller_remove(mctx__poller poller, mctx__socket member);
+/* The tags of members that are readable now, at most `capacity`; those that were told before come last. Never
+ * blocks. `count` is set always. */
+mctx__result mctx__poller_ready(mctx__poller poller, uint64_t *tags, uint32_t capacity, uint32_t *count);
+
+/* ---- watches: changes of the interfaces and their addresses ---- */
+
+typedef struct mctx__watch {
+  int64_t value;
+} mctx__watch;
+
+#define MCTX__NO_WATCH ((mctx__watch){-1})
+
+enum { MCTX__REMOVED_MAX = 64 };
+
+typedef struct mctx__changes {
+  bool any;               /* something changed: a snapshot tells what */
+  uint32_t removed_count; /* interfaces that went away, the last that fit; one of the same index may be
+                             there again */
+  uint32_t removed[MCTX__REMOVED_MAX];
+} mctx__changes;
+
+/* unsupported, permission: the system does not tell. */
+mctx__result mctx__watch_open(mctx__watch *watch);
+void mctx__watch_close(mctx__watch watch);
+/* Async-signal-safe. */
+void mctx__watch_abandon(mctx__watch watch);
+/* Takes what has been told, without blocking; afterwards the watch is readable only for what comes later. If
+ * the system told more than it could keep, `any` is set. */
+void mctx__watch_take(mctx__watch watch, mctx__changes *changes);
+
+/* What a poller and mctx__wait take in a socket's place. */
+mctx__socket mctx__event_member(mctx__event event);
+mctx__socket mctx__poller_member(mctx__poller poller);
+mctx__socket mctx__watch_member(mctx__watch watch);
+
 /* ---- waiting ---- */
 
 #define MCTX__WAIT_FAILED 0x40000000u /* the socket has an error to drain */
@@ -197,6 +319,16 @@ void mctx__socket_drain_errors(mctx__socket socket, uint32_t family, mctx__drain
  * without blocking. `ready` is set always. MCTX_OK with bits; MCTX_ERR_TIMEOUT; MCTX_ERR_SIGNAL; io. */
 mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event, int64_t deadline_ns,
                         uint32_t *ready);
+
+/* One of several to wait for: a socket (or member) with its bits, MCTX_READABLE of an event. */
+typedef struct mctx__waited {
+  mctx__socket socket;
+  uint32_t events;
+  uint32_t ready; /* out: the bits that hold, MCTX__WAIT_FAILED among them */
+} mctx__waited;
+
+/* The same for many; allocates for the call. MCTX_OK when at least one has a bit set. */
+mctx__result mctx__wait_many(mctx__waited *waited, uint32_t count, int64_t deadline_ns);
 
 /* ---- interfaces and routes ---- */
 

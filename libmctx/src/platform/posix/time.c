@@ -17,6 +17,14 @@ int64_t mctx__clock_monotonic(void) {
   return clock_read(CLOCK_MONOTONIC);
 }
 
+int64_t mctx__clock_coarse(void) {
+#if defined(CLOCK_MONOTONIC_COARSE)
+  return clock_read(CLOCK_MONOTONIC_COARSE);
+#else
+  return clock_read(CLOCK_MONOTONIC);
+#endif
+}
+
 int64_t mctx__clock_utc(void) {
   return clock_read(CLOCK_REALTIME);
 }

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Following the interfaces: memberships on one that is gone are left, those whose interface is there again are
+ * joined by what the user named, and the default set is joined on those that came. Nothing here ends a receive:
+ * what cannot be joined now stays absent, and is tried again with the next change.
+ */
+#include "interface.h"
+#include "join.h"
+
+/* What became of the memberships on one interface of the snapshot. */
+typedef struct tally {
+  uint32_t rebuilt;
+  uint32_t appeared;
+  uint32_t refused;
+  mctx_address refused_group; /* the first */
+} tally;
+
+typedef struct following {
+  mctx__subscription *subscription;
+  const mctx__changes *changes;
+  mctx__interfaces interfaces;
+  mctx__change change;
+  tally *tallies; /* one for each interface */
+} following;
+
+static bool is_live(const mctx__subscription *subscription, const mctx__member *member) {
+  return member->is_default && (subscription->flags & MCTX_SUBSCRIPTION_FROZEN) == 0;
+}
+
+static tally *tally_of(following *follow, const mctx__interface *interface) {
+  return &follow->tallies[interface - follow->interfaces.items];
+}
+
+static void emit(mctx__subscription *subscription, uint32_t type, uint32_t interface_index, uint64_t value,
+                 const mctx_address *address) {
+  mctx_event event = {.type = type, .interface_index = interface_index, .value = value};
+  if (value == 0) return;
+  if (address != NULL) event.address = *address;
+  mctx__subscription_event(subscription, &event);
+}
+
+/* ---- what is gone ---- */
+
+/* Whether the interface of a membership went away, or does not belong to the default set any more. One that is
+ * down stays: its memberships live on. */
+static bool is_lost(const following *follow, const mctx__member *member) {
+  const uint32_t index = member->entry.interface_index;
+  if (index == 0) return false;
+  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
+    if (follow->changes->removed[i] == index) return true;
+  const mctx__interface *interface = mctx__interface_by_index(&follow->interfaces, index);
+  if (interface == NULL) return true;
+  return is_live(follow->subscription, member) && (interface->info.flags & MCTX_INTERFACE_ENSLAVED) != 0;
+}
+
+/* Leaves everything on one interface; returns how many memberships that were. */
+static uint32_t lose_interface(mctx__subscription *subscription, uint32_t index) {
+  uint32_t count = 0;
+  for (mctx__member *member = subscription->first; member != NULL;) {
+    mctx__member *next = member->next;
+    if (member->entry.interface_index == index) {
+      count++;
+      if (is_live(subscription, member))
+        mctx__member_remove(subscription, member);
+      else
+        mctx__member_lose(subscription, member);
+    }
+    member = next;
+  }
+  return count;
+}
+
+static void lose_all(const following *follow) {
+  mctx__member *member = follow->subscription->first;
+  while (member != NULL) {
+    const uint32_t index = member->entry.interface_index;
+    if (!is_lost(follow, member)) {
+      member = member->next;
+      continue;
+    }
+    emit(follow->subscription, MCTX_EVENT_INTERFACE_LOST, index, lose_interface(follow->subscription, index),
+         NULL);
+    member = follow->subscription->first;
+  }
+}
+
+/* ---- what is there again ---- */
+
+/* The interface that a membership's names mean now: the one that it is on, if any of them still means that or
+ * none means another. */
+static const mctx__interface *meant(const following *follow, const mctx__member *member) {
+  const mctx__interface *other = NULL;
+  for (const mctx__name *name = member->names; name != NULL; name = name->next) {
+    const mctx__interface *found = mctx__interface_find(&follow->interfaces, &name->ref);
+    if (found == NULL) continue;
+    if (found->info.index == member->entry.interface_index) return found;
+    if (other == NULL) other = found;
+  }
+  return other;
+}
+
+static void count_refusal(following *follow, const mctx__interface *interface, const mctx_address *group) {
+  tally *own = tally_of(follow, interface);
+  if (own->refused++ == 0) own->refused_group = *group;
+}
+
+/* Joins a membership anew on another interface. */
+static void rebuild(following *follow, mctx__member *member, const mctx__interface *interface) {
+  mctx__subscription *subscription = follow->subscription;
+  mctx__filter filter;
+  if (mctx__member_find(subscription, &member->entry.group, interface->info.index) != NULL) return;
+  mctx__member_lose(subscription, member);
+  member->refusal = MCTX_OK;
+  if (!mctx__filter_copy(&filter, &member->filter)) return;
+  if (!mctx__member_place(subscription, member, interface->info.index)) {
+    mctx__filter_free(&filter);
+    return;
+  }
+  if (mctx__member_tell(subscription, &follow->change, member, &filter).status == MCTX_OK) {
+    tally_of(follow, interface)->rebuilt++;
+    return;
+  }
+  mctx__member_lose(subscription, member);
+  count_refusal(follow, interface, &member->entry.group);
+}
+
+static void rebuild_all(following *follow) {
+  for (mctx__member *member = follow->subscription->first; member != NULL; member = member->next) {
+    if (is_live(follow->subscription, member)) continue;
+    const mctx__interface *interface = meant(follow, member);
+    if (interface != NULL && interface->info.index != member->entry.interface_index)
+      rebuild(follow, member, interface);
+  }
+}
+
+/* ---- the default set ---- */
+
+/* An interface that refused may have changed its mind. */
+static void retry_refused(following *follow, mctx__member *member) {
+  mctx__filter filter;
+  const mctx_status refusal = member->refusal;
+  const mctx__interface *interface =
+      mctx__interface_by_index(&follow->interfaces, member->entry.interface_index);
+  if (interface == NULL || !mctx__filter_copy(&filter, &member->filter)) return;
+  member->refusal = MCTX_OK;
+  if (mctx__member_tell(follow->subscription, &follow->change, member, &filter).status == MCTX_OK)
+    tally_of(follow, interface)->appeared++;
+  else
+    member->refusal = refusal;
+}
+
+static void join_new(following *follow, const mctx__standing *standing, const mctx__interface *interface) {
+  const mctx_interface_ref name = {.by = MCTX_INTERFACE_BY_NAME, .name = interface->info.name};
+  mctx__subscription *subscription = follow->subscription;
+  if (mctx__member_find(subscription, &standing->group, interface->info.index) != NULL ||
+      mctx__names_have(standing->except, &name))
+    return;
+  mctx__result result =
+      mctx__join_default(subscription, &follow->change, &standing->group, &standing->filter, interface);
+  if (result.status == MCTX_OK)
+    tally_of(follow, interface)->appeared++;
+  else if (mctx__is_refusal(result.status))
+    count_refusal(follow, interface, &standing->group);
+}
+
+static void join_default_set(following *follow) {
+  mctx__subscription *subscription = follow->subscription;
+  for (mctx__member *member = subscription->first; member != NULL; member = member->next)
+    if (member->refusal != MCTX_OK) retry_refused(follow, member);
+  if ((subscription->flags & MCTX_SUBSCRIPTION_FROZEN) != 0) return;
+  for (uint32_t i = 0; i < follow->interfaces.count; i++) {
+    if (!mctx__is_default_interface(&follow->interfaces.items[i])) continue;
+    for (const mctx__standing *at = subscription->standing; at != NULL; at = at->next)
+      join_new(follow, at, &follow->interfaces.items[i]);
+  }
+}
+
+/* ---- all of it ---- */
+
+static void tell_tallies(const following *follow) {
+  mctx__subscription *subscription = follow->subscription;
+  uint64_t rebuilt = 0;
+  for (uint32_t i = 0; i < follow->interfaces.count; i++) {
+    const tally *own = &follow->tallies[i];
+    const uint32_t index = follow->interfaces.items[i].info.index;
+    emit(subscription, MCTX_EVENT_REBUILT, index, own->rebuilt, NULL);
+    emit(subscription, MCTX_EVENT_INTERFACE_APPEARED, index, own->appeared, NULL);
+    emit(subscription, MCTX_EVENT_REFUSED, index, own->refused, &own->refused_group);
+    rebuilt += own->rebuilt;
+  }
+  mctx__subscription_lock(subscription);
+  subscription->counters.memberships_rebuilt += rebuilt;
+  mctx__subscription_unlock(subscription);
+}
+
+/* False: the interfaces cannot be looked at now. */
+static bool follow_changes(mctx__subscription *subscription, const mctx__changes *changes) {
+  following follow = {.subscription = subscription, .changes = changes};
+  if (mctx__interfaces_load(&follow.interfaces).status != MCTX_OK) return false;
+  follow.tallies = mctx__allocate((follow.interfaces.count + 1) * sizeof *follow.tallies);
+  const bool is_able = follow.tallies != NULL;
+  if (is_able) {
+    lose_all(&follow);
+    rebuild_all(&follow);
+    join_default_set(&follow);
+    mctx__change_settle(subscription, &follow.change);
+    tell_tallies(&follow);
+  }
+  mctx__release(follow.tallies);
+  mctx__interfaces_free(&follow.interfaces);
+  return is_able;
+}
+
+/* Remembers what the watch told until it could be followed. */
+static void keep_changes(mctx__changes *kept, const mctx__changes *taken) {
+  kept->any |= taken->any;
+  for (uint32_t i = 0; i < taken->removed_count && kept->removed_count < MCTX__REMOVED_MAX; i++)
+    kept->removed[kept->removed_count++] = taken->removed[i];
+}
+
+void mctx__subscription_follow(mctx__subscription *subscription) {
+  mctx__changes taken = {0};
+  if (subscription->watch.value == MCTX__NO_WATCH.value) return;
+  mctx__mutex_lock(&subscription->mutex);
+  mctx__watch_take(subscription->watch, &taken);
+  keep_changes(&subscription->changes, &taken);
+  bool is_done = !subscription->changes.any || follow_changes(subscription, &subscription->changes);
+  if (is_done) subscription->changes = (mctx__changes){0};
+  mctx__subscription_lock(subscription);
+  subscription->has_changes = !is_done;
+  mctx__subscription_unlock(subscription);
+  mctx__mutex_unlock(&subscription->mutex);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memberships: one group on one interface with a source filter. A membership has parts, one for each socket
+ * that it is spread over: an include list that is longer than a socket takes goes to several, each with a piece
+ * of the list.
+ *
+ * A change is told to the system first, part by part; then all of it is settled, which cannot fail, or undone.
+ */
+#ifndef MCTX_MEMBER_H
+#define MCTX_MEMBER_H
+
+#include "filter.h"
+#include "receiver.h"
+#include "table.h"
+
+typedef struct mctx__member mctx__member;
+
+/* How the user named an interface. */
+typedef struct mctx__name {
+  struct mctx__name *next;
+  mctx_interface_ref ref; /* its name points behind this struct */
+} mctx__name;
+
+enum mctx__part_state {
+  MCTX__PART_SETTLED, /* in the table */
+  MCTX__PART_CHANGED, /* in the table; the system has the next filter */
+  MCTX__PART_FRESH,   /* joined, not in the table */
+  MCTX__PART_LEAVING  /* in the table, still joined, not needed any more */
+};
+
+/* What one socket lets through of a membership. */
+struct mctx__part {
+  mctx__entry entry; /* first; its owner is the socket */
+  mctx__part *next;  /* of the membership */
+  mctx__receiver *receiver;
+  mctx__member *member;
+  uint32_t state;
+  bool is_told; /* the system has the filter; else it lets everything through */
+  bool is_told_next;
+  mctx__filter filter;
+  mctx__filter next_filter;
+};
+
+struct mctx__member {
+  mctx__entry
+      entry; /* first; owner 0; its interface is 0, and it is in no table, while the interface is away */
+  mctx__member *next; /* in order of joining */
+  mctx__member *previous;
+  mctx__member *next_change; /* in a change */
+  uint32_t id;
+  bool is_fresh;   /* being joined */
+  bool is_default; /* by the default set */
+  bool is_leaving;
+  mctx_status refusal;
+  mctx__name *names;
+  mctx__filter filter;
+  mctx__filter next_filter;
+  mctx__part *parts;
+  /* Under the subscription's lock. */
+  uint64_t datagrams;
+  uint64_t bytes;
+  int64_t joined_ns;
+  int64_t first_ns; /* 0: none yet */
+  int64_t last_ns;
+};
+
+/* Memberships that a change is being told for. */
+typedef struct mctx__change {
+  mctx__member *first;
+} mctx__change;
+
+/* All with the subscription's mutex held. */
+
+/* A new membership at the end of the list, nothing joined yet; NULL if there is no memory. Interface 0: absent.
+ */
+mctx__member *mctx__member_add(mctx__subscription *subscription, const mctx_address *group,
+                               uint32_t interface_index);
+/* Removes a membership: leaves its groups, and closes sockets that nobody needs. */
+void mctx__member_remove(mctx__subscription *subscription, mctx__member *member);
+/* Leaves, but keeps the membership: its interface is away. */
+void mctx__member_lose(mctx__subscription *subscription, mctx__member *member);
+/* Puts an absent membership on an interface; tell its filter then. False if there is no memory. */
+bool mctx__member_place(mctx__subscription *subscription, mctx__member *member, uint32_t interface_index);
+mctx__member *mctx__member_find(const mctx__subscription *subscription, const mctx_address *group,
+                                uint32_t interface_index);
+
+/* Tells the system a filter, which it takes over in any case. On failure this membership is as it was, and
+ * those told before are still told. */
+mctx__result mctx__member_tell(mctx__subscription *subscription, mctx__change *change, mctx__member *member,
+                               mctx__filter *filter);
+/* Makes all that was told so the state of things. */
+void mctx__change_settle(mctx__subscription *subscription, mctx__change *change);
+/* Takes all that was told back; fresh memberships are removed. */
+void mctx__change_undo(mctx__subscription *subscription, mctx__change *change);
+
+/* ---- names ---- */
+
+bool mctx__name_add(mctx__name **names, const mctx_interface_ref *ref);
+bool mctx__names_have(const mctx__name *names, const mctx_interface_ref *ref);
+void mctx__names_free(mctx__name **names);
+
+#endif

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receiving: whose turn it is, whether a message may be delivered, and where its datagrams go. All of it under
+ * the subscription's lock, which is given up for every wait.
+ */
+#include "address.h"
+#include "options.h"
+#include "subscription.h"
+#include "wait.h"
+
+enum {
+  MESSAGES_PER_CALL = 256, /* looked at, whatever becomes of them */
+  TURN = 16,               /* receives that the ready sockets share before the poller is asked again */
+  LOOK_AFTER = 64          /* receives from the only socket before the poller is asked for changes */
+};
+
+#define ARENA_USED     UINT64_C(0xffffffff) /* offsets have 32 bits */
+#define DROPS_QUIET_NS INT64_C(1000000000)
+
+/* One call in progress. */
+typedef struct receiving {
+  mctx__subscription *subscription;
+  uint32_t budget; /* messages that may still be looked at */
+  bool is_empty;   /* the only socket has nothing */
+  int64_t now_ns;  /* 0: not asked yet */
+} receiving;
+
+static const mctx__result would_block = {MCTX_ERR_WOULD_BLOCK, 0};
+static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};
+
+/* ---- whose turn it is ---- */
+
+/* Asks the poller who is readable. */
+static void look(mctx__subscription *subscription) {
+  subscription->until_look = LOOK_AFTER;
+  subscription->ready_at = 0;
+  /* A poller that fails has nobody ready; a wait will say why. */
+  (void)mctx__poller_ready(subscription->poller, subscription->ready, MCTX__READY_TAGS,
+                           &subscription->ready_count);
+  for (uint32_t i = 0; i < subscription->ready_count; i++)
+    if (subscription->ready[i] == MCTX__TAG_WATCH) subscription->has_changes = true;
+}
+
+/* The next socket that was readable when the poller was asked last; NULL: there is none. */
+static mctx__receiver *next_ready(mctx__subscription *subscription) {
+  while (subscription->ready_at < subscription->ready_count) {
+    uint64_t tag = subscription->ready[subscription->ready_at++];
+    if (tag == MCTX__TAG_EVENT || tag == MCTX__TAG_WATCH) continue;
+    subscription->turn = subscription->ready_count < TURN ? TURN / subscription->ready_count : 1;
+    return (mctx__receiver *)(uintptr_t)tag;
+  }
+  return NULL;
+}
+
+/* The socket to receive from now; NULL: none has anything. */
+static mctx__receiver *next_receiver(receiving *call) {
+  mctx__subscription *subscription = call->subscription;
+  if (subscription->only != NULL) {
+    if (subscription->until_look-- == 0 || call->is_empty) look(subscription);
+    return call->is_empty ? NULL : subscription->only;
+  }
+  if (subscription->turn == 0) {
+    subscription->current = next_ready(subscription);
+    if (subscription->current == NULL) {
+      look(subscription);
+      subscription->current = next_ready(subscription);
+    }
+    if (subscription->current == NULL) return NULL;
+  }
+  subscription->turn--;
+  return subscription->current;
+}
+
+void mctx__receive_forget(mctx__subscription *subscription, const mctx__receiver *receiver) {
+  uint64_t tag = (uint64_t)(uintptr_t)receiver;
+  if (subscription->current == receiver) {
+    subscription->current = NULL;
+    subscription->turn = 0;
+  }
+  for (uint32_t i = subscription->ready_at; i < subscription->ready_count; i++)
+    if (subscription->ready[i] == tag) subscription->ready[i] = MCTX__TAG_EVENT;
+}
+
+/* ---- whether it may be delivered ---- */
+
+static MCTX__COLD void discard(mctx__subscription *subscription, const mctx__receiver *receiver,
+                               const mctx__arrival *arrival, uint32_t interface_index, bool filtered) {
+  uint32_t reason = MCTX__DISCARD_GROUP;
+  if (filtered) {
+    reason = MCTX__DISCARD_SOURCE;
+  } else if (!mctx__is_multicast(&arrival->group)) {
+    reason = MCTX__DISCARD_UNICAST;
+  } else if (mctx__table_find(&subscription->members, 0, interface_index, &arrival->group) != NULL) {
+    reason = MCTX__DISCARD_COPY;
+  } else if (receiver->group.family != 0 || mctx__receiver_has_group(subscription, receiver, &arrival->group)) {
+    reason = MCTX__DISCARD_INTERFACE;
+  }
+  subscription->counters.discarded[reason]++;
+}
+
+/* The membership that a message was received for; NULL: it is not delivered. */
+static mctx__part *admit(mctx__subscription *subscription, mctx__receiver *receiver,
+                         const mctx__arrival *arrival) {
+  if (receiver->sole != NULL) return receiver->sole;
+  uint32_t index = arrival->interface_index;
+  if ((arrival->present & MCTX_META_GROUP) == 0 || index == 0) index = receiver->sole_interface;
+  mctx__part *part = receiver->last;
+  if (part == NULL || !mctx__entry_is(&part->entry, index, &arrival->group)) {
+    part = (mctx__part *)mctx__table_find(&subscription->parts, receiver->id, index, &arrival->group);
+    if (part == NULL) {
+      discard(subscription, receiver, arrival, index, false);
+      return NULL;
+    }
+    receiver->last = part;
+  }
+  if (mctx__filter_is_open(&part->filter) || mctx__filter_passes(&part->filter, &arrival->source)) return part;
+  discard(subscription, receiver, arrival, index, true);
+  return NULL;
+}
+
+static MCTX__COLD void note_drops(mctx__subscription *subscription, mctx__receiver *receiver, uint32_t drops) {
+  uint32_t more = drops - receiver->drops; /* the counter wraps */
+  receiver->drops = drops;
+  subscription->drops += more;
+  subscription->counters.kernel_drops += more;
+  int64_t now = mctx__clock_monotonic();
+  bool was_quiet = subscription->drops_ns == 0 || now - subscription->drops_ns >= DROPS_QUIET_NS;
+  subscription->drops_ns = now;
+  if (!was_quiet) return;
+  const mctx_event event = {.type = MCTX_EVENT_DROPS,
+                            .handle = subscription->object.handle,
+                            .time_ns = mctx__clock_utc(),
+                            .value = subscription->drops};
+  mctx__events_add(&subscription->events, &event);
+}
+
+/* Takes messages off the sockets until one may be delivered; MCTX_OK with `part` and `from` set, else why there
+ * is none. */
+static mctx__result take_message(receiving *call, const mctx__span spans[2], mctx__arrival *arrival,
+                                 mctx__receiver **from, mctx__part **part) {
+  mctx__subscription *subscription = call->subscription;
+  while (call->budget > 0) {
+    mctx__receiver *receiver = next_receiver(call);
+    if (receiver == NULL) return would_block;
+    call->budget--;
+    mctx__result result =
+        mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, arrival);
+    if (result.status == MCTX_ERR_SIGNAL) continue;
+    if (result.status != MCTX_OK) {
+      subscription->turn = 0;
+      if (result.status != MCTX_ERR_WOULD_BLOCK) return result;
+      call->is_empty = true;
+      continue;
+    }
+    if ((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops)
+      note_drops(subscription, receiver, arrival->drops);
+    *part = admit(subscription, receiver, arrival);
+    *from = receiver;
+    if (*part != NULL) return result;
+  }
+  return would_block;
+}
+
+/* ---- what is told and counted ---- */
+
+static int64_t now_of(receiving *call) {
+  if (call->now_ns == 0) call->now_ns = mctx__clock_coarse();
+  return call->now_ns;
+}
+
+/* Datagrams of one message that are delivered. */
+static void count(receiving *call, mctx__part *part, uint64_t datagrams, uint64_t bytes, bool is_new) {
+  mctx__receive_counters *counters = &call->subscription->counters;
+  mctx__member *member = part->member;
+  counters->packets_received += datagrams;
+  counters->bytes_received += bytes;
+  counters->messages_received += is_new;
+  member->datagrams += datagrams;
+  member->bytes += bytes;
+  member->last_ns = now_of(call);
+  if (member->first_ns == 0) member->first_ns = member->last_ns;
+}
+
+static void count_failure(mctx__subscription *subscription, mctx_status status) {
+  uint32_t kind = mctx_status_kind(status);
+  subscription->counters.receive_errors++;
+  subscription->counters.errors[kind < MCTX__KINDS ? kind : MCTX_KIND_INTERNAL]++;
+}
+
+/* What was asked for of what there is. */
+static void describe_message(const mctx__subscription *subscription, const mctx__arrival *arrival,
+                             mctx_message *message) {
+  const uint32_t present = arrival->present & subscription->metadata;
+  *message = (mctx_message){.present = present};
+  if ((present & MCTX_META_SOURCE) != 0) message->source = arrival->source;
+  if ((present & MCTX_META_GROUP) != 0) {
+    message->group = arrival->group;
+    message->group.port = subscription->port;
+    message->interface_index = arrival->interface_index;
+  }
+  if ((present & MCTX_META_HOP_LIMIT) != 0) message->hop_limit = arrival->hop_limit;
+  if ((present & MCTX_META_TRAFFIC_CLASS) != 0) message->traffic_class = arrival->traffic_class;
+  if ((present & MCTX_META_TIME) != 0) message->time_ns = arrival->time_ns;
+  if ((present & MCTX_META_DROPS) != 0) message->drops = subscription->drops;
+  if (arrival->segment_size != 0 && arrival->length > arrival->segment_size)
+    message->flags |= MCTX_MESSAGE_COALESCED;
+}
+
+/* ---- held datagrams ---- */
+
+static bool holds(const mctx__subscription *subscription) {
+  return subscription->held.offset < subscription->held.end;
+}
+
+void mctx__held_signal(mctx__subscription *subscription) {
+  bool wanted = holds(subscription) && (subscription->is_exposed || subscription->waiters > 0);
+  if (wanted == subscription->is_signalled) return;
+  subscription->is_signalled = wanted;
+  if (wanted)
+    mctx__event_signal(subscription->event);
+  else
+    mctx__event_clear(subscription->event);
+}
+
+static void hold_nothing(mctx__subscription *subscription) {
+  subscription->held.offset = 0;
+  subscription->held.end = 0;
+  subscription->held.part = NULL;
+  if (subscription->is_signalled) mctx__held_signal(subscription);
+}
+
+void mctx__held_review(mctx__subscription *subscription) {
+  mctx__held *held = &subscription->held;
+  if (!holds(subscription)) return;
+  const mctx__arrival *arrival = &held->arrival;
+  mctx__part *part =
+      (mctx__part *)mctx__table_find(&subscription->parts, held->owner, held->interface_index, &held->group);
+  bool passes = part != NULL &&
+                (mctx__filter_is_open(&part->filter) || ((arrival->present & MCTX_META_SOURCE) != 0 &&
+                                                         mctx__filter_passes(&part->filter, &arrival->source)));
+  if (passes) {
+    held->part = part;
+    return;
+  }
+  subscription->counters.discarded[part != NULL ? MCTX__DISCARD_SOURCE : MCTX__DISCARD_GROUP]++;
+  hold_nothing(subscription);
+}
+
+/* The datagram at the front of what is held. */
+static uint64_t held_length(const mctx__held *held) {
+  uint64_t rest = held->end - held->offset;
+  return rest < held->arrival.segment_size ? rest : held->arrival.segment_size;
+}
+
+/* ---- one datagram ---- */
+
+typedef struct one_datagram {
+  void *data;
+  size_t capacity;
+  size_t length;
+  mctx_message *message; /* NULL: nobody asks */
+} one_datagram;
+
+static void describe_one(const mctx__subscription *subscription, const mctx__arrival *arrival, uint64_t length,
+                         bool truncated, one_datagram *one) {
+  if (one->message == NULL) return;
+  describe_message(subscription, arrival, one->message);
+  one->message->length = length;
+  one->message->segment_size = (uint32_t)length;
+  one->message->datagram_count = 1;
+  if (truncated) one->message->flags |= MCTX_MESSAGE_TRUNCATED;
+}
+
+static void take_held(receiving *call, one_datagram *one) {
+  mctx__subscription *subscription = call->subscription;
+  mctx__held *held = &subscription->held;
+  const uint64_t length = held_length(held);
+  const bool truncated = length > one->capacity;
+  one->length = truncated ? one->capacity : (size_t)length;
+  if (one->length > 0) memcpy(one->data, held->bytes + held->offset, one->length);
+  describe_one(subscription, &held->arrival, length, truncated, one);
+  subscription->counters.truncated += truncated;
+  count(call, held->part, 1, one->length, false);
+  held->offset += length;
+  if (!holds(subscription)) hold_nothing(subscription);
+}
+
+/* Keeps what comes behind the first datagram of a message: bytes that went to the caller's buffer are taken
+ * from there, so that a lone datagram is copied nowhere. */
+static void hold_rest(mctx__subscription *subscription, const one_datagram *one, const mctx__arrival *arrival,
+                      const mctx__receiver *receiver, mctx__part *part) {
+  mctx__held *held = &subscription->held;
+  const uint64_t first = arrival->segment_size;
+  const uint64_t in_buffer = arrival->stored < one->capacity ? arrival->stored : one->capacity;
+  if (in_buffer > first)
+    memcpy(held->bytes + first, (const unsigned char *)one->data + first, (size_t)(in_buffer - first));
+  held->arrival = *arrival;
+  held->owner = receiver->id;
+  held->group = part->entry.group;
+  held->interface_index = part->entry.interface_index;
+  held->part = part;
+  held->offset = first;
+  held->end = arrival->stored;
+  mctx__held_signal(subscription);
+}
+
+/* Receives one datagram if there is one. With the lock held. */
+static mctx__result try_one(receiving *call, one_datagram *one) {
+  mctx__subscription *subscription = call->subscription;
+  mctx__arrival arrival;
+  mctx__receiver *receiver;
+  mctx__part *part;
+  mctx__span spans[2] = {{one->data, one->capacity}, {NULL, 0}};
+  if (holds(subscription)) {
+    take_held(call, one);
+    return MCTX__DONE;
+  }
+  if (subscription->held.bytes != NULL && one->capacity < MCTX__MESSAGE_MAX)
+    spans[1] = (mctx__span){subscription->held.bytes + one->capacity, MCTX__MESSAGE_MAX - one->capacity};
+  mctx__result result = take_message(call, spans, &arrival, &receiver, &part);
+  if (result.status != MCTX_OK) return result;
+
+  const bool several = arrival.segment_size != 0 && arrival.stored > arrival.segment_size;
+  const uint64_t length = several ? arrival.segment_size : arrival.length;
+  const bool truncated = length > one->capacity || (!several && arrival.truncated);
+  const uint64_t stored = several ? arrival.segment_size : arrival.stored;
+  one->length = stored < one->capacity ? (size_t)stored : one->capacity;
+  describe_one(subscription, &arrival, length, truncated, one);
+  subscription->counters.truncated += truncated;
+  count(call, part, 1, one->length, true);
+  if (several) hold_rest(subscription, one, &arrival, receiver, part);
+  return result;
+}
+
+/* ---- many datagrams ---- */
+
+static uint32_t segments_of(const mctx__arrival *arrival) {
+  if (arrival->segment_size == 0 || arrival->stored <= arrival->segment_size) return 1;
+  return (uint32_t)((arrival->stored + arrival->segment_size - 1) / arrival->segment_size);
+}
+
+static bool has_room(const mctx_receive_batch *batch, uint64_t used, uint64_t least_datagrams) {
+  return batch->arena_size - used >= MCTX__MESSAGE_MAX &&
+         batch->datagram_capacity - batch->datagram_count >= least_datagrams &&
+         (batch->messages == NULL || batch->message_count < batch->message_capacity);
+}
+
+/* Makes records of a message whose bytes are in the arena from `used` on. */
+static void record(receiving *call, mctx_receive_batch *batch, uint64_t used, const mctx__arrival *arrival,
+                   mctx__part *part, bool is_new) {
+  mctx__subscription *subscription = call->subscription;
+  const uint32_t segments = segments_of(arrival);
+  const uint64_t slots = batch->datagram_capacity - batch->datagram_count;
+  const uint32_t delivered = segments < slots ? segments : (uint32_t)slots;
+  const uint32_t size = segments > 1 ? arrival->segment_size : (uint32_t)arrival->stored;
+  mctx_datagram *datagram = &batch->datagrams[batch->datagram_count];
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < delivered; i++) {
+    const uint64_t rest = arrival->stored - (uint64_t)i * size;
+    datagram[i] = (mctx_datagram){.offset = (uint32_t)(used + (uint64_t)i * size),
+                                  .length = rest < size ? (uint32_t)rest : size,
+                                  .message = (uint32_t)batch->message_count};
+    bytes += datagram[i].length;
+  }
+  const bool truncated = arrival->truncated || delivered < segments;
+  if (arrival->truncated) datagram[delivered - 1].flags |= MCTX_DATAGRAM_TRUNCATED;
+  subscription->counters.truncated += (segments - delivered) + arrival->truncated;
+  if (batch->messages != NULL) {
+    mctx_message message;
+    describe_message(subscription, arrival, &message);
+    message.length = arrival->length;
+    message.segment_size = size;
+    message.first_datagram = (uint32_t)batch->datagram_count;
+    message.datagram_count = delivered;
+    if (truncated) message.flags |= MCTX_MESSAGE_TRUNCATED;
+    mctx__element_write(batch->messages, batch->message_stride, batch->message_count, &message, sizeof message);
+  }
+  batch->datagram_count += delivered;
+  batch->message_count++;
+  count(call, part, delivered, bytes, is_new);
+}
+
+/* What an earlier receive left, as a message of its own. */
+static uint64_t record_held(receiving *call, mctx_receive_batch *batch) {
+  mctx__held *held = &call->subscription->held;
+  mctx__arrival rest = held->arrival;
+  rest.stored = held->end - held->offset;
+  rest.length = rest.stored;
+  memcpy(batch->arena, held->bytes + held->offset, (size_t)rest.stored);
+  record(call, batch, 0, &rest, held->part, false);
+  hold_nothing(call->subscription);
+  return rest.stored;
+}
+
+/* Receives as much as there is and has room. With the lock held. MCTX_OK with at least one datagram. */
+static mctx__result try_many(receiving *call, mctx_receive_batch *batch) {
+  mctx__subscription *subscription = call->subscription;
+  const uint64_t least = subscription->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1;
+  uint64_t used = 0;
+  if (holds(subscription)) used = record_held(call, batch);
+  mctx__result result = MCTX__DONE;
+  while (has_room(batch, used, least)) {
+    mctx__arrival arrival;
+    mctx__receiver *receiver;
+    mctx__part *part;
+    const mctx__span spans[2] = {{(unsigned char *)batch->arena + used, MCTX__MESSAGE_MAX}, {NULL, 0}};
+    result = take_message(call, spans, &arrival, &receiver, &part);
+    if (result.status != MCTX_OK) break;
+    record(call, batch, used, &arrival, part, true);
+    used += arrival.stored;
+  }
+  if (batch->datagram_count == 0) return result;
+  if (result.status != MCTX_OK && result.status != MCTX_ERR_WOULD_BLOCK) subscription->pending = result;
+  return MCTX__DONE;
+}
+
+/* ---- calls ---- */
+
+/* Receives or waits, until something was received or the time has passed. */
+typedef mctx__result trying(receiving *call, void *target);
+
+static mctx__result wait_readable(mctx__subscription *subscription, uint32_t flags, int64_t deadline_ns) {
+  uint32_t ready;
+  mctx__subscription_lock(subscription);
+  subscription->waiters++;
+  mctx__held_signal(subscription); /* another thread may have left something meanwhile */
+  mctx__subscription_unlock(subscription);
+  mctx__result result = mctx__object_wait(&subscription->object, mctx__poller_member(subscription->poller),
+                                          MCTX_READABLE, flags, deadline_ns, &ready);
+  mctx__subscription_lock(subscription);
+  subscription->waiters--;
+  mctx__held_signal(subscription);
+  mctx__subscription_unlock(subscription);
+  return result;
+}
+
+/* One try: what failed before comes first. */
+static mctx__result attempt(mctx__subscription *subscription, trying *try_it, void *target, bool *has_changes) {
+  receiving call = {.subscription = subscription, .budget = MESSAGES_PER_CALL};
+  mctx__subscription_lock(subscription);
+  mctx__result result = subscription->pending;
+  subscription->pending = MCTX__DONE;
+  if (result.status == MCTX_OK) result = try_it(&call, target);
+  if (result.status == MCTX_OK) subscription->counters.receive_calls++;
+  *has_changes = subscription->has_changes;
+  mctx__subscription_unlock(subscription);
+  return result;
+}
+
+static mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns, trying *try_it,
+                        void *target) {
+  int64_t deadline = 0;
+  for (;;) {
+    bool has_changes;
+    mctx__result result = attempt(subscription, try_it, target, &has_changes);
+    if (has_changes) mctx__subscription_follow(subscription);
+    if (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0) return result;
+    if (deadline == 0) {
+      if (timeout_ns < 0 && !mctx__subscription_has_groups(subscription)) return nothing_joined;
+      deadline = mctx__deadline(timeout_ns);
+    }
+    result = wait_readable(subscription, flags, deadline);
+    /* What arrives but is not delivered must not keep a call beyond its time. */
+    if (result.status == MCTX_OK && deadline != MCTX__FOREVER && mctx__clock_monotonic() >= deadline) {
+      result = attempt(subscription, try_it, target, &has_changes);
+      if (result.status == MCTX_ERR_WOULD_BLOCK) result.status = MCTX_ERR_TIMEOUT;
+      return result;
+    }
+    if (result.status != MCTX_OK) return result;
+  }
+}
+
+static mctx_status enter_subscription(const mctx__call *call, uint32_t flags,
+                                      mctx__subscription **subscription) {
+  mctx__object *object;
+  if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
+  mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
+  if (status == MCTX_OK) *subscription = (mctx__subscription *)object;
+  return status;
+}
+
+/* Counts and describes what a call that received nothing came to. */
+static MCTX__COLD mctx_status failed(const mctx__call *call, mctx__subscription *subscription,
+                                     mctx__result result) {
+  mctx__subscription_lock(subscription);
+  subscription->counters.receive_calls++;
+  count_failure(subscription, result.status);
+  mctx__subscription_unlock(subscription);
+  if (result.status == MCTX_ERR_CLOSED) return mctx__handle_failed(call, MCTX_ERR_CLOSED);
+  if (result.status == MCTX_ERR_NOTHING_JOINED) return mctx__nothing_joined(call);
+  return MCTX__FAIL(call, result.status, .os_code = result.os_code);
+}
+
+static mctx__result try_one_of(receiving *call, void *target) {
+  return try_one(call, target);
+}
+
+mctx_status mctx_recv(mctx_subscription subscription, void *data, size_t capacity, uint32_t flags,
+                      int64_t timeout_ns, size_t *length, mctx_message *message, uint32_t message_size,
+                      mctx_error *error) {
+  const mctx__call call = {__func__, subscription, error};
+  mctx__subscription *own;
+  mctx_message told;
+  const bool has_message = message != NULL && mctx__struct_size_valid(message_size);
+  one_datagram one = {.data = data, .capacity = capacity, .message = has_message ? &told : NULL};
+  if (length != NULL) *length = 0;
+  if (has_message) memset(message, 0, message_size);
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  if (length == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "length");
+  if (data == NULL && capacity > 0)
+    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = capacity);
+  if (message != NULL && !has_message)
+    return MCTX__FAIL(&call, MCTX_ERR_STRUCT_SIZE, .field = "message_size", .value = message_size,
+                      .hint = "pass sizeof(mctx_message)");
+  mctx_status status = enter_subscription(&call, flags, &own);
+  if (status != MCTX_OK) return status;
+  mctx__result result = run(own, flags, timeout_ns, try_one_of, &one);
+  if (result.status == MCTX_OK) {
+    *length = one.length;
+    if (has_message) mctx__element_write(message, message_size, 0, &told, sizeof told);
+  } else {
+    status = failed(&call, own, result);
+  }
+  mctx__unpin(&own->object);
+  return status;
+}
+
+/* ---- batches ---- */
+
+static bool is_aligned(const void *pointer) {
+  return ((uintptr_t)pointer & 7) == 0;
+}
+
+static mctx_status check_records(const mctx__call *call, const mctx_receive_batch *batch) {
+  if (batch->arena == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.arena");
+  if (batch->datagrams == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.datagrams");
+  if (batch->messages == NULL && batch->message_capacity > 0)
+    return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.messages",
+                      .value = batch->message_capacity);
+  if (!is_aligned(batch->datagrams))
+    return MCTX__FAIL(call, MCTX_ERR_MISALIGNED, .field = "batch.datagrams", .limit = 8);
+  if (!is_aligned(batch->messages))
+    return MCTX__FAIL(call, MCTX_ERR_MISALIGNED, .field = "batch.messages", .limit = 8);
+  if (batch->messages != NULL && !mctx__struct_size_valid(batch->message_stride))
+    return MCTX__FAIL(call, MCTX_ERR_STRUCT_SIZE, .field = "batch.message_stride",
+                      .value = batch->message_stride, .hint = "set it to sizeof(mctx_message)");
+  if (batch->messages != NULL && batch->message_capacity == 0)
+    return MCTX__FAIL(call, MCTX_ERR_CAPACITY, .field = "batch.message_capacity", .limit = 1,
+                      .hint = "give room for at least one message, or no message records at all");
+  if (batch->reserved != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "batch.reserved", .value = batch->reserved);
+  return MCTX_OK;
+}
+
+/* Before anything is read: is there room for a whole message? */
+static mctx_status check_room(const mctx__call *call, const mctx__subscription *subscription,
+                              const mctx_receive_batch *batch) {
+  const uint64_t least = subscription->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1;
+  if (batch->arena_size < MCTX__MESSAGE_MAX)
+    return MCTX__FAIL(call, MCTX_ERR_ARENA_TOO_SMALL, .field = "batch.arena_size", .value = batch->arena_size,
+                      .limit = MCTX__MESSAGE_MAX,
+                      .hint =
+                          "the arena holds a whole message at least: `min_arena` of the subscription's info, "
+                          "65536 bytes; a megabyte serves well");
+  if (batch->datagram_capacity < least)
+    return MCTX__FAIL(call, MCTX_ERR_ARENA_TOO_SMALL, .field = "batch.datagram_capacity",
+                      .value = batch->datagram_capacity, .limit = least,
+                      .hint =
+                          "there must be records for a whole message: `min_datagrams` of the subscription's "
+                          "info, 128 with coalescing and 1 without");
+  return MCTX_OK;
+}
+
+static mctx__result try_many_of(receiving *call, void *target) {
+  return try_many(call, target);
+}
+
+static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *batch, uint32_t flags,
+                                 int64_t timeout_ns) {
+  mctx__subscription *own;
+  mctx_status status = check_records(call, batch);
+  if (status != MCTX_OK) return status;
+  if (batch->arena_size > ARENA_USED) batch->arena_size = ARENA_USED;
+  if (batch->datagram_capacity > UINT32_MAX) batch->datagram_capacity = UINT32_MAX;
+  status = enter_subscription(call, flags, &own);
+  if (status != MCTX_OK) return status;
+  status = check_room(call, own, batch);
+  if (status == MCTX_OK) {
+    mctx__result result = run(own, flags, timeout_ns, try_many_of, batch);
+    if (result.status != MCTX_OK) status = failed(call, own, result);
+    mctx__subscription_lock(own);
+    if (own->events.count > 0) batch->flags |= MCTX_RECEIVE_BATCH_EVENTS;
+    mctx__subscription_unlock(own);
+  }
+  mctx__unpin(&own->object);
+  return status;
+}
+
+mctx_status mctx_recv_batch(mctx_subscription subscription, mctx_receive_batch *batch, uint32_t flags,
+                            int64_t timeout_ns, mctx_error *error) {
+  const mctx__call call = {__func__, subscription, error};
+  mctx_receive_batch own = {0};
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  mctx_status status = mctx__struct_read(&call, batch, &own, sizeof own, "batch");
+  if (status != MCTX_OK) return status;
+  const mctx_receive_batch given = own;
+  own.datagram_count = 0;
+  own.message_count = 0;
+  own.flags = 0;
+  status = receive_batch(&call, &own, flags, timeout_ns);
+  own.arena_size = given.arena_size;
+  own.datagram_capacity = given.datagram_capacity;
+  mctx__struct_write(batch, &own, sizeof own);
+  return status;
+}
