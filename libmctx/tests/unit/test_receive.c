@@ -1,0 +1,837 @@
+/* SPDX-License-Identifier: MIT */
+/* Receiving: what recv and recv_batch deliver, hold back, truncate, tell and count. */
+#include <stdio.h>
+
+#include "sim_receive.h"
+
+static mctx_context context;
+static mctx_subscription subscription;
+static batch_memory memory;
+
+static void open_group_on_eth0(const mctx_subscription_options *options) {
+  context = open_context();
+  subscription = subscribe_with(context, options);
+  join(subscription, "239.1.1.1", "eth0");
+}
+
+static void open_default(void) {
+  const mctx_subscription_options options = subscription_options();
+  open_group_on_eth0(&options);
+}
+
+/* Byte i of what arrive_coalesced() sends. */
+static void assert_pattern(const unsigned char *bytes, uint64_t from, uint64_t length) {
+  for (uint64_t i = 0; i < length; i++)
+    assert_int_equal(bytes[i], (unsigned char)(from + i));
+}
+
+/* ---- one datagram ---- */
+
+static void a_datagram_comes_with_all_that_is_known_of_it(void **state) {
+  (void)state;
+  open_default();
+  char bytes[16];
+  size_t length = 77;
+  mctx_message message;
+  mctx_sim_arrival arrival = arrival_of("10.0.0.9", "239.1.1.1", 2);
+  arrival.payload = "hello";
+  arrival.length = 5;
+  mctx_sim_advance(SECOND);
+  assert_int_equal(mctx_sim_deliver(&arrival), 1);
+  mctx_sim_advance(SECOND);
+  assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, &message, sizeof message, NULL));
+  assert_int_equal(length, 5);
+  assert_memory_equal(bytes, "hello", 5);
+  assert_int_equal(message.present, MCTX_META_ALL);
+  assert_int_equal(message.flags, 0);
+  assert_address(&message.source, "10.0.0.9:40000");
+  assert_address(&message.group, "239.1.1.1:5000");
+  assert_int_equal(message.interface_index, 2);
+  assert_int_equal(message.hop_limit, 7);
+  assert_int_equal(message.traffic_class, 0xb9);
+  assert_int_equal(message.segment_size, 5);
+  assert_int_equal(message.time_ns, INT64_C(1700000000000000000) + 2 * SECOND);
+  assert_int_equal(message.drops, 0);
+  assert_int_equal(message.length, 5);
+  assert_int_equal(message.first_datagram, 0);
+  assert_int_equal(message.datagram_count, 1);
+  mctx_error error = MCTX_ERROR_INIT;
+  length = 77;
+  assert_status(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, &message, sizeof message, &error),
+                MCTX_ERR_WOULD_BLOCK);
+  assert_int_equal(length, 0);
+  assert_int_equal(message.present, 0);
+  assert_int_equal(error.retry, MCTX_RETRY_WHEN_READY);
+  assert_string_equal(error.message, "");
+  assert_closed(context);
+}
+
+static void a_scoped_address_comes_with_its_scope(void **state) {
+  (void)state;
+  open_default();
+  join(subscription, "ff12::1", "eth1");
+  join(subscription, "ff15::1", "eth1");
+  uint32_t number = 0;
+  size_t length;
+  mctx_message message;
+  assert_true(arrive(5, "fe80::99", "ff12::1", 3) >= 1);
+  assert_ok(mctx_recv(subscription, &number, 4, 0, 0, &length, &message, sizeof message, NULL));
+  assert_int_equal(number, 5);
+  assert_int_equal(message.source.scope_id, 3);
+  assert_int_equal(message.group.scope_id, 3);
+  assert_int_equal(message.group.port, PORT);
+  assert_true(arrive(6, "fd01::99", "ff15::1", 3) >= 1);
+  assert_ok(mctx_recv(subscription, &number, 4, 0, 0, &length, &message, sizeof message, NULL));
+  assert_int_equal(number, 6);
+  assert_int_equal(message.source.scope_id, 0);
+  assert_int_equal(message.group.scope_id, 0);
+  assert_closed(context);
+}
+
+static void empty_datagrams_are_datagrams(void **state) {
+  (void)state;
+  open_default();
+  mctx_sim_arrival arrival = arrival_of("10.0.0.9", "239.1.1.1", 2);
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(mctx_sim_deliver(&arrival), 1);
+  size_t length = 77;
+  mctx_message message;
+  assert_ok(mctx_recv(subscription, NULL, 0, 0, 0, &length, &message, sizeof message, NULL));
+  assert_int_equal(length, 0);
+  assert_int_equal(message.flags, 0);
+  assert_int_equal(message.datagram_count, 1);
+  assert_ok(mctx_recv(subscription, NULL, 0, 0, 0, &length, NULL, 0, NULL));
+  assert_ok(recv_batch(subscription, &memory));
+  assert_int_equal(memory.batch.datagram_count, 2);
+  assert_int_equal(memory.batch.message_count, 2);
+  for (uint32_t i = 0; i < 2; i++) {
+    assert_int_equal(memory.datagrams[i].length, 0);
+    assert_int_equal(memory.datagrams[i].message, i);
+    assert_int_equal(memory.datagrams[i].flags, 0);
+    assert_int_equal(memory.messages[i].length, 0);
+  }
+  assert_int_equal(counter(subscription, "packets_received"), 4);
+  assert_int_equal(counter(subscription, "bytes_received"), 0);
+  assert_closed(context);
+}
+
+static void a_datagram_that_does_not_fit_is_cut_and_says_so(void **state) {
+  (void)state;
+  for (int32_t coalescing = 0; coalescing < 2; coalescing++) {
+    mctx_subscription_options options = subscription_options();
+    options.coalescing = coalescing;
+    open_group_on_eth0(&options);
+    unsigned char bytes[8] = {0};
+    size_t length;
+    mctx_message message;
+    for (size_t capacity = 0; capacity <= 7; capacity++) {
+      mctx_sim_arrival arrival = arrival_of("10.0.0.9", "239.1.1.1", 2);
+      arrival.length = 6;
+      assert_int_equal(mctx_sim_deliver(&arrival), 1);
+      assert_ok(mctx_recv(subscription, bytes, capacity, 0, 0, &length, &message, sizeof message, NULL));
+      assert_int_equal(length, capacity < 6 ? capacity : 6);
+      assert_pattern(bytes, 0, length);
+      assert_int_equal(message.length, 6);
+      assert_int_equal(message.flags, capacity < 6 ? MCTX_MESSAGE_TRUNCATED : 0);
+      assert_nothing(subscription);
+    }
+    assert_int_equal(counter(subscription, "truncated"), 6);
+    assert_int_equal(counter(subscription, "packets_received"), 8);
+    assert_closed(context);
+  }
+}
+
+static void the_largest_datagram_arrives_whole(void **state) {
+  (void)state;
+  static unsigned char bytes[65536];
+  open_default();
+  join(subscription, "ff15::1", "eth0");
+  static const char *const groups[] = {"239.1.1.1", "ff15::1"};
+  static const char *const sources[] = {"10.0.0.9", "fd00::9"};
+  static const uint64_t lengths[] = {65507, 65527};
+  for (int i = 0; i < 2; i++) {
+    mctx_sim_arrival arrival = arrival_of(sources[i], groups[i], 2);
+    arrival.length = lengths[i];
+    assert_int_equal(mctx_sim_deliver(&arrival), 1);
+    size_t length;
+    assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+    assert_int_equal(length, lengths[i]);
+    assert_pattern(bytes, 0, length);
+    assert_int_equal(mctx_sim_deliver(&arrival), 1);
+    assert_ok(recv_batch(subscription, &memory));
+    assert_int_equal(memory.datagrams[0].length, lengths[i]);
+    assert_pattern(memory.arena, 0, length);
+  }
+  assert_closed(context);
+}
+
+static void an_older_and_a_newer_message_struct_fit(void **state) {
+  (void)state;
+  open_default();
+  union {
+    mctx_message message;
+    unsigned char bytes[sizeof(mctx_message) + 16];
+  } told;
+  uint32_t number;
+  size_t length;
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  memset(&told, 0xee, sizeof told);
+  assert_ok(mctx_recv(subscription, &number, 4, 0, 0, &length, &told.message, 32, NULL));
+  assert_int_equal(told.message.present, MCTX_META_ALL);
+  assert_address(&told.message.source, "10.0.0.9:40000");
+  assert_int_equal(told.bytes[32], 0xee);
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  memset(&told, 0xee, sizeof told);
+  assert_ok(mctx_recv(subscription, &number, 4, 0, 0, &length, &told.message, sizeof told, NULL));
+  assert_int_equal(told.message.datagram_count, 1);
+  assert_int_equal(told.bytes[sizeof(mctx_message)], 0);
+  assert_int_equal(told.bytes[sizeof told - 1], 0);
+  assert_closed(context);
+}
+
+/* ---- coalesced messages ---- */
+
+static void recv_holds_the_rest_of_a_message_back_and_stays_readable(void **state) {
+  (void)state;
+  unsigned char bytes[1000];
+  /* smaller than a datagram, a datagram, more than one, all of it */
+  static const size_t capacities[] = {0, 60, 100, 130, 1000};
+  for (size_t i = 0; i < sizeof capacities / sizeof capacities[0]; i++) {
+    open_default();
+    mctx_os_handle native;
+    assert_ok(mctx_pollable(subscription, &native, NULL));
+    assert_int_equal(mctx_sim_ready(&native), 0);
+    arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 350, 100);
+    const size_t capacity = capacities[i];
+    for (uint64_t at = 0; at < 350; at += 100) {
+      const size_t whole = at < 300 ? 100 : 50;
+      const size_t expected = whole < capacity ? whole : capacity;
+      uint32_t ready;
+      size_t length;
+      mctx_message message;
+      assert_int_equal(mctx_sim_ready(&native), MCTX_READABLE);
+      assert_ok(mctx_wait(subscription, MCTX_READABLE, 0, 0, &ready, NULL));
+      assert_ok(mctx_recv(subscription, bytes, capacity, 0, 0, &length, &message, sizeof message, NULL));
+      assert_int_equal(length, expected);
+      assert_pattern(bytes, at, length);
+      assert_int_equal(message.length, whole);
+      assert_int_equal(message.segment_size, whole);
+      assert_int_equal(message.datagram_count, 1);
+      assert_int_equal(message.first_datagram, 0);
+      assert_int_equal(message.flags, MCTX_MESSAGE_COALESCED | (expected < whole ? MCTX_MESSAGE_TRUNCATED : 0));
+      assert_address(&message.source, "10.0.0.9:40000");
+    }
+    assert_int_equal(mctx_sim_ready(&native), 0);
+    assert_nothing(subscription);
+    assert_int_equal(counter(subscription, "packets_received"), 4);
+    assert_int_equal(counter(subscription, "messages_received"), 1);
+    assert_closed(context);
+  }
+}
+
+static void a_batch_takes_what_recv_held_back_first(void **state) {
+  (void)state;
+  open_default();
+  unsigned char bytes[100];
+  size_t length;
+  arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 350, 100);
+  assert_int_equal(arrive(7, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+  assert_ok(recv_batch(subscription, &memory));
+  assert_int_equal(memory.batch.datagram_count, 4);
+  assert_int_equal(memory.batch.message_count, 2);
+  for (uint32_t i = 0; i < 3; i++) {
+    assert_int_equal(memory.datagrams[i].length, i < 2 ? 100 : 50);
+    assert_int_equal(memory.datagrams[i].message, 0);
+    assert_pattern(memory.arena + memory.datagrams[i].offset, 100 + 100 * i, memory.datagrams[i].length);
+  }
+  assert_int_equal(memory.messages[0].first_datagram, 0);
+  assert_int_equal(memory.messages[0].datagram_count, 3);
+  assert_int_equal(memory.messages[0].length, 250);
+  assert_int_equal(memory.messages[0].segment_size, 100);
+  assert_int_equal(memory.messages[1].first_datagram, 3);
+  assert_int_equal(memory.messages[1].datagram_count, 1);
+  assert_int_equal(memory.messages[1].flags, 0);
+  assert_int_equal(memory.datagrams[3].message, 1);
+  assert_int_equal(counter(subscription, "packets_received"), 5);
+  assert_int_equal(counter(subscription, "messages_received"), 2);
+  assert_int_equal(counter(subscription, "bytes_received"), 354);
+  assert_closed(context);
+}
+
+static void what_is_held_back_is_not_delivered_after_a_leave_or_a_block(void **state) {
+  (void)state;
+  unsigned char bytes[100];
+  size_t length;
+  for (int way = 0; way < 3; way++) {
+    open_default();
+    arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 100);
+    assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+    const mctx_address other = address_of("10.0.0.8");
+    const mctx_membership only_other = filtered("239.1.1.1", NULL, MCTX_INCLUDE, &other, 1);
+    if (way == 0) assert_ok(leave(subscription, "239.1.1.1", NULL, NULL));
+    if (way == 1) assert_ok(block(subscription, "239.1.1.1", NULL, "10.0.0.9", NULL));
+    if (way == 2) assert_ok(set_filter(subscription, &only_other, NULL));
+    assert_nothing(subscription);
+    assert_int_equal(counter(subscription, "packets_received"), 1);
+    assert_int_equal(counter(subscription, "discarded_group") + counter(subscription, "discarded_source"), 1);
+    assert_closed(context);
+  }
+}
+
+static void what_is_held_back_survives_a_change_that_lets_it_through(void **state) {
+  (void)state;
+  unsigned char bytes[100];
+  size_t length;
+  open_default();
+  arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 100);
+  assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+  assert_ok(block(subscription, "239.1.1.1", NULL, "10.0.0.8", NULL));
+  join(subscription, "239.1.1.2", NULL);
+  for (uint64_t i = 1; i < 3; i++) {
+    assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+    assert_pattern(bytes, 100 * i, length);
+  }
+  assert_nothing(subscription);
+  assert_closed(context);
+}
+
+static void many_segments_of_a_message_are_delivered_as_far_as_there_are_records(void **state) {
+  (void)state;
+  open_default();
+  arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 2); /* more datagrams than a message should have */
+  mctx_receive_batch *batch = batch_in(&memory);
+  batch->datagram_capacity = 128;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  assert_int_equal(batch->datagram_count, 128);
+  assert_int_equal(batch->message_count, 1);
+  assert_int_equal(memory.messages[0].datagram_count, 128);
+  assert_int_equal(memory.messages[0].flags, MCTX_MESSAGE_COALESCED | MCTX_MESSAGE_TRUNCATED);
+  assert_int_equal(counter(subscription, "truncated"), 22);
+  assert_int_equal(counter(subscription, "packets_received"), 128);
+  assert_nothing(subscription);
+  assert_closed(context);
+}
+
+/* ---- batches ---- */
+
+static void a_batch_packs_datagrams_and_tells_of_their_messages(void **state) {
+  (void)state;
+  open_default();
+  join(subscription, "239.1.1.2", "eth1");
+  for (uint32_t i = 0; i < 3; i++)
+    assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
+  for (uint32_t i = 3; i < 6; i++)
+    assert_int_equal(arrive(i, "10.0.1.9", "239.1.1.2", 3), 1);
+  arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 250, 100);
+  uint64_t datagrams = 0;
+  uint64_t used = 0;
+  bool seen[6] = {false};
+  assert_ok(recv_batch(subscription, &memory));
+  assert_int_equal(memory.batch.datagram_count, 9);
+  assert_int_equal(memory.batch.message_count, 7);
+  assert_int_equal(memory.batch.flags, 0);
+  for (uint64_t i = 0; i < memory.batch.message_count; i++) {
+    const mctx_message *message = &memory.messages[i];
+    uint32_t number;
+    assert_int_equal(message->first_datagram, datagrams);
+    assert_int_equal(memory.datagrams[datagrams].offset, used);
+    for (uint32_t k = 0; k < message->datagram_count; k++)
+      assert_int_equal(memory.datagrams[datagrams + k].message, i);
+    if (message->datagram_count == 1) {
+      memcpy(&number, memory.arena + used, sizeof number);
+      assert_true(number < 6 && !seen[number]);
+      seen[number] = true;
+      assert_int_equal(message->interface_index, number < 3 ? 2 : 3);
+      assert_address(&message->group, number < 3 ? "239.1.1.1:5000" : "239.1.1.2:5000");
+    } else {
+      assert_int_equal(message->flags, MCTX_MESSAGE_COALESCED);
+      assert_int_equal(message->segment_size, 100);
+      assert_pattern(memory.arena + used, 0, 250);
+    }
+    datagrams += message->datagram_count;
+    used += message->length;
+  }
+  assert_closed(context);
+}
+
+static void a_batch_stops_where_a_whole_message_has_no_room(void **state) {
+  (void)state;
+  mctx_subscription_options options = subscription_options();
+  options.coalescing = 0;
+  open_group_on_eth0(&options);
+  for (uint32_t i = 0; i < 10; i++)
+    assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
+  /* records of datagrams, of messages, the arena */
+  mctx_receive_batch *batch = batch_in(&memory);
+  batch->datagram_capacity = 3;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  assert_int_equal(batch->datagram_count, 3);
+  batch = batch_in(&memory);
+  batch->message_capacity = 2;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  assert_int_equal(batch->datagram_count, 2);
+  assert_int_equal(batch->message_count, 2);
+  batch = batch_in(&memory);
+  batch->arena_size = 65536 + 7;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  assert_int_equal(batch->datagram_count, 2);
+  batch = batch_in(&memory);
+  batch->messages = NULL;
+  batch->message_capacity = 0;
+  batch->message_stride = 0;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  assert_int_equal(batch->datagram_count, 3);
+  assert_int_equal(batch->message_count, 3);
+  assert_int_equal(memory.datagrams[2].message, 2);
+  assert_nothing(subscription);
+  assert_closed(context);
+}
+
+static void records_of_another_stride_are_written_there(void **state) {
+  (void)state;
+  open_default();
+  static unsigned char records[8 * 200];
+  for (uint32_t i = 0; i < 3; i++)
+    assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
+  memset(records, 0xee, sizeof records);
+  mctx_receive_batch *batch = batch_in(&memory);
+  batch->messages = (mctx_message *)(void *)records;
+  batch->message_stride = 200;
+  batch->message_capacity = 8;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  for (uint32_t i = 0; i < 3; i++) {
+    mctx_message message;
+    memcpy(&message, records + 200 * i, sizeof message);
+    assert_int_equal(message.first_datagram, i);
+    assert_int_equal(records[200 * i + 199], 0);
+  }
+  assert_int_equal(records[600], 0xee);
+  assert_closed(context);
+}
+
+static void a_small_arena_is_refused_before_anything_is_read(void **state) {
+  (void)state;
+  static _Alignas(8) unsigned char bytes[4096];
+  open_default();
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  const uint64_t calls = mctx_sim_calls(MCTX_SIM_RECEIVE);
+  static const struct {
+    const char *field;
+    mctx_status status;
+    uint64_t limit;
+  } expected[] = {
+      {"batch.arena", MCTX_ERR_NULL_ARGUMENT, 0},
+      {"batch.datagrams", MCTX_ERR_NULL_ARGUMENT, 0},
+      {"batch.messages", MCTX_ERR_NULL_ARGUMENT, 0},
+      {"batch.datagrams", MCTX_ERR_MISALIGNED, 8},
+      {"batch.messages", MCTX_ERR_MISALIGNED, 8},
+      {"batch.message_stride", MCTX_ERR_STRUCT_SIZE, 0},
+      {"batch.message_capacity", MCTX_ERR_CAPACITY, 1},
+      {"batch.reserved", MCTX_ERR_RESERVED, 0},
+      {"batch.arena_size", MCTX_ERR_ARENA_TOO_SMALL, 65536},
+      {"batch.arena_size", MCTX_ERR_ARENA_TOO_SMALL, 65536},
+      {"batch.datagram_capacity", MCTX_ERR_ARENA_TOO_SMALL, 128},
+      {"batch.datagram_capacity", MCTX_ERR_ARENA_TOO_SMALL, 128},
+  };
+  for (uint32_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+    mctx_receive_batch *batch = batch_in(&memory);
+    mctx_error error = MCTX_ERROR_INIT;
+    batch->datagram_count = 77;
+    batch->message_count = 77;
+    if (i == 0) batch->arena = NULL;
+    if (i == 1) batch->datagrams = NULL;
+    if (i == 2) batch->messages = NULL;
+    if (i == 3) batch->datagrams = (mctx_datagram *)(void *)(bytes + 4);
+    if (i == 4) batch->messages = (mctx_message *)(void *)(bytes + 1);
+    if (i == 5) batch->message_stride = 12;
+    if (i == 6) batch->message_capacity = 0;
+    if (i == 7) batch->reserved = 1;
+    if (i == 8) batch->arena_size = 65535;
+    if (i == 9) batch->arena_size = 0;
+    if (i == 10) batch->datagram_capacity = 127;
+    if (i == 11) batch->datagram_capacity = 0;
+    mctx_status status = mctx_recv_batch(subscription, batch, 0, 0, &error);
+    if (status != expected[i].status || strcmp(error.field, expected[i].field) != 0 ||
+        error.limit != expected[i].limit)
+      fail_msg("%u: %s of %s, limit %d", i, mctx_status_name(status), error.field, (int)error.limit);
+    assert_int_equal(error.kind, MCTX_KIND_USAGE);
+    assert_int_equal(batch->datagram_count, 0);
+    assert_int_equal(batch->message_count, 0);
+  }
+  mctx_receive_batch *batch = batch_in(&memory);
+  batch->size = 12;
+  assert_status(mctx_recv_batch(subscription, batch, 0, 0, NULL), MCTX_ERR_STRUCT_SIZE);
+  assert_status(mctx_recv_batch(subscription, NULL, 0, 0, NULL), MCTX_ERR_NULL_ARGUMENT);
+  assert_status(mctx_recv_batch(subscription, batch_in(&memory), 2, 0, NULL), MCTX_ERR_RESERVED);
+  assert_int_equal(mctx_sim_calls(MCTX_SIM_RECEIVE), calls);
+  /* the least is enough */
+  mctx_subscription_info info = subscription_info(subscription);
+  assert_int_equal(info.min_arena, 65536);
+  assert_int_equal(info.min_datagrams, 128);
+  batch = batch_in(&memory);
+  batch->arena_size = info.min_arena;
+  batch->datagram_capacity = info.min_datagrams;
+  batch->message_capacity = 1;
+  assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+  assert_int_equal(batch->datagram_count, 1);
+  assert_closed(context);
+}
+
+static void wrong_arguments_of_recv_are_named(void **state) {
+  (void)state;
+  open_default();
+  char bytes[8];
+  size_t length = 77;
+  mctx_message message;
+  mctx_error error = MCTX_ERROR_INIT;
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_status(mctx_recv(subscription, NULL, 8, 0, 0, &length, NULL, 0, &error), MCTX_ERR_NULL_ARGUMENT);
+  assert_string_equal(error.field, "data");
+  assert_int_equal(length, 0);
+  assert_status(mctx_recv(subscription, bytes, 8, 0, 0, NULL, NULL, 0, &error), MCTX_ERR_NULL_ARGUMENT);
+  assert_string_equal(error.field, "length");
+  assert_status(mctx_recv(subscription, bytes, 8, 2, 0, &length, NULL, 0, &error), MCTX_ERR_RESERVED);
+  assert_string_equal(error.field, "flags");
+  assert_status(mctx_recv(subscription, bytes, 8, 0, 0, &length, &message, 3, &error), MCTX_ERR_STRUCT_SIZE);
+  assert_string_equal(error.field, "message_size");
+  assert_status(mctx_recv(context, bytes, 8, 0, 0, &length, NULL, 0, &error), MCTX_ERR_WRONG_HANDLE);
+  assert_string_equal(error.field, "handle");
+  assert_status(mctx_recv(0, bytes, 8, 0, 0, &length, NULL, 0, &error), MCTX_ERR_INVALID_HANDLE);
+  assert_received(subscription, 1);
+  assert_closed(subscription);
+  assert_status(mctx_recv(subscription, bytes, 8, 0, 0, &length, NULL, 0, &error), MCTX_ERR_CLOSED);
+  assert_status(mctx_recv_batch(subscription, batch_in(&memory), 0, 0, &error), MCTX_ERR_CLOSED);
+  assert_closed(context);
+}
+
+/* ---- metadata ---- */
+
+static void only_what_was_asked_for_is_told(void **state) {
+  (void)state;
+  for (uint32_t wanted = 0; wanted <= MCTX_META_ALL; wanted++) {
+    mctx_subscription_options options = subscription_options();
+    options.metadata = wanted;
+    open_group_on_eth0(&options);
+    assert_ok(block(subscription, "239.1.1.1", NULL, "10.0.0.8", NULL)); /* which wants the source for itself */
+    assert_int_equal(arrive(3, "10.0.0.9", "239.1.1.1", 2), 1);
+    uint32_t number;
+    size_t length;
+    mctx_message message;
+    assert_ok(mctx_recv(subscription, &number, 4, 0, 0, &length, &message, sizeof message, NULL));
+    assert_int_equal(message.present, wanted);
+    assert_int_equal(message.source.family, (wanted & MCTX_META_SOURCE) != 0 ? 4 : 0);
+    assert_int_equal(message.group.family, (wanted & MCTX_META_GROUP) != 0 ? 4 : 0);
+    assert_int_equal(message.interface_index, (wanted & MCTX_META_GROUP) != 0 ? 2 : 0);
+    assert_int_equal(message.hop_limit, (wanted & MCTX_META_HOP_LIMIT) != 0 ? 7 : 0);
+    assert_int_equal(message.traffic_class, (wanted & MCTX_META_TRAFFIC_CLASS) != 0 ? 0xb9 : 0);
+    assert_int_equal(message.time_ns != 0, (wanted & MCTX_META_TIME) != 0);
+    assert_int_equal(message.length, 4);
+    assert_int_equal(subscription_info(subscription).metadata, wanted);
+    assert_closed(context);
+  }
+}
+
+static void drops_of_all_sockets_are_added_up_and_an_event_says_when_they_begin(void **state) {
+  (void)state;
+  open_default();
+  join(subscription, "239.1.1.2", "eth0");
+  assert_true(mctx_sim_limit_set(MCTX_SIM_QUEUE, 1));
+  uint32_t number;
+  size_t length;
+  mctx_message message;
+  for (int round = 0; round < 3; round++) {
+    for (uint32_t i = 0; i < 4; i++) {
+      assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
+      assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.2", 2), 1);
+    }
+    while (try_recv(subscription, &number) == MCTX_OK) {
+    }
+    if (round == 1) mctx_sim_advance(2 * SECOND); /* a second of quiet */
+  }
+  assert_int_equal(arrive(9, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_int_equal(arrive(9, "10.0.0.9", "239.1.1.2", 2), 1);
+  for (int i = 0; i < 2; i++)
+    assert_ok(mctx_recv(subscription, &number, 4, 0, 0, &length, &message, sizeof message, NULL));
+  assert_int_equal(message.drops, 18);
+  assert_int_equal(counter(subscription, "kernel_drops"), 18);
+  mctx_event event = next_event(subscription, MCTX_EVENT_DROPS, 0);
+  assert_int_equal(event.value, 3);
+  event = next_event(subscription, MCTX_EVENT_DROPS, 0);
+  assert_true(event.value > 3);
+  no_event(subscription);
+  assert_closed(context);
+}
+
+static void a_batch_says_that_events_wait(void **state) {
+  (void)state;
+  open_default();
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_ok(recv_batch(subscription, &memory));
+  assert_int_equal(memory.batch.flags, 0);
+  assert_true(mctx_sim_interface_remove(2));
+  for (int i = 0; i < 2; i++) /* the change is followed by the first at the latest */
+    assert_status(recv_batch(subscription, &memory), MCTX_ERR_WOULD_BLOCK);
+  assert_int_equal(memory.batch.flags, MCTX_RECEIVE_BATCH_EVENTS);
+  (void)next_event(subscription, MCTX_EVENT_INTERFACE_LOST, 2);
+  assert_status(recv_batch(subscription, &memory), MCTX_ERR_WOULD_BLOCK);
+  assert_int_equal(memory.batch.flags, 0);
+  assert_closed(context);
+}
+
+/* ---- failures, bounds, fairness ---- */
+
+static void an_error_after_datagrams_comes_with_the_next_call(void **state) {
+  (void)state;
+  open_default();
+  for (uint32_t i = 0; i < 3; i++)
+    assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, 3, MCTX_SIM_FAIL, MCTX_ERR_IO));
+  assert_ok(recv_batch(subscription, &memory));
+  assert_int_equal(memory.batch.datagram_count, 2);
+  mctx_error error = MCTX_ERROR_INIT;
+  assert_status(mctx_recv_batch(subscription, batch_in(&memory), 0, 0, &error), MCTX_ERR_IO);
+  assert_int_equal(memory.batch.datagram_count, 0);
+  assert_true(error.os_code != 0);
+  assert_int_equal(error.handle, subscription);
+  assert_ok(recv_batch(subscription, &memory));
+  assert_int_equal(memory.batch.datagram_count, 1);
+  /* without datagrams before it, at once */
+  assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, 1, MCTX_SIM_FAIL, MCTX_ERR_NO_MEMORY));
+  assert_int_equal(arrive(9, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_status(mctx_recv_batch(subscription, batch_in(&memory), 0, 0, NULL), MCTX_ERR_NO_MEMORY);
+  assert_received(subscription, 9);
+  assert_int_equal(counter(subscription, "errors_io"), 1);
+  assert_int_equal(counter(subscription, "errors_limit"), 1);
+  assert_int_equal(counter(subscription, "receive_errors"), 2);
+  assert_closed(context);
+}
+
+static void a_signal_is_not_an_error_of_receiving(void **state) {
+  (void)state;
+  open_default();
+  assert_int_equal(arrive(4, "10.0.0.9", "239.1.1.1", 2), 1);
+  for (uint64_t i = 1; i < 4; i++)
+    assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, i, MCTX_SIM_FAIL, MCTX_ERR_SIGNAL));
+  assert_received(subscription, 4);
+  assert_closed(context);
+}
+
+static void a_call_looks_at_a_bounded_number_of_messages(void **state) {
+  (void)state;
+  open_default();
+  mctx_address blocked = address_of("10.0.0.8");
+  assert_true(mctx_sim_limit_set(MCTX_SIM_SOURCES4, 0)); /* the library filters */
+  const mctx_membership filter = filtered("239.1.1.1", NULL, MCTX_EXCLUDE, &blocked, 1);
+  assert_ok(set_filter(subscription, &filter, NULL));
+  for (uint32_t i = 0; i < 1000; i++)
+    assert_int_equal(arrive(i, "10.0.0.8", "239.1.1.1", 2), 1);
+  assert_int_equal(arrive(4242, "10.0.0.9", "239.1.1.1", 2), 1);
+  uint32_t number;
+  uint32_t calls = 0;
+  mctx_status status;
+  do {
+    const uint64_t before = mctx_sim_calls(MCTX_SIM_RECEIVE);
+    status = calls % 2 == 0 ? try_recv(subscription, &number) : recv_batch(subscription, &memory);
+    assert_true(mctx_sim_calls(MCTX_SIM_RECEIVE) - before <= 256);
+    calls++;
+  } while (status == MCTX_ERR_WOULD_BLOCK && calls < 100);
+  assert_ok(status);
+  assert_true(calls >= 4 && calls < 20);
+  assert_int_equal(counter(subscription, "discarded_source"), 1000);
+  assert_closed(context);
+}
+
+static void a_lonely_group_is_served_within_a_rotation_of_flooded_ones(void **state) {
+  (void)state;
+  enum { FLOODED = 39 };
+  context = open_context();
+  for (int32_t way = 0; way < 3; way++) { /* recv, small batches, large ones */
+    subscription = subscribe(context);
+    char group[16];
+    for (uint32_t i = 0; i <= FLOODED; i++) {
+      (void)snprintf(group, sizeof group, "239.1.2.%u", i);
+      join(subscription, group, "eth0");
+    }
+    uint32_t received = 0;
+    bool is_served = false;
+    for (uint32_t round = 0; round < 400 && !is_served; round++) {
+      for (uint32_t i = 0; i < FLOODED; i++) { /* always more than is taken */
+        (void)snprintf(group, sizeof group, "239.1.2.%u", i);
+        for (int k = 0; k < (way == 0 ? 2 : 40); k++)
+          (void)arrive(i, "10.0.0.9", group, 2);
+      }
+      (void)snprintf(group, sizeof group, "239.1.2.%u", FLOODED);
+      if (round == 3) assert_int_equal(arrive(4242, "10.0.0.9", group, 2), 1);
+      uint32_t number;
+      if (way == 0) {
+        assert_ok(try_recv(subscription, &number));
+        is_served = number == 4242;
+        received += round >= 3;
+      } else {
+        mctx_receive_batch *batch = batch_in(&memory);
+        if (way == 1) batch->datagram_capacity = 128;
+        if (way == 1) batch->message_capacity = 10;
+        assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+        for (uint64_t i = 0; i < batch->datagram_count; i++) {
+          memcpy(&number, memory.arena + memory.datagrams[i].offset, sizeof number);
+          is_served = is_served || number == 4242;
+          received += !is_served && round >= 3;
+        }
+      }
+    }
+    assert_true(is_served);
+    if (received > 16 * (FLOODED + 1)) fail_msg("way %d: %u datagrams of others came first", way, received);
+    assert_closed(subscription);
+  }
+  assert_closed(context);
+}
+
+static void order_is_kept_for_each_source_of_a_group(void **state) {
+  (void)state;
+  enum { DATAGRAMS = 600 };
+  open_default();
+  join(subscription, "239.1.1.2", "eth0");
+  join(subscription, "239.1.1.1", "eth1");
+  for (uint32_t i = 0; i < DATAGRAMS; i++)
+    assert_int_equal(arrive(i, i % 2 == 0 ? "10.0.0.8" : "10.0.0.9", i % 3 == 0 ? "239.1.1.2" : "239.1.1.1", 2),
+                     1);
+  int64_t last[6] = {-1, -1, -1, -1, -1, -1};
+  uint32_t received = 0;
+  uint32_t number;
+  while (received < DATAGRAMS) {
+    if (received % 7 == 0) {
+      mctx_receive_batch *batch = batch_in(&memory);
+      batch->message_capacity = 5;
+      assert_ok(mctx_recv_batch(subscription, batch, 0, 0, NULL));
+      for (uint64_t i = 0; i < batch->datagram_count; i++) {
+        memcpy(&number, memory.arena + memory.datagrams[i].offset, sizeof number);
+        assert_true(last[number % 6] < (int64_t)number);
+        last[number % 6] = number;
+        received++;
+      }
+    } else {
+      assert_ok(try_recv(subscription, &number));
+      assert_true(last[number % 6] < (int64_t)number);
+      last[number % 6] = number;
+      received++;
+    }
+  }
+  assert_int_equal(received, DATAGRAMS);
+  assert_nothing(subscription);
+  assert_closed(context);
+}
+
+/* ---- counters ---- */
+
+static void counters_tell_what_calls_came_to(void **state) {
+  (void)state;
+  open_default();
+  uint32_t number;
+  size_t length;
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_int_equal(arrive(2, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_ok(try_recv(subscription, &number));
+  assert_ok(recv_batch(subscription, &memory));
+  assert_status(try_recv(subscription, &number), MCTX_ERR_WOULD_BLOCK);
+  assert_status(mctx_recv(subscription, &number, 4, 0, MILLI, &length, NULL, 0, NULL), MCTX_ERR_TIMEOUT);
+  assert_int_equal(mctx_wake(subscription), MCTX_OK);
+  assert_status(mctx_recv(subscription, &number, 4, 0, -1, &length, NULL, 0, NULL), MCTX_ERR_WOKEN);
+  static const struct {
+    const char *name;
+    uint64_t value;
+  } expected[] = {{"receive_calls", 5},     {"packets_received", 2},    {"bytes_received", 8},
+                  {"messages_received", 2}, {"receive_errors", 3},      {"errors_would_block", 1},
+                  {"errors_timeout", 1},    {"errors_interrupted", 1},  {"errors_io", 0},
+                  {"kernel_drops", 0},      {"truncated", 0},           {"discarded_unicast", 0},
+                  {"discarded_group", 0},   {"discarded_interface", 0}, {"discarded_source", 0},
+                  {"discarded_copy", 0},    {"memberships_rebuilt", 0}};
+  for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+    char total[64];
+    const bool is_count = strstr(expected[i].name, "errors_") == NULL || expected[i].name[0] == 'r';
+    (void)snprintf(total, sizeof total, is_count ? "total_%s" : "total_receive_%s", expected[i].name);
+    if (counter(subscription, expected[i].name) != expected[i].value)
+      fail_msg("%s is %d", expected[i].name, (int)counter(subscription, expected[i].name));
+    assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, total), expected[i].value);
+  }
+  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "active_subscriptions"), 1);
+  mctx_membership_info info = membership_at(subscription, "239.1.1.1", 2);
+  assert_int_equal(info.datagrams, 2);
+  assert_int_equal(info.bytes, 8);
+  assert_closed(subscription);
+  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "total_packets_received"), 2);
+  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "subscriptions_added"), 1);
+  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "subscriptions_removed"), 1);
+  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "active_subscriptions"), 0);
+  assert_closed(context);
+}
+
+static void a_membership_tells_when_its_messages_came(void **state) {
+  (void)state;
+  open_default();
+  mctx_membership_info info = membership_at(subscription, "239.1.1.1", 2);
+  assert_int_equal(info.first_ns, -1);
+  assert_int_equal(info.last_ns, -1);
+  mctx_sim_advance(5 * SECOND);
+  assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_received(subscription, 1);
+  mctx_sim_advance(3 * SECOND);
+  assert_int_equal(arrive(2, "10.0.0.9", "239.1.1.1", 2), 1);
+  assert_received(subscription, 2);
+  mctx_sim_advance(2 * SECOND);
+  info = membership_at(subscription, "239.1.1.1", 2);
+  assert_int_equal(info.first_ns, 5 * SECOND);
+  assert_int_equal(info.last_ns, 2 * SECOND);
+  assert_int_equal(info.datagrams, 2);
+  assert_closed(context);
+}
+
+static void receiving_allocates_nothing(void **state) {
+  (void)state;
+  open_default();
+  join(subscription, "239.1.1.2", NULL);
+  uint32_t number;
+  (void)try_recv(subscription, &number);
+  const uint64_t before = mctx_sim_calls(MCTX_SIM_ALLOCATE);
+  for (uint32_t i = 0; i < 50; i++) {
+    assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
+    arrive_coalesced("10.0.0.9", "239.1.1.2", 2, 1000, 100);
+    (void)try_recv(subscription, &number);
+    (void)recv_batch(subscription, &memory);
+  }
+  assert_int_equal(mctx_sim_calls(MCTX_SIM_ALLOCATE), before);
+  assert_closed(context);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      fixture_test(a_datagram_comes_with_all_that_is_known_of_it),
+      fixture_test(a_scoped_address_comes_with_its_scope),
+      fixture_test(empty_datagrams_are_datagrams),
+      fixture_test(a_datagram_that_does_not_fit_is_cut_and_says_so),
+      fixture_test(the_largest_datagram_arrives_whole),
+      fixture_test(an_older_and_a_newer_message_struct_fit),
+      fixture_test(recv_holds_the_rest_of_a_message_back_and_stays_readable),
+      fixture_test(a_batch_takes_what_recv_held_back_first),
+      fixture_test(what_is_held_back_is_not_delivered_after_a_leave_or_a_block),
+      fixture_test(what_is_held_back_survives_a_change_that_lets_it_through),
+      fixture_test(many_segments_of_a_message_are_delivered_as_far_as_there_are_records),
+      fixture_test(a_batch_packs_datagrams_and_tells_of_their_messages),
+      fixture_test(a_batch_stops_where_a_whole_message_has_no_room),
+      fixture_test(records_of_another_stride_are_written_there),
+      fixture_test(a_small_arena_is_refused_before_anything_is_read),
+      fixture_test(wrong_arguments_of_recv_are_named),
+      fixture_test(only_what_was_asked_for_is_told),
+      fixture_test(drops_of_all_sockets_are_added_up_and_an_event_says_when_they_begin),
+      fixture_test(a_batch_says_that_events_wait),
+      fixture_test(an_error_after_datagrams_comes_with_the_next_call),
+      fixture_test(a_signal_is_not_an_error_of_receiving),
+      fixture_test(a_call_looks_at_a_bounded_number_of_messages),
+      fixture_test(a_lonely_group_is_served_within_a_rotation_of_flooded_ones),
+      fixture_test(order_is_kept_for_each_source_of_a_group),
+      fixture_test(counters_tell_what_calls_came_to),
+      fixture_test(a_membership_tells_when_its_messages_came),
+      fixture_test(receiving_allocates_nothing),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
