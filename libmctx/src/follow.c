@@ -12,6 +12,7 @@ typedef struct tally {
   uint32_t rebuilt;
   uint32_t appeared;
   uint32_t refused;
+  bool still_refuses[2];      /* IPv4, IPv6: a second try was in vain */
   mctx_address refused_group; /* the first */
 } tally;
 
@@ -141,12 +142,17 @@ static void retry_refused(following *follow, mctx__member *member) {
   const mctx_status refusal = member->refusal;
   const mctx__interface *interface =
       mctx__interface_by_index(&follow->interfaces, member->entry.interface_index);
-  if (interface == NULL || !mctx__filter_copy(&filter, &member->filter)) return;
+  if (interface == NULL) return;
+  tally *own = tally_of(follow, interface);
+  bool *still_refuses = &own->still_refuses[member->entry.group.family == 6];
+  if (*still_refuses || !mctx__filter_copy(&filter, &member->filter)) return;
   member->refusal = MCTX_OK;
-  if (mctx__member_tell(follow->subscription, &follow->change, member, &filter).status == MCTX_OK)
-    tally_of(follow, interface)->appeared++;
-  else
+  if (mctx__member_tell(follow->subscription, &follow->change, member, &filter).status == MCTX_OK) {
+    own->appeared++;
+  } else {
     member->refusal = refusal;
+    *still_refuses = true;
+  }
 }
 
 static void join_new(following *follow, const mctx__standing *standing, const mctx__interface *interface) {

@@ -20,9 +20,10 @@ enum {
 /* One call in progress. */
 typedef struct receiving {
   mctx__subscription *subscription;
-  uint32_t budget; /* messages that may still be looked at */
-  bool is_empty;   /* the only socket has nothing */
-  int64_t now_ns;  /* 0: not asked yet */
+  uint32_t budget;   /* messages that may still be looked at */
+  bool is_empty;     /* the only socket has nothing */
+  bool has_received; /* something that is delivered */
+  int64_t now_ns;    /* 0: not asked yet */
 } receiving;
 
 static const mctx__result would_block = {MCTX_ERR_WOULD_BLOCK, 0};
@@ -56,7 +57,8 @@ static mctx__receiver *next_ready(mctx__subscription *subscription) {
 static mctx__receiver *next_receiver(receiving *call) {
   mctx__subscription *subscription = call->subscription;
   if (subscription->only != NULL) {
-    if (subscription->until_look-- == 0 || call->is_empty) look(subscription);
+    /* Changes wait where nothing else does; a call that received something leaves them to the next one. */
+    if (subscription->until_look-- == 0 || (call->is_empty && !call->has_received)) look(subscription);
     return call->is_empty ? NULL : subscription->only;
   }
   if (subscription->turn == 0) {
@@ -156,7 +158,10 @@ static mctx__result take_message(receiving *call, const mctx__span spans[2], mct
       note_drops(subscription, receiver, arrival->drops);
     *part = admit(subscription, receiver, arrival);
     *from = receiver;
-    if (*part != NULL) return result;
+    if (*part != NULL) {
+      call->has_received = true;
+      return result;
+    }
   }
   return would_block;
 }
