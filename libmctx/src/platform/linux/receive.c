@@ -200,3 +200,7 @@ mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coa
   arrival->present &= wanted;
   return MCTX__DONE;
 }
+
+uint32_t mctx__receive_clock(void) {
+  return MCTX_CLOCK_SYSTEM;
+}
