@@ -19,6 +19,13 @@ static uint32_t free_slot[MCTX__SIM_KINDS]; /* slot + 1 of the first free one be
 static uint64_t open_count[MCTX__SIM_KINDS];
 static uint32_t generations;
 
+/* Where nothing is open, the first slot is the next, so that the same calls find the same order. */
+void mctx__sim_descriptors_reset(void) {
+  for (uint32_t i = 0; i < MCTX__SIM_KINDS; i++) {
+    if (open_count[i] == 0) used[i] = free_slot[i] = 0;
+  }
+}
+
 static descriptor *look(int64_t value, uint32_t *state) {
   if (value < 0) return NULL;
   descriptor *found = &descriptors[mctx__sim_kind_of(value)][mctx__sim_slot_of(value)];

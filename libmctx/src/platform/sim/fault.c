@@ -124,6 +124,7 @@ void mctx_sim_reset(void) {
   mctx__sim_sockets_reset();
   mctx__sim_wire_reset();
   mctx__sim_limits_reset();
+  mctx__sim_descriptors_reset();
   mctx__sim_deliver_reset();
   mctx__sim_unlock();
 }

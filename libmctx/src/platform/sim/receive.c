@@ -99,7 +99,8 @@ mctx__result mctx__socket_receive(mctx__socket name, uint32_t wanted, bool coale
   if (message == NULL) goto done;
   /* Who does not ask for segment sizes on a socket that coalesces takes many datagrams for one. */
   if (!coalescing && socket->options[MCTX__COALESCING] != 0) mctx__sim_misused();
-  arrival->present = wanted & (uint32_t)socket->options[MCTX__METADATA];
+  /* A datagram's source needs no collecting. */
+  arrival->present = wanted & ((uint32_t)socket->options[MCTX__METADATA] | MCTX_META_SOURCE);
   arrival->segment_size = coalescing ? message->letter.segment_size : 0;
   arrival->stored = fill(spans, message);
   arrival->length = message->letter.length;

@@ -149,6 +149,7 @@ static inline uint32_t mctx__sim_kind_of(int64_t value) {
 static inline uint32_t mctx__sim_slot_of(int64_t value) {
   return (uint32_t)value & 0x3fff;
 }
+void mctx__sim_descriptors_reset(void);
 /* -1: there are too many. */
 int64_t mctx__sim_descriptor_open(uint32_t kind);
 bool mctx__sim_descriptor_is_open(int64_t value);
