@@ -40,6 +40,7 @@ static int64_t end_of(const mctx__waited *waited, uint32_t count, int64_t deadli
   int64_t end_ns = sooner(deadline_ns, mctx__sim_next_arrival());
   for (uint32_t i = 0; i < count; i++) {
     if ((waited[i].events & MCTX_WRITABLE) == 0) continue;
+    if (waited[i].socket.value == MCTX__NO_SOCKET.value) continue;
     if (mctx__sim_kind_of(waited[i].socket.value) != MCTX__SIM_SOCKET) continue;
     const mctx__sim_socket *socket = mctx__sim_socket_find(waited[i].socket);
     if (socket->drain_ns > 0) end_ns = sooner(end_ns, socket->next_leave_ns);
@@ -51,6 +52,7 @@ static mctx__result wait_locked(mctx__waited *waited, uint32_t count, int64_t de
   for (;;) {
     uint32_t any = 0;
     for (uint32_t i = 0; i < count; i++) {
+      if (waited[i].socket.value == MCTX__NO_SOCKET.value) continue;
       if (!mctx__sim_descriptor_is_open(waited[i].socket.value)) {
         mctx__sim_misused();
         return mctx__sim_error(MCTX_ERR_IO);
@@ -71,24 +73,14 @@ static mctx__result wait_locked(mctx__waited *waited, uint32_t count, int64_t de
 
 mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event, int64_t deadline_ns,
                         uint32_t *ready) {
-  mctx__waited waited[2];
-  uint32_t count = 0;
-  const mctx__waited *for_socket = NULL;
-  const mctx__waited *for_event = NULL;
-  if (socket.value != -1) {
-    for_socket = &waited[count];
-    waited[count++] = (mctx__waited){.socket = socket, .events = events};
-  }
-  if (event.value != -1) {
-    for_event = &waited[count];
-    waited[count++] = (mctx__waited){.socket = mctx__event_member(event), .events = MCTX_READABLE};
-  }
+  mctx__waited waited[2] = {{.socket = socket, .events = events},
+                            {.socket = mctx__event_member(event), .events = MCTX_READABLE}};
   mctx__sim_lock();
   mctx__result outcome = mctx__sim_call(MCTX_SIM_WAIT);
-  if (outcome.status == MCTX_OK) outcome = wait_locked(waited, count, deadline_ns);
+  if (outcome.status == MCTX_OK) outcome = wait_locked(waited, 2, deadline_ns);
   mctx__sim_unlock();
-  *ready = for_socket != NULL ? for_socket->ready : 0;
-  if (for_event != NULL && for_event->ready != 0) *ready |= MCTX__WAIT_EVENT;
+  *ready = waited[0].ready;
+  if (waited[1].ready != 0) *ready |= MCTX__WAIT_EVENT;
   return outcome;
 }
 
