@@ -26,7 +26,6 @@ typedef struct joining {
   mctx__subscription *subscription;
   mctx__interfaces interfaces;
   mctx__change change;
-  mctx__standing *standing; /* new ones */
 } joining;
 
 /* ---- checks of what is asked for ---- */
@@ -341,13 +340,17 @@ static mctx_status join_everywhere(joining *join, const wish *asked, reach *reac
 
 static mctx_status join_default_set(joining *join, const wish *asked) {
   reach reached = {0};
-  const mctx__standing *old = mctx__standing_find(join->subscription, &asked->group);
-  if (old != NULL)
-    return mctx__filter_same(&old->filter, &asked->filter)
-               ? fail_item(join->call, asked, MCTX_ERR_MEMBERSHIP_EXISTS, HINT_EXISTS)
-               : fail_item(join->call, asked, MCTX_ERR_FILTER_DIFFERS, HINT_DIFFERS);
+  mctx__standing *old = mctx__standing_find(join->subscription, &asked->group);
+  if (old != NULL && !mctx__filter_same(&old->filter, &asked->filter))
+    return fail_item(join->call, asked, MCTX_ERR_FILTER_DIFFERS, HINT_DIFFERS);
+  if (old != NULL && (old->except == NULL || old->is_fresh || old->is_rejoined))
+    return fail_item(join->call, asked, MCTX_ERR_MEMBERSHIP_EXISTS, HINT_EXISTS);
   mctx_status status = join_everywhere(join, asked, &reached);
   if (status != MCTX_OK) return status;
+  if (old != NULL) { /* where it was left by hand, it is wanted again */
+    old->is_rejoined = true;
+    return MCTX_OK;
+  }
   if (reached.refusing != NULL && reached.accepted + reached.found == 0)
     return join_failed(join->call, asked, reached.refusing, reached.refusal);
   mctx__standing *standing = mctx__allocate(sizeof *standing);
@@ -396,6 +399,16 @@ static void undo_joining(joining *join) {
   mctx__change_undo(join->subscription, &join->change);
   while (join->subscription->standing != NULL && join->subscription->standing->is_fresh)
     remove_standing(join->subscription, join->subscription->standing);
+  for (mctx__standing *at = join->subscription->standing; at != NULL; at = at->next)
+    at->is_rejoined = false;
+}
+
+static void settle_joining(joining *join) {
+  mctx__change_settle(join->subscription, &join->change);
+  for (mctx__standing *at = join->subscription->standing; at != NULL; at = at->next) {
+    if (at->is_rejoined) mctx__names_free(&at->except);
+    at->is_rejoined = false;
+  }
 }
 
 /* ---- what a join tells afterwards ---- */
@@ -453,7 +466,7 @@ mctx_status mctx__join_array(const mctx__call *call, mctx__subscription *subscri
   if (status != MCTX_OK) {
     undo_joining(&join);
   } else {
-    mctx__change_settle(subscription, &join.change);
+    settle_joining(&join);
     tell_refusals(subscription, last_id);
     tell_hints(subscription, wishes, count);
   }
@@ -490,11 +503,11 @@ static mctx_status not_joined(const mctx__call *call, const mctx__interfaces *in
 
 /* A default member that is left by hand stays left when the interfaces are looked at again. */
 static mctx_status except_interface(const mctx__call *call, const mctx__subscription *subscription,
-                                    const wish *asked, const mctx__member *member) {
-  mctx__standing *standing = mctx__standing_find(subscription, &asked->group);
+                                    const wish *asked, mctx__member *member) {
+  const mctx__standing *standing = mctx__standing_find(subscription, &asked->group);
   if (asked->ingress.by == MCTX_INTERFACE_ANY || standing == NULL || member->names == NULL) return MCTX_OK;
   if (mctx__names_have(standing->except, &member->names->ref)) return MCTX_OK;
-  return mctx__name_add(&standing->except, &member->names->ref) ? MCTX_OK : out_of_memory(call, asked);
+  return mctx__name_add(&member->except, &member->names->ref) ? MCTX_OK : out_of_memory(call, asked);
 }
 
 static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subscription,
@@ -513,10 +526,21 @@ static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subs
   return any ? MCTX_OK : not_joined(call, interfaces, asked);
 }
 
+static void leave_exception(const mctx__subscription *subscription, mctx__member *member) {
+  if (member->except == NULL) return;
+  mctx__standing *standing = mctx__standing_find(subscription, &member->entry.group);
+  member->except->next = standing->except;
+  standing->except = member->except;
+  member->except = NULL;
+}
+
 static void leave_marked(mctx__subscription *subscription) {
   for (mctx__member *member = subscription->first; member != NULL;) {
     mctx__member *next = member->next;
-    if (member->is_leaving) mctx__member_remove(subscription, member);
+    if (member->is_leaving) {
+      leave_exception(subscription, member);
+      mctx__member_remove(subscription, member);
+    }
     member = next;
   }
   for (mctx__standing *at = subscription->standing; at != NULL;) {
@@ -527,8 +551,10 @@ static void leave_marked(mctx__subscription *subscription) {
 }
 
 static void unmark(mctx__subscription *subscription) {
-  for (mctx__member *member = subscription->first; member != NULL; member = member->next)
+  for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
     member->is_leaving = false;
+    mctx__names_free(&member->except);
+  }
   for (mctx__standing *at = subscription->standing; at != NULL; at = at->next)
     at->is_leaving = false;
 }
@@ -603,14 +629,29 @@ static mctx_status replace_filter(const mctx__call *call, const wish *asked, con
   return memory_for(call, asked, mctx__filter_copy(changed, &asked->filter));
 }
 
-static mctx_status change_members(const mctx__call *call, mctx__subscription *subscription,
-                                  const mctx__interfaces *interfaces, const wish *asked,
-                                  const mctx_address *source, changing *change_filter, mctx__change *change) {
-  bool any = false;
+/* Whether the change is right for each membership that it concerns: all of them are looked at before the first
+ * is told, so that only a failure of the system needs to be undone. */
+static mctx_status check_members(const mctx__call *call, const mctx__subscription *subscription,
+                                 const mctx__interfaces *interfaces, const wish *asked,
+                                 const mctx_address *source, changing *change_filter, bool *any) {
+  *any = false;
+  for (const mctx__member *member = subscription->first; member != NULL; member = member->next) {
+    mctx__filter changed;
+    if (!means(interfaces, asked, member)) continue;
+    *any = true;
+    mctx_status status = change_filter(call, asked, source, &member->filter, &changed);
+    if (status != MCTX_OK) return status;
+    mctx__filter_free(&changed);
+  }
+  return MCTX_OK;
+}
+
+static mctx_status tell_members(const mctx__call *call, mctx__subscription *subscription,
+                                const mctx__interfaces *interfaces, const wish *asked,
+                                const mctx_address *source, changing *change_filter, mctx__change *change) {
   for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
     mctx__filter changed;
     if (!means(interfaces, asked, member)) continue;
-    any = true;
     mctx_status status = change_filter(call, asked, source, &member->filter, &changed);
     if (status != MCTX_OK) return status;
     mctx__result result = mctx__member_tell(subscription, change, member, &changed);
@@ -618,15 +659,29 @@ static mctx_status change_members(const mctx__call *call, mctx__subscription *su
       return join_failed(call, asked, mctx__interface_by_index(interfaces, member->entry.interface_index),
                          result);
   }
-  mctx__standing *standing = mctx__standing_find(subscription, &asked->group);
-  if (asked->ingress.by != MCTX_INTERFACE_ANY || standing == NULL)
-    return any ? MCTX_OK : not_joined(call, interfaces, asked);
-  mctx__filter changed;
-  mctx_status status = change_filter(call, asked, source, &standing->filter, &changed);
-  if (status != MCTX_OK) return status;
-  mctx__filter_free(&standing->filter);
-  standing->filter = changed;
   return MCTX_OK;
+}
+
+static mctx_status change_members(const mctx__call *call, mctx__subscription *subscription,
+                                  const mctx__interfaces *interfaces, const wish *asked,
+                                  const mctx_address *source, changing *change_filter, mctx__change *change) {
+  bool any;
+  mctx__filter everywhere = {.mode = MCTX_EXCLUDE};
+  mctx__standing *standing =
+      asked->ingress.by == MCTX_INTERFACE_ANY ? mctx__standing_find(subscription, &asked->group) : NULL;
+  mctx_status status = check_members(call, subscription, interfaces, asked, source, change_filter, &any);
+  if (status == MCTX_OK && standing != NULL)
+    status = change_filter(call, asked, source, &standing->filter, &everywhere);
+  if (status == MCTX_OK && !any && standing == NULL) return not_joined(call, interfaces, asked);
+  if (status == MCTX_OK)
+    status = tell_members(call, subscription, interfaces, asked, source, change_filter, change);
+  if (status == MCTX_OK && standing != NULL) {
+    mctx__filter before = standing->filter;
+    standing->filter = everywhere;
+    everywhere = before;
+  }
+  mctx__filter_free(&everywhere);
+  return status;
 }
 
 static mctx_status change_filters(const mctx__call *call, mctx__subscription *subscription,

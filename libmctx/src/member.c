@@ -97,6 +97,7 @@ static void forget_member(mctx__subscription *subscription, mctx__member *member
   *(member->next != NULL ? &member->next->previous : &subscription->last) = member->previous;
   subscription->member_count--;
   mctx__names_free(&member->names);
+  mctx__names_free(&member->except);
   mctx__filter_free(&member->filter);
   mctx__filter_free(&member->next_filter);
   mctx__release(member);

@@ -51,6 +51,7 @@ struct mctx__member {
   bool is_fresh;   /* being joined */
   bool is_default; /* by the default set */
   bool is_leaving;
+  mctx__name *except; /* where its group is not to be joined again, once it was left */
   mctx_status refusal;
   mctx__name *names;
   mctx__filter filter;
