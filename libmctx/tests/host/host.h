@@ -81,4 +81,12 @@ int exit_code_of(pid_t child);
 /* Runs `body` in a child made by fork() and returns its exit code, or -1. */
 int in_child(int (*body)(void *), void *argument);
 
+/* ---- rights and limits ---- */
+
+/* This thread can do what any user's could, until it regains its rights. */
+void rights_drop(void);
+void rights_regain(void);
+/* As many as wanted, or as can be had; returns how many it were. */
+uint64_t limit_descriptors(uint64_t wanted);
+
 #endif

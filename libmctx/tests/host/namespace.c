@@ -106,15 +106,19 @@ void host_alone(void) {
   if (has_ipv6()) host_run("ip -6 route add local ff00::/8 dev lo table local");
 }
 
+void host_address(const char *interface, int net, int number) {
+  host_run("ip address add 10.%d.0.%d/24 dev %s", net, number, interface);
+  if (has_ipv6()) host_run("ip -6 address add fd%02d::%d/64 dev %s nodad", net, number, interface);
+}
+
 /* Addresses without duplicate detection, which would keep them tentative for a second. */
-static void plug(const char *interface, int number) {
-  host_run("ip address add 10.9.0.%d/24 dev %s", number, interface);
+static void plug(const char *interface, int net, int number) {
   if (has_ipv6()) {
     host_run("echo 0 > /proc/sys/net/ipv6/conf/%s/accept_dad", interface);
     host_run("echo 0 > /proc/sys/net/ipv6/conf/%s/router_solicitations", interface);
-    host_run("ip -6 address add fd09::%d/64 dev %s nodad", number, interface);
   }
-  host_run("ip link set %s up && ip route add 224.0.0.0/4 dev %s", interface, interface);
+  host_address(interface, net, number);
+  host_run("ip link set %s up", interface);
 }
 
 /* IPv6 has its routes once the link has a carrier, which takes a moment. */
@@ -125,14 +129,50 @@ void host_await_link(const char *interface) {
   }
 }
 
-void host_plug(void) {
-  host_run("ip link add va type veth peer name vb netns /proc/%d/fd/%d", (int)getpid(), there);
-  plug("va", 1);
+/* Index 0: the next one. */
+static void lay(const char *own, const char *peer, int net, uint32_t index) {
+  char number[24] = "";
+  if (index != 0) snprintf(number, sizeof number, "index %u", index);
+  host_run("ip link add %s %s type veth peer name %s netns /proc/%d/fd/%d", own, number, peer, (int)getpid(),
+           there);
+  plug(own, net, 1);
   there_begin();
-  plug("vb", 2);
-  host_await_link("vb");
+  plug(peer, net, 2);
+  host_await_link(peer);
   there_end();
-  host_await_link("va");
+  host_await_link(own);
+}
+
+void host_cable(const char *own, const char *peer, int net) {
+  lay(own, peer, net, 0);
+}
+
+void host_bare_cables(int count) {
+  there_begin();
+  if (has_ipv6()) host_run("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
+  there_end();
+  host_run(
+      "for i in $(seq 0 %d); do ip link add na$i type veth peer name nb$i netns /proc/%d/fd/%d && "
+      "ip link set na$i up || exit; done",
+      count - 1, (int)getpid(), there);
+  there_begin();
+  host_run("for i in $(seq 0 %d); do ip link set nb$i up || exit; done", count - 1);
+  for (int i = 0; i < count; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "nb%d", i);
+    host_await_link(name);
+  }
+  there_end();
+}
+
+void host_plug_as(uint32_t index) {
+  lay("va", "vb", 9, index);
+  host_run("ip route add 224.0.0.0/4 dev va");
+  there_run("ip route add 224.0.0.0/4 dev vb");
+}
+
+void host_plug(void) {
+  host_plug_as(0);
 }
 
 void host_pair(void) {

@@ -30,6 +30,14 @@ void host_alone(void);
 void host_pair(void);
 /* Makes the cable anew after one end was deleted. */
 void host_plug(void);
+/* The same, with this index for va. */
+void host_plug_as(uint32_t index);
+/* One more cable between the two: 10.NET.0.1 and fdNET::1 here, .2 and ::2 there. */
+void host_cable(const char *own, const char *peer, int net);
+/* So many more without addresses of their own: na0, na1, ... here, nb0, nb1, ... there. */
+void host_bare_cables(int count);
+/* One more address of both families for an interface: 10.NET.0.NUMBER, fdNET::NUMBER. */
+void host_address(const char *interface, int net, int number);
 /* Waits until multicast of both families can leave through a link that has just come up. */
 void host_await_link(const char *interface);
 

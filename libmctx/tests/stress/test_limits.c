@@ -10,15 +10,6 @@
 
 static const char *const group = "239.7.7.7:5007";
 
-static rlim_t limit_descriptors(rlim_t wanted) {
-  struct rlimit limit;
-  assert_int_equal(0, getrlimit(RLIMIT_NOFILE, &limit));
-  rlim_t before = limit.rlim_cur;
-  limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-  assert_int_equal(0, setrlimit(RLIMIT_NOFILE, &limit));
-  return before;
-}
-
 static mctx_publication_options duplicates(void) {
   mctx_publication_options options = options_through(group, "lo");
   options.flags = MCTX_PUBLICATION_DUPLICATE;
@@ -38,7 +29,7 @@ static void the_end_of_the_descriptors_is_an_error(void **state) {
   mctx_context context = open_context();
   mctx_publication_options options = duplicates();
   uint32_t held = descriptors_held();
-  rlim_t before = limit_descriptors(held + 20);
+  uint64_t before = limit_descriptors(held + 20);
   mctx_status status = MCTX_OK;
   for (; status == MCTX_OK && opened < MOST; opened += status == MCTX_OK)
     status = mctx_publication_open(context, &options, &publications[opened], &error);
@@ -81,7 +72,7 @@ static void the_hint_says_how_to_get_more(void **state) {
   mctx_context context = open_context();
   mctx_publication_options options = options_for(group); /* asks nothing of the interfaces */
   options.flags = MCTX_PUBLICATION_DUPLICATE;
-  rlim_t before = limit_descriptors(descriptors_held() + 10);
+  uint64_t before = limit_descriptors(descriptors_held() + 10);
   for (int i = 0; i < 64 && status == MCTX_OK; i++)
     status = mctx_publication_open(context, &options, &publication, &error);
   limit_descriptors(before);
@@ -99,7 +90,7 @@ static void ten_thousand_publications(void **state) {
   uint32_t count;
   (void)state;
   host_alone();
-  rlim_t before = limit_descriptors(WANTED + SPARE);
+  uint64_t before = limit_descriptors(WANTED + SPARE);
   struct rlimit limit;
   assert_int_equal(0, getrlimit(RLIMIT_NOFILE, &limit));
   if (limit.rlim_cur < 2 * PART + SPARE) SKIP("the limit of descriptors is too low (ulimit -Hn)");
