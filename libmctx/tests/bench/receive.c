@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receives datagrams in several ways from the same sockets, to be timed or to be counted by a tool:
+ *
+ *   receive GROUP INTERFACE alone|threads time ROUNDS SUBJECT...
+ *   receive GROUP INTERFACE alone|threads count WAY CALLS SUBJECT
+ *
+ * A subject is a subscription, and what is sent to it before each turn:
+ *
+ *   GROUPS,group|wildcard,METADATA,coalescing|plain,lone|first|coalesced,SIZE,DATAGRAMS
+ *
+ * GROUPS from GROUP on, joined on INTERFACE; METADATA as a number; `lone` datagrams go to the groups in turns,
+ * `first` ones to the first group, `coalesced` ones as superpackets to the groups in turns.
+ *
+ * `time` measures all ways of all subjects in turns: fills the sockets with datagrams, then takes the time of
+ * receiving them all. It prints the positions of the subjects and the names of the ways, then a line of
+ * nanoseconds per datagram for each round. `count` makes the calls of one way, on sockets filled before, and
+ * prints nothing. With `threads` a second thread sleeps. A shared object named by PEER adds the ways of another
+ * library. Ends with 1 and a reason if a datagram was lost.
+ *
+ * The plain calls are made on the subscription's own descriptors, so all options are the same, and ask for what
+ * the library asks for. They look at nothing of what they get: less than that no program can do.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <mctx.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  FIRST_PORT = 5000,
+  RAW_FLAGS = MSG_DONTWAIT | MSG_TRUNC,
+  MESSAGE_MAX = 65536,
+  CONTROL_SIZE = 256,
+  BATCH = 64,       /* messages of a recvmmsg, events of an epoll_wait */
+  TURN = 16,        /* datagrams from one of several sockets before the others are asked for */
+  DATAGRAMS = 1024, /* records of a batch */
+  DESCRIPTORS = 4096
+};
+
+enum traffic { LONE, FIRST, COALESCED };
+
+typedef struct subject {
+  uint32_t groups;
+  bool is_wildcard;
+  uint32_t metadata;
+  bool coalesces;
+  enum traffic traffic;
+  uint32_t size;
+  uint32_t datagrams; /* of a turn */
+  uint16_t port;
+  mctx_subscription subscription;
+  int sockets[DESCRIPTORS];
+  uint32_t socket_count;
+  int epoll; /* for the plain calls, if there are several sockets */
+  /* what the plain calls ask for */
+  bool wants_name;
+  bool wants_control;
+} subject;
+
+typedef struct bench {
+  mctx_error error;
+  mctx_context context;
+  mctx_address group; /* the first */
+  const char *interface;
+  int sender;
+  unsigned char *payload;
+  unsigned char *arena; /* room for a batch of whole messages */
+  mctx_datagram *datagrams;
+  mctx_message *messages;
+  struct mmsghdr *headers;
+  subject *subjects;
+  uint32_t subject_count;
+} bench;
+
+/* ---- what the plain calls have in common ---- */
+
+typedef struct room {
+  struct sockaddr_in6 name;
+  _Alignas(struct cmsghdr) unsigned char control[CONTROL_SIZE];
+  struct iovec vector;
+} room;
+
+static room rooms[BATCH];
+
+static void prepare(const subject *own, struct msghdr *header, room *into, void *data, size_t length) {
+  into->vector = (struct iovec){data, length};
+  *header = (struct msghdr){.msg_iov = &into->vector, .msg_iovlen = 1};
+  if (own->wants_name) {
+    header->msg_name = &into->name;
+    header->msg_namelen = sizeof into->name;
+  }
+  if (own->wants_control) {
+    header->msg_control = into->control;
+    header->msg_controllen = sizeof into->control;
+  }
+}
+
+static inline bool is_bare(const subject *own) {
+  return !own->wants_name && !own->wants_control;
+}
+
+/* One receive; the bytes, or less than 0. */
+static inline ssize_t receive_plain(const subject *own, int descriptor, void *data, size_t length) {
+  struct msghdr header;
+  room into;
+  if (is_bare(own)) return recv(descriptor, data, length, RAW_FLAGS);
+  prepare(own, &header, &into, data, length);
+  return recvmsg(descriptor, &header, RAW_FLAGS);
+}
+
+static inline uint32_t datagrams_in(const subject *own, ssize_t bytes) {
+  return own->traffic == COALESCED ? ((uint32_t)bytes + own->size - 1) / own->size : 1;
+}
+
+/* ---- the ways: each receives datagrams until there were so many, and returns how many there were ---- */
+
+static uint32_t from_one(bench *all, subject *own, uint32_t wanted) {
+  uint32_t count = 0;
+  while (count < wanted) {
+    ssize_t got = receive_plain(own, own->sockets[0], all->arena, MESSAGE_MAX);
+    if (got < 0) break;
+    count += datagrams_in(own, got);
+  }
+  return count;
+}
+
+/* The ready sockets share a turn. */
+static uint32_t from_many(bench *all, subject *own, uint32_t wanted) {
+  uint32_t count = 0;
+  while (count < wanted) {
+    struct epoll_event events[BATCH];
+    int ready = epoll_wait(own->epoll, events, BATCH, 0);
+    if (ready <= 0) break;
+    int turn = ready < TURN ? TURN / ready : 1;
+    for (int i = 0; i < ready && count < wanted; i++) {
+      for (int k = 0; k < turn && count < wanted; k++) {
+        ssize_t got = receive_plain(own, events[i].data.fd, all->arena, MESSAGE_MAX);
+        if (got < 0) break;
+        count += datagrams_in(own, got);
+      }
+    }
+  }
+  return count;
+}
+
+static uint32_t raw_recv(bench *all, subject *own, uint32_t wanted) {
+  return own->socket_count == 1 ? from_one(all, own, wanted) : from_many(all, own, wanted);
+}
+
+static uint32_t raw_recvmmsg(bench *all, subject *own, uint32_t wanted) {
+  uint32_t count = 0;
+  while (count < wanted) {
+    const uint32_t most = wanted - count < BATCH ? wanted - count : BATCH;
+    for (uint32_t i = 0; i < most; i++)
+      prepare(own, &all->headers[i].msg_hdr, &rooms[i], all->arena + (size_t)i * MESSAGE_MAX, MESSAGE_MAX);
+    int got = recvmmsg(own->sockets[0], all->headers, most, RAW_FLAGS, NULL);
+    if (got <= 0) break;
+    for (int i = 0; i < got; i++)
+      count += datagrams_in(own, all->headers[i].msg_len);
+  }
+  return count;
+}
+
+static uint32_t library_recv(bench *all, subject *own, uint32_t wanted) {
+  mctx_message message;
+  const bool asks = own->metadata != 0;
+  uint32_t count = 0;
+  size_t length;
+  while (count < wanted && mctx_recv(own->subscription, all->arena, MESSAGE_MAX, 0, 0, &length,
+                                     asks ? &message : NULL, asks ? sizeof message : 0, &all->error) == MCTX_OK)
+    count++;
+  return count;
+}
+
+/* As programs mostly have it: the buffer is no larger than the datagrams are. */
+static uint32_t library_recv_small(bench *all, subject *own, uint32_t wanted) {
+  mctx_message message;
+  const bool asks = own->metadata != 0;
+  uint32_t count = 0;
+  size_t length;
+  while (count < wanted && mctx_recv(own->subscription, all->arena, own->size, 0, 0, &length,
+                                     asks ? &message : NULL, asks ? sizeof message : 0, &all->error) == MCTX_OK)
+    count++;
+  return count;
+}
+
+static uint32_t library_batch(bench *all, subject *own, uint32_t wanted) {
+  const bool asks = own->metadata != 0;
+  mctx_receive_batch batch = {.size = sizeof batch,
+                              .message_stride = asks ? sizeof(mctx_message) : 0,
+                              .arena = all->arena,
+                              .arena_size = (uint64_t)BATCH * MESSAGE_MAX,
+                              .datagrams = all->datagrams,
+                              .datagram_capacity = DATAGRAMS,
+                              .messages = asks ? all->messages : NULL,
+                              .message_capacity = asks ? DATAGRAMS : 0};
+  uint32_t count = 0;
+  while (count < wanted && mctx_recv_batch(own->subscription, &batch, 0, 0, &all->error) == MCTX_OK)
+    count += (uint32_t)batch.datagram_count;
+  return count;
+}
+
+typedef struct way {
+  const char *name;
+  uint32_t (*run)(bench *all, subject *own, uint32_t wanted);
+} way;
+
+static const way ways[] = {{"raw recvmsg", raw_recv},
+                           {"mctx_recv", library_recv},
+                           {"mctx_recv, a small buffer", library_recv_small},
+                           {"raw recvmmsg", raw_recvmmsg},
+                           {"mctx_recv_batch", library_batch}};
+
+enum { WAYS = sizeof ways / sizeof ways[0] };
+
+static bool applies(const way *chosen, const subject *own) {
+  if (chosen->run == raw_recvmmsg) return own->socket_count == 1;
+  if (chosen->run == library_recv_small) return own->coalesces;
+  return true;
+}
+
+/* ---- subjects ---- */
+
+static int fail(const char *what, const mctx_error *error) {
+  fprintf(stderr, "%s: %s (%s)\n", what, error->message, error->hint);
+  return 1;
+}
+
+/* The group so many behind the first. */
+static mctx_address group_at(const bench *all, uint32_t position) {
+  mctx_address group = all->group;
+  uint8_t *end = &group.bytes[group.family == 4 ? 4 : 16];
+  const uint32_t low = (uint32_t)end[-2] << 8 | end[-1];
+  end[-2] = (uint8_t)((low + position) >> 8);
+  end[-1] = (uint8_t)(low + position);
+  return group;
+}
+
+static socklen_t native_of(const mctx_address *group, uint16_t port, struct sockaddr_storage *native) {
+  memset(native, 0, sizeof *native);
+  if (group->family == 4) {
+    struct sockaddr_in *v4 = (struct sockaddr_in *)native;
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    memcpy(&v4->sin_addr, group->bytes, sizeof v4->sin_addr);
+    return sizeof *v4;
+  }
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)native;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(port);
+  memcpy(&v6->sin6_addr, group->bytes, sizeof v6->sin6_addr);
+  return sizeof *v6;
+}
+
+static int read_subject(const char *text, subject *own) {
+  char binding[16];
+  char coalescing[16];
+  char traffic[16];
+  if (sscanf(text, "%u,%15[a-z],%u,%15[a-z],%15[a-z],%u,%u", &own->groups, binding, &own->metadata, coalescing,
+             traffic, &own->size, &own->datagrams) != 7)
+    return 2;
+  own->is_wildcard = strcmp(binding, "wildcard") == 0;
+  own->coalesces = strcmp(coalescing, "coalescing") == 0;
+  own->traffic = strcmp(traffic, "coalesced") == 0 ? COALESCED : strcmp(traffic, "first") == 0 ? FIRST : LONE;
+  return own->groups > 0 && own->size > 0 && own->size <= MESSAGE_MAX / 2 ? 0 : 2;
+}
+
+static int subscribe(bench *all, subject *own) {
+  mctx_subscription_options options;
+  mctx_subscription_options_init(&options, sizeof options);
+  mctx_membership *memberships = calloc(own->groups, sizeof *memberships);
+  if (memberships == NULL) return 1;
+  for (uint32_t i = 0; i < own->groups; i++) {
+    memberships[i].group = group_at(all, i);
+    memberships[i].ingress.by = MCTX_INTERFACE_BY_NAME;
+    memberships[i].ingress.name = all->interface;
+  }
+  options.port = own->port;
+  options.coalescing = own->coalesces;
+  options.binding = own->is_wildcard ? MCTX_BINDING_WILDCARD : MCTX_BINDING_GROUP;
+  options.metadata = own->metadata;
+  options.memberships = memberships;
+  options.membership_count = own->groups;
+  options.membership_stride = sizeof *memberships;
+  mctx_status status = mctx_subscription_open(all->context, &options, &own->subscription, &all->error);
+  free(memberships);
+  return status == MCTX_OK ? 0 : fail("cannot open a subscription", &all->error);
+}
+
+/* The subscription's sockets are the process's only ones on its port. */
+static int find_sockets(subject *own) {
+  own->epoll = epoll_create1(EPOLL_CLOEXEC);
+  for (int descriptor = 3; descriptor < DESCRIPTORS; descriptor++) {
+    struct sockaddr_in6 local = {0};
+    socklen_t length = sizeof local; /* the port stands where that of IPv4 stands */
+    if (getsockname(descriptor, (struct sockaddr *)&local, &length) != 0 || ntohs(local.sin6_port) != own->port)
+      continue;
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
+    if (own->epoll < 0 || epoll_ctl(own->epoll, EPOLL_CTL_ADD, descriptor, &event) != 0) return 1;
+    own->sockets[own->socket_count++] = descriptor;
+  }
+  return own->socket_count > 0 ? 0 : 1;
+}
+
+static int open_subject(bench *all, subject *own, uint32_t position) {
+  own->port = (uint16_t)(FIRST_PORT + position);
+  if (subscribe(all, own) != 0 || find_sockets(own) != 0) return 1;
+  /* Whoever isolates by himself needs the packet info. */
+  const uint32_t wanted = own->metadata | (own->is_wildcard ? MCTX_META_GROUP : 0);
+  own->wants_name = (wanted & MCTX_META_SOURCE) != 0;
+  own->wants_control = (wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || own->coalesces;
+  return 0;
+}
+
+/* ---- sending ---- */
+
+static int open_sender(bench *all) {
+  const int family = all->group.family == 4 ? AF_INET : AF_INET6;
+  const unsigned int index = if_nametoindex(all->interface);
+  struct ip_mreqn v4 = {.imr_ifindex = (int)index};
+  int six = (int)index;
+  all->sender = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (all->sender < 0) return 1;
+  return family == AF_INET ? setsockopt(all->sender, IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4)
+                           : setsockopt(all->sender, IPPROTO_IPV6, IPV6_MULTICAST_IF, &six, sizeof six);
+}
+
+/* Sends a superpacket; a lone datagram is one too. */
+static int send_segments(bench *all, const subject *own, uint32_t position, uint32_t segments) {
+  struct sockaddr_storage to;
+  const mctx_address group = group_at(all, position);
+  _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(uint16_t))] = {0};
+  const uint16_t size = (uint16_t)own->size;
+  struct iovec vector = {all->payload, (size_t)segments * size};
+  struct msghdr message = {
+      .msg_name = &to, .msg_namelen = native_of(&group, own->port, &to), .msg_iov = &vector, .msg_iovlen = 1};
+  if (segments > 1) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = IPPROTO_UDP;
+    header->cmsg_type = UDP_SEGMENT;
+    header->cmsg_len = CMSG_LEN(sizeof size);
+    memcpy(CMSG_DATA(header), &size, sizeof size);
+  }
+  return sendmsg(all->sender, &message, 0) == (ssize_t)vector.iov_len ? 0 : 1;
+}
+
+static int fill(bench *all, const subject *own, uint32_t datagrams) {
+  uint32_t most = 1;
+  if (own->traffic == COALESCED) most = 65507 / own->size < 64 ? 65507 / own->size : 64;
+  uint32_t position = 0;
+  for (uint32_t sent = 0; sent < datagrams;) {
+    const uint32_t segments = datagrams - sent < most ? datagrams - sent : most;
+    if (send_segments(all, own, position, segments) != 0) {
+      fprintf(stderr, "cannot send: %s\n", strerror(errno));
+      return 1;
+    }
+    sent += segments;
+    if (own->traffic != FIRST) position = (position + 1) % own->groups;
+  }
+  return 0;
+}
+
+/* ---- time and count ---- */
+
+static double now_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static int all_received(const way *chosen, const subject *own, uint32_t received, uint32_t sent) {
+  if (received == sent) return 0;
+  fprintf(stderr, "%s: %u datagrams of %u came, of %u bytes each\n", chosen->name, (unsigned)received,
+          (unsigned)sent, (unsigned)own->size);
+  return 1;
+}
+
+typedef struct column {
+  const way *chosen;
+  subject *own;
+} column;
+
+static int time_column(bench *all, const column *each, double *ns) {
+  const uint32_t datagrams = each->own->datagrams;
+  if (fill(all, each->own, datagrams) != 0) return 1;
+  double start = now_ns();
+  uint32_t received = each->chosen->run(all, each->own, datagrams);
+  *ns = (now_ns() - start) / datagrams;
+  return all_received(each->chosen, each->own, received, datagrams);
+}
+
+/* Each round begins with another column, so that none always follows the same one. */
+static int time_ways(bench *all, uint32_t rounds) {
+  column *columns = calloc((size_t)all->subject_count * WAYS, sizeof *columns);
+  double *taken = calloc((size_t)all->subject_count * WAYS, sizeof *taken);
+  uint32_t count = 0;
+  int status = columns == NULL || taken == NULL;
+  for (uint32_t s = 0; s < all->subject_count && status == 0; s++)
+    for (uint32_t k = 0; k < WAYS; k++)
+      if (applies(&ways[k], &all->subjects[s])) columns[count++] = (column){&ways[k], &all->subjects[s]};
+  for (uint32_t k = 0; k < count; k++)
+    printf("%u %s%s", (unsigned)(columns[k].own - all->subjects), columns[k].chosen->name,
+           k + 1 < count ? "\t" : "\n");
+  for (uint32_t round = 0; round < rounds && status == 0; round++) {
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+      uint32_t k = (round + i) % count;
+      status = time_column(all, &columns[k], &taken[k]);
+    }
+    for (uint32_t k = 0; k < count && status == 0; k++)
+      printf("%.2f%s", taken[k], k + 1 < count ? "\t" : "\n");
+  }
+  free(taken);
+  free(columns);
+  return status;
+}
+
+/* A call receives what a turn of the subject sends. */
+static int count_way(bench *all, const char *name, uint32_t calls) {
+  subject *own = &all->subjects[0];
+  for (uint32_t k = 0; k < WAYS; k++) {
+    if (strcmp(ways[k].name, name) != 0) continue;
+    for (uint32_t i = 0; i < calls; i++)
+      if (fill(all, own, own->datagrams) != 0 ||
+          all_received(&ways[k], own, ways[k].run(all, own, own->datagrams), own->datagrams) != 0)
+        return 1;
+    return 0;
+  }
+  fprintf(stderr, "no such way: %s\n", name);
+  return 2;
+}
+
+static void *sleep_on(void *nothing) {
+  pause();
+  return nothing;
+}
+
+static uint32_t number(const char *text) {
+  return (uint32_t)strtoul(text, NULL, 10);
+}
+
+static int make_room(bench *all) {
+  const struct rlimit limit = {DESCRIPTORS, DESCRIPTORS};
+  all->payload = calloc(1, MESSAGE_MAX);
+  all->arena = calloc(BATCH, MESSAGE_MAX);
+  all->datagrams = calloc(DATAGRAMS, sizeof *all->datagrams);
+  all->messages = calloc(DATAGRAMS, sizeof *all->messages);
+  all->headers = calloc(BATCH, sizeof *all->headers);
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+  return all->payload == NULL || all->arena == NULL || all->datagrams == NULL || all->messages == NULL ||
+         all->headers == NULL;
+}
+
+static int open_all(bench *all, char **texts) {
+  if (mctx_context_open(NULL, &all->context, &all->error) != MCTX_OK)
+    return fail("cannot open a context", &all->error);
+  if (open_sender(all) != 0) return 1;
+  for (uint32_t i = 0; i < all->subject_count; i++) {
+    if (read_subject(texts[i], &all->subjects[i]) != 0) return 2;
+    if (open_subject(all, &all->subjects[i], i) != 0) return 1;
+  }
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  bench all = {.error = MCTX_ERROR_INIT};
+  pthread_t other;
+  if (argc < 7) return 2;
+  const bool counts = strcmp(argv[4], "count") == 0;
+  const int first = counts ? 7 : 6;
+  if (argc <= first) return 2;
+  all.interface = argv[2];
+  all.subject_count = (uint32_t)(argc - first);
+  all.subjects = calloc(all.subject_count, sizeof *all.subjects);
+  if (strcmp(argv[3], "threads") == 0 && pthread_create(&other, NULL, sleep_on, NULL) != 0) return 1;
+  if (all.subjects == NULL || make_room(&all) != 0) return 1;
+  if (mctx_address_parse(argv[1], &all.group, &all.error) != MCTX_OK) return fail(argv[1], &all.error);
+  int status = open_all(&all, &argv[first]);
+  if (status != 0) return status;
+  return counts ? count_way(&all, argv[5], number(argv[6])) : time_ways(&all, number(argv[5]));
+}
