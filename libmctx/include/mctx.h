@@ -720,7 +720,7 @@ MCTX_API const char *mctx_metric_name(uint32_t handle_kind, uint32_t position);
 enum mctx_event_type {
   MCTX_EVENT_NONE = 0,        /**< none */
   MCTX_EVENT_SOURCE_GONE = 1, /**< the source that the user named is no longer an address of this host, noticed
-                                   when a send fails for it (Linux goes on sending from an IPv6 one) */
+                                   when a send fails for it (Linux goes on sending from a link-local one) */
   MCTX_EVENT_SOURCE_CHANGED = 2, /**< the system chose another source: `address` */
   MCTX_EVENT_OVERFLOW = 3,       /**< `value` events before this one were lost: nobody had fetched them */
   MCTX_EVENT_INTERFACE_LOST = 4, /**< an interface went away, and `value` memberships on it */

@@ -224,9 +224,9 @@ static void keep_changes(mctx__changes *kept, const mctx__changes *taken) {
     kept->removed[kept->removed_count++] = taken->removed[i];
 }
 
-void mctx__subscription_follow(mctx__subscription *subscription) {
+bool mctx__subscription_follow(mctx__subscription *subscription) {
   mctx__changes taken = {0};
-  if (subscription->watch.value == MCTX__NO_WATCH.value) return;
+  if (subscription->watch.value == MCTX__NO_WATCH.value) return true;
   mctx__mutex_lock(&subscription->mutex);
   mctx__watch_take(subscription->watch, &taken);
   keep_changes(&subscription->changes, &taken);
@@ -234,6 +234,9 @@ void mctx__subscription_follow(mctx__subscription *subscription) {
   if (is_done) subscription->changes = (mctx__changes){0};
   mctx__subscription_lock(subscription);
   subscription->has_changes = !is_done;
+  subscription->is_behind = !is_done;
+  mctx__held_signal(subscription);
   mctx__subscription_unlock(subscription);
   mctx__mutex_unlock(&subscription->mutex);
+  return is_done;
 }

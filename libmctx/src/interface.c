@@ -77,12 +77,25 @@ mctx_status mctx__interface_check(const mctx__call *call, const mctx_interface_r
   }
 }
 
+/* On a loopback interface the whole IPv4 network is this host's: 127.0.0.2 as well as 127.0.0.1 (RFC
+ * 1122, 3.2.1.3). */
+static bool is_in_network(const mctx_address *network, const mctx_address *address) {
+  if (network->family != 4 || address->family != 4 || network->prefix == 0) return false;
+  for (uint32_t bit = 0; bit < network->prefix; bit += 8) {
+    const uint32_t left = network->prefix - bit;
+    const uint32_t mask = left >= 8 ? 0xffu : 0xff00u >> left;
+    if (((network->bytes[bit / 8] ^ address->bytes[bit / 8]) & mask) != 0) return false;
+  }
+  return true;
+}
+
 bool mctx__interface_has_address(const mctx__interfaces *interfaces, const mctx__interface *interface,
                                  const mctx_address *address) {
   if (address->scope_id != 0 && address->scope_id != interface->info.index) return false;
   const mctx_address *own = interfaces->addresses + interface->first_address;
+  const bool is_loopback = (interface->info.flags & MCTX_INTERFACE_LOOPBACK) != 0;
   for (uint32_t i = 0; i < interface->info.address_count; i++)
-    if (mctx__same_host(&own[i], address)) return true;
+    if (mctx__same_host(&own[i], address) || (is_loopback && is_in_network(&own[i], address))) return true;
   return false;
 }
 

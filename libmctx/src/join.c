@@ -16,6 +16,7 @@ enum { MAX_SOURCES = 1 << 20 };
 typedef struct wish {
   uint64_t item;
   mctx_address group;         /* no port, no scope */
+  uint32_t scope;             /* that the group was given with, or 0 */
   mctx_interface_ref ingress; /* MCTX_INTERFACE_ANY: everywhere; its name is the caller's */
   mctx__filter filter;
 } wish;
@@ -105,16 +106,29 @@ static mctx_status read_filter(const mctx__call *call, const mctx_membership *me
 
 /* A scope id is another way to name an interface. */
 static mctx_status read_ingress(const mctx__call *call, const mctx_membership *membership, wish *own) {
-  const uint32_t scope = membership->group.scope_id;
   mctx_status status = mctx__interface_check(call, &membership->ingress, 0);
   if (status != MCTX_OK) return status;
   own->ingress = membership->ingress;
-  if (scope == 0) return MCTX_OK;
-  if (own->ingress.by != MCTX_INTERFACE_ANY &&
-      (own->ingress.by != MCTX_INTERFACE_BY_INDEX || own->ingress.index != scope))
-    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = scope,
-                      .hint = "the group's scope names an interface already: give one of them");
-  own->ingress = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_INDEX, .index = scope};
+  own->scope = membership->group.scope_id;
+  if (own->scope != 0 && own->ingress.by == MCTX_INTERFACE_ANY)
+    own->ingress = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_INDEX, .index = own->scope};
+  return MCTX_OK;
+}
+
+/* Where both are given, they must mean the same. */
+static mctx_status check_scopes(const mctx__call *call, const mctx__interfaces *interfaces, const wish *wishes,
+                                uint64_t count) {
+  for (uint64_t i = 0; i < count; i++) {
+    if (wishes[i].scope == 0) continue;
+    const mctx__interface *interface = mctx__interface_find(interfaces, &wishes[i].ingress);
+    if (interface == NULL || interface->info.index == wishes[i].scope) continue;
+    mctx_status status = MCTX__FAIL(
+        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = wishes[i].scope,
+        .limit = interface->info.index,
+        .hint = "the group's scope names another interface than the one asked for: give one of them");
+    mctx__describe_item(call, wishes[i].item);
+    return status;
+  }
   return MCTX_OK;
 }
 
@@ -461,6 +475,7 @@ mctx_status mctx__join_array(const mctx__call *call, mctx__subscription *subscri
   if (status != MCTX_OK) return status;
   status = mctx__interfaces_list(call, &join.interfaces, "interface");
   if (status != MCTX_OK) goto free_wishes;
+  status = check_scopes(call, &join.interfaces, wishes, count);
   for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
     status = join_one(&join, &wishes[i]);
   if (status != MCTX_OK) {
@@ -567,6 +582,7 @@ static mctx_status leave_array(const mctx__call *call, mctx__subscription *subsc
   if (status != MCTX_OK) return status;
   status = mctx__interfaces_list(call, &interfaces, "interface");
   if (status != MCTX_OK) goto free_wishes;
+  status = check_scopes(call, &interfaces, wishes, count);
   for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
     status = mark_leaving(call, subscription, &interfaces, &wishes[i]);
   if (status == MCTX_OK)
@@ -695,7 +711,9 @@ static mctx_status change_filters(const mctx__call *call, mctx__subscription *su
   if (source != NULL) status = check_source(call, source, asked->group.family);
   if (status == MCTX_OK) status = mctx__interfaces_list(call, &interfaces, "interface");
   if (status != MCTX_OK) goto free_wish;
-  status = change_members(call, subscription, &interfaces, asked, source, change_filter, &change);
+  status = check_scopes(call, &interfaces, asked, 1);
+  if (status == MCTX_OK)
+    status = change_members(call, subscription, &interfaces, asked, source, change_filter, &change);
   if (status == MCTX_OK)
     mctx__change_settle(subscription, &change);
   else

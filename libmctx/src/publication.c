@@ -154,7 +154,9 @@ static mctx_status choose_interface(const mctx__call *call, mctx__socket socket,
 
 void mctx__publication_readdress(mctx__publication *publication) {
   publication->address_used = (publication->address_used + 1) % MCTX__ENDPOINTS;
-  mctx__endpoint_set(&publication->by_address[publication->address_used], &publication->destination);
+  mctx__endpoint *endpoint = &publication->by_address[publication->address_used];
+  mctx__endpoint_set(endpoint, &publication->destination);
+  if (mctx__config_names_source(&publication->config)) mctx__endpoint_guard(endpoint, &publication->local);
 }
 
 void mctx__publication_aim(mctx__publication *publication, bool connected) {
@@ -178,6 +180,7 @@ static mctx_status connect_socket(const mctx__call *call, mctx__publication *pub
   }
   before->is_connected = connected;
   mctx__socket_local(socket, &publication->local);
+  if (mctx__config_names_source(config)) mctx__endpoint_guard(&publication->by_connection, &publication->local);
   mctx__publication_readdress(publication);
   mctx__publication_aim(publication, connected);
   return MCTX_OK;

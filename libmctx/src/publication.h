@@ -24,7 +24,7 @@ struct mctx__publication {
   mctx__mutex mutex;        /* guards what follows and the healing of the socket */
   mctx_address destination; /* the configuration's, until the interface is made anew; so is the index */
   uint32_t interface_index;
-  mctx__endpoint by_connection;               /* empty, never written */
+  mctx__endpoint by_connection;               /* written once, while opening */
   mctx__endpoint by_address[MCTX__ENDPOINTS]; /* used in turn, so that no sender meets one half written */
   uint32_t address_used;
   bool is_connected;

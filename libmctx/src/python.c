@@ -3,7 +3,7 @@
 
 #include <stdatomic.h>
 
-enum { PY_BUF_SIMPLE = 0 }; /* contiguous bytes, writable or not */
+enum { PY_BUF_SIMPLE = 0 /* contiguous bytes, writable or not */, ANY_DATAGRAM = 65536 };
 
 enum { UNSET, SETTING, SET };
 
@@ -31,6 +31,37 @@ void *mctx_python_send(void *self, void *payload) {
   python.PyBuffer_Release(&buffer);
   if (status == MCTX_OK) return python.PyLong_FromSsize_t(length);
   return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
+}
+
+/* A tuple of two; takes over what it is made of, also where that is NULL. */
+static void *pair(void *first, void *second) {
+  void *tuple = first != NULL && second != NULL ? python.PyTuple_New(2) : NULL;
+  if (tuple == NULL) {
+    python.Py_DecRef(first); /* which allows NULL */
+    python.Py_DecRef(second);
+    return NULL;
+  }
+  (void)python.PyTuple_SetItem(tuple, 0, first);
+  (void)python.PyTuple_SetItem(tuple, 1, second);
+  return tuple;
+}
+
+void *mctx_python_recv(void *self, void *timeout_ns) {
+  unsigned char data[ANY_DATAGRAM];
+  mctx_message message;
+  mctx_error error;
+  size_t length;
+  const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(self);
+  const long long timeout = python.PyLong_AsLongLong(timeout_ns);
+  error.size = sizeof error;
+  if (timeout == -1 && python.PyErr_Occurred() != NULL) return NULL;
+  void *thread = timeout != 0 ? python.PyEval_SaveThread() : NULL;
+  mctx_status status = mctx_recv(subscription, data, sizeof data, MCTX_INTERRUPTIBLE, timeout, &length,
+                                 &message, sizeof message, &error);
+  if (thread != NULL) python.PyEval_RestoreThread(thread);
+  if (status != MCTX_OK) return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
+  return pair(python.PyBytes_FromStringAndSize((const char *)data, (ptrdiff_t)length),
+              python.PyBytes_FromStringAndSize((const char *)&message, (ptrdiff_t)sizeof message));
 }
 
 int mctx_python_hold(void *tuple, ptrdiff_t count, mctx_python_buffer *buffers, mctx_slice *slices) {

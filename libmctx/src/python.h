@@ -33,6 +33,13 @@ typedef struct mctx_python_api {
   void *(*PyLong_FromSsize_t)(ptrdiff_t value);
   unsigned long long (*PyLong_AsUnsignedLongLong)(void *object);
   void *(*PyTuple_GetItem)(void *tuple, ptrdiff_t position);
+  void *(*PyTuple_New)(ptrdiff_t length);
+  int (*PyTuple_SetItem)(void *tuple, ptrdiff_t position, void *item);
+  void (*Py_DecRef)(void *object);
+  long long (*PyLong_AsLongLong)(void *object);
+  void *(*PyErr_Occurred)(void);
+  void *(*PyEval_SaveThread)(void);
+  void (*PyEval_RestoreThread)(void *thread);
 } mctx_python_api;
 
 /* Hands in the interpreter's functions. Call it once before the others; `size` is sizeof(mctx_python_api). */
@@ -42,6 +49,12 @@ MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size)
  * Returns an int, the bytes sent; or bytes, the error record; or NULL with Python's exception set. The caller
  * holds the interpreter's lock. */
 MCTX_API void *mctx_python_send(void *self, void *payload);
+
+/* mctx_recv() as a method of one argument: `self` is an int, the subscription; `timeout_ns` an int. A wait is
+ * interruptible, and lets go of the interpreter's lock. Returns a tuple of bytes, the payload and the message
+ * record; or bytes, the error record; or NULL with Python's exception set. The caller holds the interpreter's
+ * lock. */
+MCTX_API void *mctx_python_recv(void *self, void *timeout_ns);
 
 /* Holds the buffers of a tuple's first `count` objects, and lays out a slice for each. Returns 0; or -1 if one
  * is no contiguous buffer, holding none, with Python's exception set. The caller holds the interpreter's lock.

@@ -16,6 +16,7 @@ enum {
 
 #define ARENA_USED     UINT64_C(0xffffffff) /* offsets have 32 bits */
 #define DROPS_QUIET_NS INT64_C(1000000000)
+#define BEHIND_NS      INT64_C(10000000) /* until interfaces are looked at again after that failed */
 
 /* One call in progress. */
 typedef struct receiving {
@@ -218,7 +219,8 @@ static bool holds(const mctx__subscription *subscription) {
 }
 
 void mctx__held_signal(mctx__subscription *subscription) {
-  bool wanted = holds(subscription) && (subscription->is_exposed || subscription->waiters > 0);
+  bool wanted = (holds(subscription) && (subscription->is_exposed || subscription->waiters > 0)) ||
+                subscription->is_behind;
   if (wanted == subscription->is_signalled) return;
   subscription->is_signalled = wanted;
   if (wanted)
@@ -439,6 +441,15 @@ static mctx__result wait_readable(mctx__subscription *subscription, uint32_t fla
   return result;
 }
 
+/* MCTX_OK: some time has passed. */
+static mctx__result pause_behind(mctx__subscription *subscription, uint32_t flags, int64_t deadline_ns) {
+  const int64_t until = mctx__clock_monotonic() + BEHIND_NS;
+  uint32_t ready;
+  mctx__result result = mctx__object_wait(&subscription->object, MCTX__NO_SOCKET, 0, flags,
+                                          until < deadline_ns ? until : deadline_ns, &ready);
+  return result.status == MCTX_ERR_TIMEOUT && until < deadline_ns ? MCTX__DONE : result;
+}
+
 /* One try: what failed before comes first. */
 static mctx__result attempt(mctx__subscription *subscription, trying *try_it, void *target, bool *has_changes) {
   receiving call = {.subscription = subscription, .budget = MESSAGES_PER_CALL};
@@ -458,11 +469,16 @@ static mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_
   for (;;) {
     bool has_changes;
     mctx__result result = attempt(subscription, try_it, target, &has_changes);
-    if (has_changes) mctx__subscription_follow(subscription);
+    const bool is_behind = has_changes && !mctx__subscription_follow(subscription);
     if (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0) return result;
     if (deadline == 0) {
       if (timeout_ns < 0 && !mctx__subscription_has_groups(subscription)) return nothing_joined;
       deadline = mctx__deadline(timeout_ns);
+    }
+    if (is_behind) { /* the handle is readable for that alone: try again a little later */
+      result = pause_behind(subscription, flags, deadline);
+      if (result.status == MCTX_OK) continue;
+      return result;
     }
     result = wait_readable(subscription, flags, deadline);
     /* What arrives but is not delivered must not keep a call beyond its time. */

@@ -31,6 +31,7 @@ typedef struct mctx__standing {
   mctx__name *except; /* where it was left by hand */
   bool is_fresh;      /* being joined */
   bool is_nowhere;    /* there was no interface */
+  bool is_rejoined;   /* joined once more: the exceptions go */
   bool is_leaving;
 } mctx__standing;
 
@@ -41,6 +42,7 @@ struct mctx__subscription {
    * receive holds it only over calls that do not block, and pays for it with one locked operation. */
   _Alignas(64) atomic_flag lock;
   bool has_changes;  /* the watch has something to tell */
+  bool is_behind;    /* it told, and the interfaces could not be looked at */
   bool is_exposed;   /* somebody watches the pollable handle */
   bool is_signalled; /* the event says that something is held */
   uint32_t waiters;
@@ -121,8 +123,9 @@ static inline bool mctx__is_default_interface(const mctx__interface *interface) 
   return (interface->info.flags & looked_at) == wanted;
 }
 
-/* Makes the memberships what the interfaces ask for now; without the mutex. */
-void mctx__subscription_follow(mctx__subscription *subscription);
+/* Makes the memberships what the interfaces ask for now; without the mutex. False if the interfaces could not
+ * be looked at: the pollable handle stays readable until they were. */
+bool mctx__subscription_follow(mctx__subscription *subscription);
 
 /* With the lock held: drops what is held if it may not be delivered any more. */
 void mctx__held_review(mctx__subscription *subscription);

@@ -127,7 +127,7 @@ typedef enum mctx__option {
 
 /* Where to send: built once, used on every send. The backend's own bytes; length 0 stands for "connected". */
 typedef struct mctx__endpoint {
-  _Alignas(8) unsigned char bytes[32];
+  _Alignas(8) unsigned char bytes[48];
   uint32_t length;
 } mctx__endpoint;
 
@@ -172,6 +172,9 @@ mctx__result mctx__socket_connect(mctx__socket socket, uint32_t family, const mc
 mctx__result mctx__socket_local(mctx__socket socket, mctx_address *local);
 
 void mctx__endpoint_set(mctx__endpoint *endpoint, const mctx_address *destination);
+/* Lets datagrams go only as long as `source`, which the socket is bound to, is an address of this host:
+ * no_route otherwise. Does nothing where the system sees to that itself. */
+void mctx__endpoint_guard(mctx__endpoint *endpoint, const mctx_address *source);
 
 /* Sends one datagram, without blocking. MCTX_OK: the system took it. The core tells apart: would_block (wait
  * for writability), queue_full (wait a while), signal (try again), datagram_too_large, firewall, and the kind

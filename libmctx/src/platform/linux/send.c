@@ -17,16 +17,78 @@ enum {
 
 static const unsigned char nothing[1]; /* where an empty datagram is */
 
-static struct sockaddr *destination_of(const mctx__endpoint *endpoint) {
-  return endpoint->length == 0 ? NULL : (struct sockaddr *)(uintptr_t)endpoint->bytes;
+/* ---- where to ----
+ *
+ * IPv6 goes on sending from an address that was removed, unless each datagram names it: then the system looks.
+ * Such an endpoint is guarded: the source stands behind the destination, and the length has a bit more. */
+
+enum { GUARDED = 0x10000, SOURCE_AT = 32 };
+
+_Static_assert(sizeof(struct sockaddr_in6) <= SOURCE_AT &&
+                   SOURCE_AT + sizeof(struct in6_addr) <= sizeof((mctx__endpoint){.length = 0}.bytes),
+               "destination and source fit");
+
+void mctx__endpoint_guard(mctx__endpoint *endpoint, const mctx_address *source) {
+  /* What is bound to a link-local address is held to its interface by other means. */
+  if (source->family != 6 || mctx__is_scoped(source)) return;
+  memcpy(endpoint->bytes + SOURCE_AT, source->bytes, sizeof source->bytes);
+  endpoint->length |= GUARDED;
+}
+
+/* What a guarded endpoint says beside each datagram. */
+typedef struct guard {
+  _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+} guard;
+
+/* The head of the messages to an endpoint; `own` is used if it is guarded. */
+static struct msghdr header_of(const mctx__endpoint *endpoint, guard *own) {
+  const socklen_t length = endpoint->length & ~(uint32_t)GUARDED;
+  struct msghdr header = {.msg_iovlen = 1, .msg_namelen = length};
+  if (length != 0) header.msg_name = (void *)(uintptr_t)endpoint->bytes;
+  if ((endpoint->length & GUARDED) == 0) return header;
+  header.msg_control = own->control;
+  header.msg_controllen = sizeof own->control;
+  memset(own, 0, sizeof *own);
+  struct cmsghdr *control = CMSG_FIRSTHDR(&header);
+  struct in6_pktinfo info = {.ipi6_ifindex = 0};
+  control->cmsg_level = IPPROTO_IPV6;
+  control->cmsg_type = IPV6_PKTINFO;
+  control->cmsg_len = CMSG_LEN(sizeof info);
+  memcpy(&info.ipi6_addr, endpoint->bytes + SOURCE_AT, sizeof info.ipi6_addr);
+  memcpy(CMSG_DATA(control), &info, sizeof info);
+  return header;
+}
+
+static mctx__result refusal_of(const mctx__endpoint *endpoint, int code) {
+  /* That the source is none of this host's any more. */
+  if (code == EINVAL && (endpoint->length & GUARDED) != 0) return (mctx__result){MCTX_ERR_NO_ROUTE, code};
+  return mctx__failure(code, MCTX__ASKED_SEND);
+}
+
+/* ---- sending ---- */
+
+static mctx__result send_guarded(int descriptor, const mctx__endpoint *endpoint, const void *data,
+                                 size_t length) {
+  guard own;
+  struct iovec payload = {(void *)(uintptr_t)data, length};
+  struct msghdr message = header_of(endpoint, &own);
+  message.msg_iov = &payload;
+  if (sendmsg(descriptor, &message, FLAGS) >= 0) return MCTX__DONE;
+  return refusal_of(endpoint, errno);
 }
 
 mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
                                size_t length) {
   const int descriptor = mctx__descriptor(socket);
-  const ssize_t sent = endpoint->length == 0 ? send(descriptor, data, length, FLAGS)
-                                             : sendto(descriptor, data, length, FLAGS, destination_of(endpoint),
-                                                      (socklen_t)endpoint->length);
+  ssize_t sent;
+  if (endpoint->length == 0) {
+    sent = send(descriptor, data, length, FLAGS);
+  } else if ((endpoint->length & GUARDED) != 0) {
+    return send_guarded(descriptor, endpoint, data, length);
+  } else {
+    sent = sendto(descriptor, data, length, FLAGS, (const struct sockaddr *)(uintptr_t)endpoint->bytes,
+                  (socklen_t)endpoint->length);
+  }
   return sent >= 0 ? MCTX__DONE : mctx__failure(errno, MCTX__ASKED_SEND);
 }
 
@@ -34,8 +96,8 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
                                     const mctx_slice *slices, uint32_t count, uint32_t *taken) {
   struct mmsghdr messages[MCTX__SEND_MANY_MAX];
   struct iovec payloads[MCTX__SEND_MANY_MAX];
-  const struct msghdr header = {
-      .msg_name = destination_of(endpoint), .msg_namelen = (socklen_t)endpoint->length, .msg_iovlen = 1};
+  guard own;
+  const struct msghdr header = header_of(endpoint, &own);
   uint32_t ready = 0;
   *taken = 0;
   if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
@@ -48,7 +110,7 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
   }
   if (ready == 0) return count == 0 ? MCTX__DONE : mctx__failure(EMSGSIZE, MCTX__ASKED_SEND);
   const int sent = sendmmsg(mctx__descriptor(socket), messages, ready, FLAGS);
-  if (sent < 0) return mctx__failure(errno, MCTX__ASKED_SEND);
+  if (sent < 0) return refusal_of(endpoint, errno);
   *taken = (uint32_t)sent;
   return MCTX__DONE;
 }

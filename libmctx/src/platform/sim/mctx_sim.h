@@ -12,9 +12,9 @@
  * way and the wire is empty.
  *
  * Sending, binding and routing keep Linux's rules as far as they were measured: an IPv4 source that is no
- * longer local is `no_route`, an IPv6 one goes on; an IPv4 sender without an interface leaves through its
- * source's; the IPv6 addresses of an interface that is down can't be bound. So do joining, filtering and
- * delivery, each where it is done (membership.c, deliver.c).
+ * longer local is `no_route`, an IPv6 one goes on unless it was named; an IPv4 sender without an interface
+ * leaves through its source's; the IPv6 addresses of an interface that is down can't be bound. So do joining,
+ * filtering and delivery, each where it is done (membership.c, deliver.c).
  */
 #ifndef MCTX_SIM_H
 #define MCTX_SIM_H

@@ -4,18 +4,34 @@
 
 #include "sim.h"
 
-_Static_assert(sizeof(mctx_address) <= sizeof(((mctx__endpoint *)0)->bytes), "an endpoint holds an address");
+_Static_assert(2 * sizeof(mctx_address) <= sizeof(((mctx__endpoint *)0)->bytes),
+               "it holds destination and source");
+
+enum { GUARDED = 0x10000 };
 
 void mctx__endpoint_set(mctx__endpoint *endpoint, const mctx_address *destination) {
+  memset(endpoint, 0, sizeof(*endpoint));
   memcpy(endpoint->bytes, destination, sizeof(*destination));
   endpoint->length = sizeof(*destination);
+}
+
+void mctx__endpoint_guard(mctx__endpoint *endpoint, const mctx_address *source) {
+  if (source->family != 6 || mctx__sim_is_scoped(source)) return;
+  memcpy(endpoint->bytes + sizeof(*source), source, sizeof(*source));
+  endpoint->length |= GUARDED;
 }
 
 /* Where the datagrams of one call go, and how: all of the wire's record but length and payload. */
 static mctx__result address(mctx__sim_socket *socket, const mctx__endpoint *endpoint,
                             mctx_sim_datagram *letter) {
   letter->destination = socket->peer;
-  if (endpoint->length != 0) memcpy(&letter->destination, endpoint->bytes, sizeof(letter->destination));
+  if ((endpoint->length & ~(uint32_t)GUARDED) != 0)
+    memcpy(&letter->destination, endpoint->bytes, sizeof(letter->destination));
+  if ((endpoint->length & GUARDED) != 0) {
+    mctx_address source;
+    memcpy(&source, endpoint->bytes + sizeof(source), sizeof(source));
+    if (mctx__sim_address_owner(&source) == 0) return mctx__sim_error(MCTX_ERR_NO_ROUTE);
+  }
   if (letter->destination.family != socket->family) return mctx__sim_error(MCTX_ERR_IO);
   mctx__result outcome = mctx__sim_socket_autobind(socket);
   if (outcome.status != MCTX_OK) return outcome;
