@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """UDP multicast done once and done right.
 
-A `Context` owns publications; a `Publication` is a ready-to-send socket for one group and port:
+A `Context` owns publications and subscriptions. A `Publication` is a ready-to-send socket for one group and
+port, a `Subscription` a receiver for one port and any set of groups:
 
     import libmctx
 
     with libmctx.Context() as context:
+        subscription = context.add_subscription(5000, ["239.1.2.3", "ff15::1234"])
         publication = context.add_publication("239.1.2.3", 5000, ttl=4)
         report = publication.send(b"hello")
         print(report.source_addr, report.destination, report.bytes_sent)
+        datagram = subscription.recv(timeout=1.0)
+        print(datagram.payload, datagram.source, datagram.group, datagram.interface, datagram.hop_limit)
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from libmctx import _ffi
+from libmctx._arena import Batch
 from libmctx._convert import Endpoint
+from libmctx._options import SubscriptionInfo
 from libmctx.context import Context
+from libmctx.datagram import Datagram, DatagramInfo
 from libmctx.errors import (
     AlreadyExistsError,
     ClosedError,
@@ -43,12 +50,14 @@ from libmctx.interface import (
     find_interface,
     interfaces,
 )
+from libmctx.membership import Membership, MembershipInfo, MulticastWarning
 from libmctx.publication import Publication, PublicationInfo
 from libmctx.report import SendOutcome, SendReport
+from libmctx.subscription import Subscription
 from libmctx.values import Capability, Event, Metrics, Ready, capabilities
 
 if TYPE_CHECKING:
-    from libmctx.aio import AsyncPublication
+    from libmctx.aio import AsyncPublication, AsyncSubscription
 
 __version__: str
 """The version of this package."""
@@ -56,9 +65,13 @@ __version__: str
 __all__ = [
     "AlreadyExistsError",
     "AsyncPublication",
+    "AsyncSubscription",
+    "Batch",
     "Capability",
     "ClosedError",
     "Context",
+    "Datagram",
+    "DatagramInfo",
     "Endpoint",
     "Event",
     "Interface",
@@ -68,7 +81,10 @@ __all__ = [
     "IoError",
     "LimitError",
     "MctxError",
+    "Membership",
+    "MembershipInfo",
     "Metrics",
+    "MulticastWarning",
     "NetworkError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -77,6 +93,8 @@ __all__ = [
     "Ready",
     "SendOutcome",
     "SendReport",
+    "Subscription",
+    "SubscriptionInfo",
     "TimedOutError",
     "TooLargeError",
     "UnsupportedError",
@@ -112,10 +130,10 @@ def library_path() -> str:
 def __getattr__(name: str) -> Any:
     """Provide what importing the package doesn't load: asyncio, and the package's metadata."""
     value: Any
-    if name == "AsyncPublication":
+    if name in ("AsyncPublication", "AsyncSubscription"):
         from libmctx import aio
 
-        value = aio.AsyncPublication
+        value = getattr(aio, name)
     elif name == "__version__":
         from importlib import metadata
 

@@ -83,6 +83,12 @@ class CharSlot(ctypes.Union):
     _fields_ = [("text", c_char_p), ("slot", c_uint64)]
 
 
+class PointerSlot(ctypes.Union):
+    """``MCTX_SLOT`` and a pointer to anything: the number of an address, which keeps nothing alive."""
+
+    _fields_ = [("address", c_void_p), ("slot", c_uint64)]
+
+
 class InterfaceRef(Structure):
     """``mctx_interface_ref``."""
 
@@ -192,6 +198,134 @@ class PublicationInfo(Structure):
     ]
 
 
+class Membership(Structure):
+    """``mctx_membership``."""
+
+    _fields_ = [
+        ("group", Address),
+        ("ingress", InterfaceRef),
+        ("mode", c_uint32),
+        ("reserved", c_uint32),
+        ("sources", PointerSlot),
+        ("source_count", c_uint64),
+    ]
+
+
+class SubscriptionOptions(Structure):
+    """``mctx_subscription_options``."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("port", c_int32),
+        ("reuse_port", c_int32),
+        ("coalescing", c_int32),
+        ("binding", c_uint32),
+        ("metadata", c_uint32),
+        ("max_group_sockets", c_uint32),
+        ("receive_buffer", c_int64),
+        ("interfaces", PointerSlot),
+        ("interface_count", c_uint64),
+        ("memberships", PointerSlot),
+        ("membership_count", c_uint64),
+        ("membership_stride", c_uint64),
+    ]
+
+
+class SubscriptionInfo(Structure):
+    """``mctx_subscription_info``."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("context", c_uint64),
+        ("port", c_uint32),
+        ("metadata", c_uint32),
+        ("reuse_port", c_int32),
+        ("coalescing", c_int32),
+        ("binding", c_uint32),
+        ("clock", c_uint32),
+        ("group_sockets", c_uint32),
+        ("wildcard_sockets", c_uint32),
+        ("membership_count", c_uint32),
+        ("max_group_sockets", c_uint32),
+        ("receive_buffer_asked", c_uint64),
+        ("receive_buffer", c_uint64),
+        ("min_arena", c_uint64),
+        ("min_datagrams", c_uint64),
+    ]
+
+
+class MembershipInfo(Structure):
+    """``mctx_membership_info``."""
+
+    _fields_ = [
+        ("group", Address),
+        ("id", c_uint32),
+        ("interface_index", c_uint32),
+        ("mode", c_uint32),
+        ("flags", c_uint32),
+        ("refusal", c_int32),
+        ("name_count", c_uint32),
+        ("source_count", c_uint64),
+        ("datagrams", c_uint64),
+        ("bytes", c_uint64),
+        ("first_ns", c_int64),
+        ("last_ns", c_int64),
+    ]
+
+
+class Datagram(Structure):
+    """``mctx_datagram``."""
+
+    _fields_ = [("offset", c_uint32), ("length", c_uint32), ("message", c_uint32), ("flags", c_uint32)]
+
+
+class Message(Structure):
+    """``mctx_message``."""
+
+    _fields_ = [
+        ("present", c_uint32),
+        ("flags", c_uint32),
+        ("source", Address),
+        ("group", Address),
+        ("interface_index", c_uint32),
+        ("hop_limit", c_int32),
+        ("traffic_class", c_int32),
+        ("segment_size", c_uint32),
+        ("time_ns", c_int64),
+        ("drops", c_uint64),
+        ("length", c_uint64),
+        ("first_datagram", c_uint32),
+        ("datagram_count", c_uint32),
+    ]
+
+
+class ReceiveBatch(Structure):
+    """``mctx_receive_batch``."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("message_stride", c_uint32),
+        ("arena", PointerSlot),
+        ("arena_size", c_uint64),
+        ("datagrams", PointerSlot),
+        ("datagram_capacity", c_uint64),
+        ("messages", PointerSlot),
+        ("message_capacity", c_uint64),
+        ("datagram_count", c_uint64),
+        ("message_count", c_uint64),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class WaitItem(Structure):
+    """``mctx_wait_item``."""
+
+    _fields_ = [("handle", c_uint64), ("interest", c_uint32), ("ready", c_uint32)]
+
+
 class Slice(Structure):
     """``mctx_slice``, with its pointer as the number in its slot."""
 
@@ -213,6 +347,13 @@ _SIZED = {
     "mctx_publication_info": PublicationInfo,
     "mctx_event": Event,
     "mctx_send_outcome": SendOutcome,
+    "mctx_membership": Membership,
+    "mctx_subscription_options": SubscriptionOptions,
+    "mctx_subscription_info": SubscriptionInfo,
+    "mctx_membership_info": MembershipInfo,
+    "mctx_message": Message,
+    "mctx_receive_batch": ReceiveBatch,
+    "mctx_wait_item": WaitItem,
 }
 """Structs that carry their size, or go with a stride: a newer library's may be longer."""
 
@@ -221,6 +362,7 @@ _FROZEN = {
     "mctx_os_handle": OsHandle,
     "mctx_interface_ref": InterfaceRef,
     "mctx_slice": Slice,
+    "mctx_datagram": Datagram,
 }
 """Structs that never change."""
 
@@ -305,13 +447,15 @@ interface_list_default = _keeps("mctx_interface_list_default", _Handle, c_uint32
 close = _blocks("mctx_close", _Handle)
 wake = _declare(_quick, "mctx_wake", c_int32, _Handle)
 wait = _blocks("mctx_wait", _Handle, c_uint32, c_uint32, c_int64, _Count)
+wait_many = _blocks("mctx_wait_many", _Handle, POINTER(WaitItem), c_uint32, c_uint32, c_uint32, c_int64, _Count)
 pollable = _keeps("mctx_pollable", _Handle, POINTER(OsHandle))
 metrics = _keeps("mctx_metrics", _Handle, POINTER(c_uint64), c_uint32, _Count)
-events = _keeps("mctx_events", _Handle, POINTER(Event), c_uint32, c_uint32, _Count)
+events = _blocks("mctx_events", _Handle, POINTER(Event), c_uint32, c_uint32, _Count)
 
 # Context and publication.
 context_open = _blocks("mctx_context_open", POINTER(ContextOptions), POINTER(_Handle))
 context_publications = _keeps("mctx_context_publications", _Handle, POINTER(_Handle), c_uint32, _Count)
+context_subscriptions = _keeps("mctx_context_subscriptions", _Handle, POINTER(_Handle), c_uint32, _Count)
 publication_options_init = _declare(
     _quick, "mctx_publication_options_init", None, POINTER(PublicationOptions), c_uint32
 )
@@ -329,9 +473,30 @@ send_segments = _blocks(
 send_all = _blocks(
     "mctx_send_all", _Handle, _Buffer, c_size_t, POINTER(SendOutcome), c_uint32, c_uint32, _Count
 )
-
-
 send = _keeps("mctx_send", _Handle, _Buffer, c_size_t)
+
+# Subscription.
+subscription_options_init = _declare(
+    _quick, "mctx_subscription_options_init", None, POINTER(SubscriptionOptions), c_uint32
+)
+subscription_open = _blocks("mctx_subscription_open", _Handle, POINTER(SubscriptionOptions), POINTER(_Handle))
+subscription_get_info = _blocks("mctx_subscription_get_info", _Handle, POINTER(SubscriptionInfo))
+join = _blocks("mctx_join", _Handle, POINTER(Membership), c_uint32, c_uint32)
+leave = _blocks("mctx_leave", _Handle, POINTER(Membership), c_uint32, c_uint32)
+allow = _blocks("mctx_allow", _Handle, POINTER(Membership), c_uint32, POINTER(Address))
+block = _blocks("mctx_block", _Handle, POINTER(Membership), c_uint32, POINTER(Address))
+filter_set = _blocks("mctx_filter_set", _Handle, POINTER(Membership), c_uint32)
+memberships = _keeps("mctx_memberships", _Handle, POINTER(MembershipInfo), c_uint32, c_uint32, _Count)
+membership_sources = _keeps("mctx_membership_sources", _Handle, c_uint32, POINTER(Address), c_uint32, _Count)
+membership_name = _keeps("mctx_membership_name", _Handle, c_uint32, c_uint32, _Buffer, c_size_t, _Length)
+
+# Receiving. What may not wait keeps the interpreter's lock.
+_Recv = (_Handle, _Buffer, c_size_t, c_uint32, c_int64, _Length, POINTER(Message), c_uint32)
+_RecvBatch = (_Handle, POINTER(ReceiveBatch), c_uint32, c_int64)
+recv = _blocks("mctx_recv", *_Recv)
+recv_now = _keeps("mctx_recv", *_Recv)
+recv_batch = _blocks("mctx_recv_batch", *_RecvBatch)
+recv_batch_now = _keeps("mctx_recv_batch", *_RecvBatch)
 
 
 def new_error() -> Error:
@@ -425,6 +590,13 @@ _API = (
     "PyLong_FromSsize_t",
     "PyLong_AsUnsignedLongLong",
     "PyTuple_GetItem",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "Py_DecRef",
+    "PyLong_AsLongLong",
+    "PyErr_Occurred",
+    "PyEval_SaveThread",
+    "PyEval_RestoreThread",
 )
 
 
@@ -457,8 +629,20 @@ if has_python_shortcuts:
         b"mctx_python_send", ctypes.cast(_quick["mctx_python_send"], c_void_p), _METH_O, b"Send one datagram."
     )
 
-    ctypes.pythonapi.Py_IncRef(py_object(_send_method))  # functions made of it may outlive this module
+    _recv_method = _MethodDef(
+        b"mctx_python_recv",
+        ctypes.cast(_quick["mctx_python_recv"], c_void_p),
+        _METH_O,
+        b"Receive one datagram.",
+    )
+
+    for _method in (_send_method, _recv_method):  # functions made of them may outlive this module
+        ctypes.pythonapi.Py_IncRef(py_object(_method))
 
     def sender(handle: int) -> Callable[[Any], Any]:
         """Make the function that sends on a publication: of a payload, returns an int or an error record."""
         return _new_function(_send_method, handle, None)  # type: ignore[no-any-return]
+
+    def receiver(handle: int) -> Callable[[int], Any]:
+        """Make the function that receives on a subscription: of nanoseconds, returns two bytes or an error."""
+        return _new_function(_recv_method, handle, None)  # type: ignore[no-any-return]

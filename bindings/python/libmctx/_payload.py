@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         from typing_extensions import Buffer
     Payload: TypeAlias = bytes | bytearray | memoryview | Buffer
     """Anything with contiguous bytes: bytes, bytearray, memoryview, array, mmap, a NumPy array."""
+    Writable: TypeAlias = bytearray | memoryview | Buffer
+    """The same, to be written."""
 
 
 def view_of(payload: Payload, name: str = "a payload") -> memoryview:
@@ -37,6 +39,21 @@ def view_of(payload: Payload, name: str = "a payload") -> memoryview:
     if not view.c_contiguous:
         raise BufferError(f"{name} must be contiguous, and this buffer has gaps: pass a copy, bytes(buffer)")
     return view
+
+
+def writable(buffer: Writable) -> memoryview:
+    """Return a memoryview of the bytes of memory to write into.
+
+    Raises:
+        TypeError: It is not a buffer, can't be written, or its bytes are not contiguous.
+    """
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        raise TypeError(f"buffer must be a writable buffer, not {type(buffer).__name__}") from None
+    if view.readonly or not view.c_contiguous:
+        raise TypeError("buffer must be writable and contiguous: a bytearray, or a memoryview of one")
+    return view.cast("B")
 
 
 def _views(payloads: tuple[Payload, ...]) -> list[memoryview]:

@@ -6,12 +6,20 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from libmctx import _convert, _ffi, errors
 from libmctx._payload import Batch
 
+if TYPE_CHECKING:
+    from libmctx._object import OpenObject
+
+_Waitable = TypeVar("_Waitable", bound="OpenObject")
+
 _INTERRUPTIBLE = _ffi.constant("MCTX_INTERRUPTIBLE")
 _SIGNAL = _ffi.constant("MCTX_ERR_SIGNAL")
+_WOKEN = _ffi.constant("MCTX_ERR_WOKEN")
 _TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
 _WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
 
@@ -21,26 +29,74 @@ _SEND_SLICE_NS = 1_250_000_000
 A batch's is longer than the second that the library gives a full queue."""
 
 
-class _Wait:
+class Wait:
     """One wait of the caller, made of one or more native ones."""
 
-    def __init__(self, timeout: float | None, slice_ns: int) -> None:
-        self._slice = slice_ns
-        self._whole = _convert.nanoseconds(timeout)
+    __slots__ = ("_end", "_is_last", "_is_sliced", "_slice", "_whole", "flags")
+
+    def __init__(self, timeout: float | None, slice_ns: int | None = None) -> None:
+        self._slice = _WAIT_SLICE_NS if slice_ns is None else slice_ns
+        self._whole = -1 if timeout is None else _convert.nanoseconds(timeout)
         self._end = time.monotonic_ns() + self._whole if self._whole > 0 else 0
-        self._on_main = threading.current_thread() is threading.main_thread()
+        self._is_sliced = threading.get_ident() == threading.main_thread().ident
         self._is_last = True
-        self.flags = _INTERRUPTIBLE if self._on_main else 0
+        self.flags = _INTERRUPTIBLE if self._is_sliced else 0
+
+    def must_end_unless(self, holds: Callable[[], bool]) -> None:
+        """Leave it to the native wait to refuse waiting for ever unless something holds: slices have an end."""
+        if self._is_sliced and self._whole < 0 and not holds():
+            self._is_sliced = False
 
     def next(self) -> int:
         """Return how long the next native wait may take, in nanoseconds; negative for ever."""
         left = self._whole if self._whole <= 0 else max(1, self._end - time.monotonic_ns())
-        self._is_last = not self._on_main or 0 <= left <= self._slice
+        self._is_last = not self._is_sliced or 0 <= left <= self._slice
         return left if self._is_last else self._slice
 
     def goes_on(self, code: int) -> bool:
         """Return whether a native wait that ended with this status is followed by another."""
         return code == _SIGNAL or (code == _TIMEOUT and not self._is_last)
+
+
+Call: TypeAlias = Callable[[int, int], int]
+"""A native function, of flags and a timeout in nanoseconds, that returns a status."""
+
+
+def until_done(
+    call: Call,
+    record: _ffi.Error,
+    pending: Wait,
+    idle: Call | None = None,
+    is_woken: Callable[[], bool] | None = None,
+) -> bool:
+    """Call a native function that may wait, as long as it takes.
+
+    Args:
+        call: The function.
+        record: The error record of both functions.
+        pending: How long it may take.
+        idle: What only waits, for all slices but the first: those need not be counted as receives.
+        is_woken: Whether somebody asked for the end of a wait that was woken; None: always.
+
+    Returns:
+        Whether it is done; False: it was woken for another reason.
+
+    Raises:
+        MctxError: As the function says.
+    """
+    step = call
+    while True:
+        code = step(pending.flags, pending.next())
+        if code == 0:
+            if step is call:
+                return True
+            step = call
+        elif code == _WOKEN and is_woken is not None and not is_woken():
+            return False
+        elif pending.goes_on(code):
+            step = idle or call
+        else:
+            raise errors.from_record(code, record)
 
 
 def wait(handle: int, events: int, timeout: float | None) -> int:
@@ -49,15 +105,48 @@ def wait(handle: int, events: int, timeout: float | None) -> int:
     Raises:
         MctxError: As ``mctx_wait()`` says.
     """
-    pending = _Wait(timeout, _WAIT_SLICE_NS)
     ready = ctypes.c_uint32()
     record = _ffi.new_error()
+    call = waiter(handle, events, ready, record)
+    until_done(call, record, Wait(timeout))
+    return ready.value
+
+
+def wait_many(handle: int, objects: Sequence[_Waitable], timeout: float | None) -> list[_Waitable]:
+    """Wait until at least one of several objects is ready for what they are there for; return those.
+
+    Raises:
+        MctxError: As ``mctx_wait_many()`` says.
+    """
+    items = (_ffi.WaitItem * len(objects))()
+    for item, each in zip(items, objects, strict=True):
+        item.handle, item.interest = each.id, each._interest
+    count = ctypes.c_uint32()
+    record = _ffi.new_error()
+    size = ctypes.sizeof(_ffi.WaitItem)
+
+    def call(flags: int, timeout_ns: int) -> int:
+        return int(_ffi.wait_many(handle, items, size, len(items), flags, timeout_ns, count, record))
+
+    def is_woken() -> bool:
+        return bool(record.item < 0) or objects[record.item]._take_wake()
+
+    pending = Wait(timeout)
     while True:
-        code = _ffi.wait(handle, events, pending.flags, pending.next(), ready, record)
-        if code == 0:
-            return ready.value
-        if not pending.goes_on(code):
-            raise errors.from_record(code, record)
+        kept = [each for each in objects if each._has_kept()]
+        if kept:
+            return kept
+        if until_done(call, record, pending, None, is_woken):
+            return [each for item, each in zip(items, objects, strict=True) if item.ready]
+
+
+def waiter(handle: int, events: int, ready: ctypes.c_uint32, record: _ffi.Error) -> Call:
+    """Make the function that waits until an object is ready."""
+
+    def call(flags: int, timeout_ns: int) -> int:
+        return int(_ffi.wait(handle, events, flags, timeout_ns, ready, record))
+
+    return call
 
 
 def send(handle: int, batch: Batch, timeout: float | None) -> int:
@@ -68,12 +157,12 @@ def send(handle: int, batch: Batch, timeout: float | None) -> int:
             nor timeout. ``accepted`` is set.
     """
     try:
-        return _send(handle, batch, _Wait(timeout, _SEND_SLICE_NS))
+        return _send(handle, batch, Wait(timeout, _SEND_SLICE_NS))
     finally:
         batch.release()
 
 
-def _send(handle: int, batch: Batch, pending: _Wait) -> int:
+def _send(handle: int, batch: Batch, pending: Wait) -> int:
     accepted = ctypes.c_uint64()
     record = _ffi.new_error()
     total = 0

@@ -1,41 +1,47 @@
 # SPDX-License-Identifier: MIT
-"""Sending from asyncio."""
+"""Sending and receiving from asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import math
-import threading
-import weakref
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from libmctx import _convert, _ffi, _waiting, errors
+from libmctx._arena import Batch as ReceivedBatch
+from libmctx._object import OpenObject
 from libmctx._payload import Batch
+from libmctx._watch import CLOSING_PAUSE, find_watch
+from libmctx.datagram import Datagram
 from libmctx.publication import Publication
 from libmctx.report import SendReport
+from libmctx.subscription import Subscription
+from libmctx.values import Ready
 
 if TYPE_CHECKING:
     from libmctx._payload import Payload
 
-__all__ = ["AsyncPublication"]
+__all__ = ["AsyncPublication", "AsyncSubscription"]
+
+_T = TypeVar("_T")
 
 _WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
+_WOKEN = _ffi.constant("MCTX_ERR_WOKEN")
+_FORKED = _ffi.constant("MCTX_ERR_FORKED")
 _TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
 _QUEUE_FULL = _ffi.constant("MCTX_ERR_QUEUE_FULL")
 _AFTER_DELAY = _ffi.constant("MCTX_RETRY_AFTER_DELAY")
 
-_CLOSE_WAIT = 1.0
-"""Seconds that a close in another thread gives a loop to take the socket off its watch list."""
-_CLOSING_PAUSE = 0.001
-"""Seconds between looks at a publication that another thread is closing."""
 _REMOVAL_CHECK = 0.05
 """Seconds between looks at whether a foreign publication was removed while its socket is watched."""
 _BACK_OFF = (0.001, 0.050)
 """Seconds: the first and the longest pause after the interface's queue was full."""
 _NO_PROGRESS = 1.0
 """Seconds without an accepted datagram after which a full queue is reported."""
+_TURN = 64
+"""Receives of one datagram that didn't have to wait, after which others get their turn on the loop."""
 
 
 class Sender(Protocol):
@@ -43,102 +49,6 @@ class Sender(Protocol):
 
     def send(self, payload: Any) -> Any:
         """Send one datagram, or raise `BlockingIOError`."""
-
-
-class _Watch:
-    """One socket on one loop's watch list, for any number of waiting tasks.
-
-    A loop has one writer callback a descriptor, so all who wait for it share this. It serves once: it is over
-    when the socket is writable, when nobody waits any more, or when the publication begins to close.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int, table: dict[int, _Watch]) -> None:
-        self._loop = loop
-        self._descriptor = descriptor
-        self._table = table
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    def begin(self, publication: Any) -> bool:
-        """Put the socket on the loop's watch list; False if the publication has begun to close.
-
-        The hook comes first: from then on nobody closes the socket while it is on the list, which some loops
-        answer by ending the process.
-        """
-        hooked = isinstance(publication, Publication)
-        if hooked and not publication._add_hook(self._end_from_anywhere):
-            return False
-        try:
-            self._loop.add_writer(self._descriptor, self._end)
-        except BaseException:
-            if hooked:
-                publication._remove_hook(self._end_from_anywhere)
-            raise
-        self._table[self._descriptor] = self
-        return True
-
-    async def wait(self, publication: Any, timeout: float | None) -> None:
-        """Wait until it is over, or the time has passed."""
-        future = self._loop.create_future()
-        self._waiting.add(future)
-        hooked = isinstance(publication, Publication)
-        try:
-            if not hooked or publication._add_hook(self._end_from_anywhere):
-                await asyncio.wait((future,), timeout=timeout)
-            else:
-                await asyncio.sleep(_CLOSING_PAUSE)
-        finally:
-            self._waiting.discard(future)
-            future.cancel()
-            if not self._waiting:
-                self._end()
-                if hooked:
-                    publication._remove_hook(self._end_from_anywhere)
-
-    def _end(self) -> None:
-        """Take the socket off the loop's watch list, and let all go on who wait for it."""
-        if self._table.get(self._descriptor) is self:
-            del self._table[self._descriptor]
-            self._loop.remove_writer(self._descriptor)
-        while self._waiting:
-            future = self._waiting.pop()
-            if not future.done():
-                future.set_result(None)
-
-    def _end_from_anywhere(self) -> None:
-        """End before the socket is closed, whichever thread closes it."""
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is self._loop or not self._loop.is_running():
-            self._end()
-            return
-        ended = threading.Event()
-
-        def end() -> None:
-            self._end()
-            ended.set()
-
-        try:
-            self._loop.call_soon_threadsafe(end)
-        except RuntimeError:  # the loop was closed
-            return
-        ended.wait(_CLOSE_WAIT)
-
-
-_watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, _Watch]] = weakref.WeakKeyDictionary()
-
-
-def _watch(loop: asyncio.AbstractEventLoop, publication: Any) -> _Watch | None:
-    """Return the watch of a publication's socket; None if the publication has begun to close."""
-    table = _watches.setdefault(loop, {})
-    descriptor = publication.fileno()
-    watch = table.get(descriptor)
-    if watch is None:
-        watch = _Watch(loop, descriptor, table)
-        if not watch.begin(publication):
-            return None
-    return watch
 
 
 def _timed_out(handle: int) -> errors.MctxError:
@@ -172,8 +82,7 @@ class AsyncPublication:
             ValueError: ``poll_interval`` is not positive, not finite, or not a number.
             TypeError: ``poll_interval`` is of another type.
         """
-        if not math.isfinite(poll_interval) or poll_interval <= 0:
-            raise ValueError(f"poll_interval must be positive and finite, and {poll_interval!r} is not")
+        _check_interval(poll_interval)
         self._publication = publication
         self._loop = loop
         self._poll_interval = poll_interval
@@ -281,26 +190,188 @@ class AsyncPublication:
     async def _writable(self, timeout: float | None) -> None:
         """Wait until a send may do otherwise than block, at most about ``timeout`` seconds."""
         loop = self._loop or asyncio.get_running_loop()
-        watch = self._find_watch(loop)
+        watch = find_watch(loop, self._publication, reads=False)
         if watch is None:
-            closing = isinstance(self._publication, Publication) and self._publication._closing
-            pause = _CLOSING_PAUSE if closing else self._poll_interval
-            await asyncio.sleep(pause if timeout is None else min(timeout, pause))
+            await _pause(self._publication, self._poll_interval, timeout)
             return
         if not isinstance(self._publication, Publication):
             timeout = _REMOVAL_CHECK if timeout is None else min(timeout, _REMOVAL_CHECK)
         await watch.wait(self._publication, timeout)
 
-    def _find_watch(self, loop: asyncio.AbstractEventLoop) -> _Watch | None:
-        """Put the socket on the loop's watch list; None if that can't be, or may not be any more.
+
+class AsyncSubscription:
+    """Awaitable receiving over a subscription.
+
+    Uses the loop's ``add_reader`` where it has it, and polls elsewhere. Any number of tasks may receive at
+    once: each datagram goes to one of them. A receive that is cancelled, or runs out of time, loses nothing:
+    what arrives is the next one's. Nothing stays registered on the loop when a receive ends. A subscription
+    that is closed while a task waits ends the wait with `ClosedError`. It does not own the subscription.
+
+    ``async for`` receives for ever, many datagrams with one native call, and ends when the subscription is
+    closed. What a loop that is left early has fetched and not handed over, the next receives get.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        poll_interval: float = 0.001,
+    ) -> None:
+        """Wrap a subscription.
+
+        Args:
+            subscription: The subscription.
+            loop: The event loop to wait on; None: the one that runs when a receive has to wait.
+            poll_interval: Seconds between tries where the loop can't watch the subscription.
 
         Raises:
-            ClosedError: The publication was closed.
+            ValueError: ``poll_interval`` is not positive, not finite, or not a number.
+            TypeError: ``poll_interval`` is of another type, or ``subscription`` is none.
         """
-        publication: Any = self._publication
+        _check_interval(poll_interval)
+        if not isinstance(subscription, Subscription):
+            raise TypeError(f"subscription must be a Subscription, not {type(subscription).__name__}")
+        self._subscription = subscription
+        self._loop = loop
+        self._poll_interval = poll_interval
+        self._at_once = 0
+
+    def __repr__(self) -> str:
+        return f"AsyncSubscription({self._subscription!r})"
+
+    @property
+    def subscription(self) -> Subscription:
+        """The subscription that it was made with."""
+        return self._subscription
+
+    async def recv(self, timeout: float | None = None) -> Datagram:
+        """Receive one datagram.
+
+        Args:
+            timeout: Seconds; 0 does not wait; None waits as long as it takes.
+
+        Raises:
+            MctxError: As `Subscription.recv`.
+        """
+        return await self._receive(self._subscription._try_recv, timeout, _TURN)
+
+    async def recv_many(self, max: int = 256, timeout: float | None = None) -> ReceivedBatch:  # noqa: A002
+        """Receive what is there, up to so many datagrams, with one native call.
+
+        Args:
+            max: The most datagrams.
+            timeout: Seconds for the first; 0 does not wait; None waits as long as it takes.
+
+        Returns:
+            A list with one datagram at least.
+
+        Raises:
+            MctxError: As `Subscription.recv_many`.
+        """
+        subscription = self._subscription
+        count = subscription._checked_count(max)
+        return await self._receive(lambda: subscription._try_recv_many(count), timeout, 1)
+
+    def wake(self) -> None:
+        """End one wait on the subscription with `WaitInterruptedError`: the current one, or else the next.
+
+        Never blocks. Safe from any thread.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        self._subscription.wake()
+
+    def __aiter__(self) -> AsyncIterator[Datagram]:
+        return _Stream(self)
+
+    async def _receive(self, receive: Callable[[], _T | None], timeout: float | None, turn: int) -> _T:
+        """Receive as soon as something is there.
+
+        Nothing is in hand whenever this is suspended, so cancelling it loses nothing. After ``turn`` receives
+        that didn't have to wait, others get their turn on the loop.
+        """
+        limit = _convert.nanoseconds(timeout)
+        if self._at_once >= turn:
+            self._at_once = 0
+            await asyncio.sleep(0)
+        received = receive()
+        if received is not None:
+            self._at_once += 1
+            return received
+        self._at_once = 0
+        if limit == 0:
+            raise errors.from_code(_WOULD_BLOCK, handle=self._subscription.id)
+        loop = self._loop or asyncio.get_running_loop()
+        deadline = None if limit < 0 else loop.time() + limit / 1e9
+        while True:
+            self._check(endless=deadline is None)
+            left = None if deadline is None else max(0.0, deadline - loop.time())
+            await self._readable(loop, left)
+            received = receive()
+            if received is not None:
+                return received
+            if deadline is not None and loop.time() >= deadline:
+                raise errors.from_code(_TIMEOUT, handle=self._subscription.id)
+
+    def _check(self, *, endless: bool) -> None:
+        """Raise what ends a wait that begins or goes on."""
+        subscription = self._subscription
+        if subscription._take_wake():
+            raise errors.from_code(_WOKEN, handle=subscription.id)
+        if endless and not subscription._may_receive():
+            errors.call(_ffi.wait, subscription.id, Ready.READABLE, 0, -1, ctypes.c_uint32())
+
+    async def _readable(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> None:
+        """Wait until a receive may do otherwise than block, at most about ``timeout`` seconds."""
+        subscription = self._subscription
+        watch = find_watch(loop, subscription, reads=True)
+        if watch is None:
+            await _pause(subscription, self._poll_interval, timeout)
+            return
+        subscription._listeners.add(watch.end_soon)
         try:
-            return _watch(loop, publication)
-        except errors.MctxError:
-            raise
-        except (AttributeError, NotImplementedError, OSError, ValueError):
-            return None
+            if not subscription._has_kept() and not subscription._wakes:
+                await watch.wait(subscription, timeout)
+        finally:
+            subscription._listeners.discard(watch.end_soon)
+
+
+class _Stream:
+    """An ``async for`` over a subscription."""
+
+    __slots__ = ("_of", "_rest")
+
+    def __init__(self, of: AsyncSubscription) -> None:
+        self._of = of
+        self._rest: Iterator[Datagram] = iter(())
+
+    def __aiter__(self) -> _Stream:
+        return self
+
+    async def __anext__(self) -> Datagram:
+        for each in self._rest:
+            return each
+        try:
+            batch = await self._of.recv_many()
+        except errors.ClosedError as error:
+            if error.code == _FORKED:
+                raise
+            raise StopAsyncIteration from None
+        self._rest = iter(batch)
+        return next(self._rest)
+
+    def __del__(self) -> None:
+        self._of.subscription._keep(self._rest)
+
+
+def _check_interval(poll_interval: float) -> None:
+    if not math.isfinite(poll_interval) or poll_interval <= 0:
+        raise ValueError(f"poll_interval must be positive and finite, and {poll_interval!r} is not")
+
+
+async def _pause(of: Any, poll_interval: float, timeout: float | None) -> None:
+    """Let some time pass between two tries."""
+    pause = CLOSING_PAUSE if isinstance(of, OpenObject) and of._closing else poll_interval
+    await asyncio.sleep(pause if timeout is None else min(timeout, pause))

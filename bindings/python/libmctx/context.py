@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Contexts: the owners of publications."""
+"""Contexts: the owners of publications and subscriptions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import ctypes
 import socket as _socket
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, TypeVar
 
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import AddressText
+from libmctx._object import OpenObject, closed_error, is_closed_status
+from libmctx._options import FROZEN, binding_number, interface_array, metadata_bits
 from libmctx._payload import hold
 from libmctx.interface import InterfaceLike
+from libmctx.membership import GroupLike, Memberships, Sources, two_filters
 from libmctx.publication import Publication
 from libmctx.report import SendOutcome, SendReport
-from libmctx.values import Event, Metrics
+from libmctx.subscription import Subscription
+from libmctx.values import Event, Metrics, Ready
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,17 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Context"]
 
-_KIND_CLOSED = _ffi.constant("MCTX_KIND_CLOSED")
 _NOT_FOUND = _ffi.constant("MCTX_ERR_NOT_FOUND")
 _OPTION_CONFLICT = _ffi.constant("MCTX_ERR_OPTION_CONFLICT")
 _CAPACITY = _ffi.constant("MCTX_ERR_CAPACITY")
 _DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
 _FEW = 16
+_Child = TypeVar("_Child", Publication, Subscription)
+_Waitable = TypeVar("_Waitable", bound=OpenObject)
 _OS_HANDLE = _ffi.constant("MCTX_OS_SOCKET" if sys.platform == "win32" else "MCTX_OS_DESCRIPTOR")
 
 
 class Owner:
-    """A native context, which closes when neither its `Context` nor a `Publication` of it is left."""
+    """A native context, which closes when neither its `Context` nor an object of it is left."""
 
     __slots__ = ("__weakref__", "_finalizer", "handle")
 
@@ -48,37 +54,117 @@ class Owner:
         self._finalizer.atexit = False  # the system closes what is open at the end, and never waits
 
     def close(self) -> None:
-        """Close the context and all its publications."""
+        """Close the context and all that it owns."""
         record = _ffi.new_error()
         code = _ffi.close(self.handle, record)
         self._finalizer.detach()
-        if code != 0 and errors.kind_of(code) != _KIND_CLOSED:
+        if code != 0 and not is_closed_status(code):
             raise errors.from_record(code, record)
 
+
+class Children(Generic[_Child]):
+    """The open publications, or subscriptions, of a context, and the one Python object of each."""
+
+    __slots__ = ("_list", "_owner", "_too_many", "_type", "objects")
+
+    objects: dict[int, _Child]
+    """All open ones, and closed ones until there are too many entries."""
+
+    def __init__(self, owner: Owner, child: type[_Child], list_function: _ffi.Function) -> None:
+        self._owner = owner
+        self._type: type[_Child] = child
+        self._list = list_function
+        self._too_many = _FEW
+        self.objects = {}
+
     def ids(self) -> list[int]:
-        """Return the ids of the open publications in order of opening."""
+        """Return the ids of the open ones in order of opening."""
         capacity = 64
         while True:
             ids = (ctypes.c_uint64 * capacity)()
             count = ctypes.c_uint32()
-            errors.call(_ffi.context_publications, self.handle, ids, capacity, count)
+            errors.call(self._list, self._owner.handle, ids, capacity, count)
             if count.value <= capacity:
                 return ids[: count.value]
             capacity = 2 * count.value
 
+    def count(self) -> int:
+        """Return how many are open."""
+        count = ctypes.c_uint32()
+        errors.call(self._list, self._owner.handle, None, 0, count)
+        return count.value
+
+    def add(self, handle: int) -> _Child:
+        """Return the Python object for a native one that was just opened; on failure it is closed."""
+        if len(self.objects) >= self._too_many:
+            for each in list(self.objects.values()):
+                if each.closed:
+                    self.objects.pop(each.id, None)
+            self._too_many = 2 * len(self.objects) + _FEW
+        try:
+            return self.of(handle)
+        except BaseException:
+            _ffi.close(handle, None)
+            raise
+
+    def of(self, handle: int) -> _Child:
+        """Return the one Python object for an open native one."""
+        child = self.objects.get(handle)
+        if child is None:
+            child = self.objects.setdefault(handle, self._type._wrap(self._owner, handle))
+        return child
+
+    def all(self) -> list[_Child]:
+        """Return the open ones in order of opening."""
+        found: list[_Child] = []
+        for each in self.ids():
+            try:
+                found.append(self.of(each))
+            except errors.ClosedError:  # closed by another thread meanwhile
+                continue
+        return found
+
+    def get(self, number: SupportsIndex, name: str) -> _Child:
+        """Return the one with an id.
+
+        Raises:
+            ClosedError: It was closed, or the context was.
+            NotFoundError: The context never had it.
+            TypeError, OverflowError: The id is not an integer, or doesn't fit.
+        """
+        handle = _convert.integer(number, name, 64, signed=False)
+        if handle in self.ids():
+            return self.of(handle)
+        if (closed := closed_error(handle)) is not None:
+            raise closed
+        noun = self._type._noun
+        raise errors.from_code(_NOT_FOUND, f"the context has no {noun} {handle}", field=name, value=handle)
+
+    def remove(self, number: SupportsIndex, name: str) -> bool:
+        """Close the one with an id; return whether this call did."""
+        handle = _convert.integer(number, name, 64, signed=False)
+        if handle not in self.ids():
+            return False
+        try:
+            return self.of(handle).remove()
+        except errors.ClosedError:  # closed by another thread meanwhile
+            return False
+
+    def before_close(self) -> None:
+        """Take all off the event loops that watch them."""
+        for each in list(self.objects.values()):
+            each._before_close()
+
 
 class Context:
-    """The owner of publications.
+    """The owner of publications and subscriptions.
 
-    A publication stays open until it or its context is closed; the context stays open until it is closed, or
-    neither it nor one of its `Publication` objects is left. Safe to use from any number of threads. A context
-    manager that closes it. Not picklable; in a forked child it is closed.
+    They stay open until they or their context are closed; the context stays open until it is closed, or
+    neither it nor one of its `Publication` and `Subscription` objects is left. Safe to use from any number of
+    threads. A context manager that closes it. Not picklable; in a forked child it is closed.
     """
 
-    __slots__ = ("__weakref__", "_owner", "_publications", "_too_many")
-
-    _publications: dict[int, Publication]
-    """All open ones, and closed ones until there are too many entries."""
+    __slots__ = ("__weakref__", "_owner", "_publications", "_subscriptions")
 
     def __init__(self) -> None:
         """Open a context.
@@ -87,8 +173,8 @@ class Context:
             LimitError: There is no memory or no handle left for it.
         """
         self._owner = Owner()
-        self._publications = {}
-        self._too_many = _FEW
+        self._publications = Children(self._owner, Publication, _ffi.context_publications)
+        self._subscriptions = Children(self._owner, Subscription, _ffi.context_subscriptions)
 
     # ---- publications ----
 
@@ -205,23 +291,7 @@ class Context:
         errors.call(_ffi.publication_open, self._owner.handle, options, handle)
         if adopted is not None:
             adopted.detach()
-        if len(self._publications) >= self._too_many:
-            for each in list(self._publications.values()):
-                if each.closed:
-                    self._publications.pop(each.id, None)
-            self._too_many = 2 * len(self._publications) + _FEW
-        try:
-            return self._publication(handle.value)
-        except BaseException:
-            _ffi.close(handle.value, None)
-            raise
-
-    def _publication(self, handle: int) -> Publication:
-        """Return the one `Publication` for an open native one."""
-        publication = self._publications.get(handle)
-        if publication is None:
-            publication = self._publications.setdefault(handle, Publication._wrap(self._owner, handle))
-        return publication
+        return self._publications.add(handle.value)
 
     def publication_count(self) -> int:
         """Return how many publications are open.
@@ -229,9 +299,7 @@ class Context:
         Raises:
             ClosedError: The context was closed.
         """
-        count = ctypes.c_uint32()
-        errors.call(_ffi.context_publications, self._owner.handle, None, 0, count)
-        return count.value
+        return self._publications.count()
 
     def publications(self) -> list[Publication]:
         """Return the open publications in order of opening.
@@ -239,13 +307,7 @@ class Context:
         Raises:
             ClosedError: The context was closed.
         """
-        found: list[Publication] = []
-        for each in self._owner.ids():
-            try:
-                found.append(self._publication(each))
-            except errors.ClosedError:  # closed by another thread meanwhile
-                continue
-        return found
+        return self._publications.all()
 
     def get_publication(self, publication_id: int) -> Publication:
         """Return the publication with an id.
@@ -255,16 +317,7 @@ class Context:
             NotFoundError: The context never had it; a `LookupError`.
             TypeError, OverflowError: The id is not an integer, or doesn't fit.
         """
-        number = _convert.integer(publication_id, "publication_id", 64, signed=False)
-        if number in self._owner.ids():
-            return self._publication(number)
-        record = _ffi.new_error()
-        code = _ffi.pollable(number, _ffi.OsHandle(), record)
-        if errors.kind_of(code) == _KIND_CLOSED:
-            raise errors.from_record(code, record)
-        raise errors.from_code(
-            _NOT_FOUND, f"the context has no publication {number}", field="publication_id", value=number
-        )
+        return self._publications.get(publication_id, "publication_id")
 
     def remove_publication(self, publication_id: int) -> bool:
         """Close the publication with an id.
@@ -276,13 +329,131 @@ class Context:
             ClosedError: The context was closed.
             TypeError, OverflowError: The id is not an integer, or doesn't fit.
         """
-        number = _convert.integer(publication_id, "publication_id", 64, signed=False)
-        if number not in self._owner.ids():
-            return False
+        return self._publications.remove(publication_id, "publication_id")
+
+    # ---- subscriptions ----
+
+    def add_subscription(
+        self,
+        port: int | None,
+        groups: GroupLike | Iterable[GroupLike] = (),
+        *,
+        interfaces: InterfaceLike | Iterable[InterfaceLike] | None = None,
+        sources: Sources | None = None,
+        exclude: Sources | None = None,
+        receive_buffer: int | None = None,
+        reuse_port: bool = True,
+        coalescing: bool = True,
+        binding: str = "auto",
+        metadata: str | Iterable[str] = "all",
+        frozen: bool = False,
+        max_group_sockets: int | None = None,
+    ) -> Subscription:
+        """Open a subscription: one receiver for one port and any set of groups, of both families.
+
+        All groups are joined, or none and nothing is open. Interfaces that are named must accept; one that is
+        down does. Does not wait for the network.
+
+        Args:
+            port: The UDP port; 0: one is chosen; None: the first group's own ("239.1.2.3:5000").
+            groups: What to join at once: a group as text or an ``ipaddress`` object, or with settings of its
+                own a `Membership`; or several.
+            interfaces: Where to join groups that don't say it: a name, an address, an index or an `Interface`,
+                or several. None: the default set: all that are up and capable of multicast, but the loopback
+                interface and the ports of bridges, bonds and teams; interfaces that come later join it.
+            sources: Of groups without settings of their own, the sources to receive from, and no others (SSM).
+            exclude: The same, the sources not to receive from. Excludes ``sources``.
+            receive_buffer: Bytes for each socket; None: 4 MiB, cut by the system's maximum; 0: the system's.
+            reuse_port: Whether other programs may receive on the port too.
+            coalescing: Whether to take many datagrams of a sender from the kernel at once. Their receive time
+                and drops are not of each then.
+            binding: How sockets are bound: "auto", to their group where the system can and descriptors suffice;
+                "group", always; "wildcard", to the port alone, which takes its unicast from other programs.
+            metadata: What to collect of each datagram: "all", or a set of "source", "group" (and interface),
+                "hop_limit", "traffic_class", "time" and "drops". Less is faster.
+            frozen: Keep the default set of interfaces as it is when a group is joined.
+            max_group_sockets: Sockets bound to a group, at most; None: 256.
+
+        Raises:
+            UsageError: A value is outside its range, or two exclude each other; ``field`` says which, ``item``
+                which group or interface.
+            NotFoundError: There is no such interface.
+            AlreadyExistsError: The port is in use and not shared, or a group is there twice.
+            UnsupportedError: The host has no such IP version, or can't do an option.
+            LimitError: A limit of the system is reached.
+            ClosedError: The context was closed.
+            TypeError, OverflowError, ValueError: A value is of a wrong type, doesn't fit, or holds a NUL.
+        """
+        if sources is not None and exclude is not None:
+            raise two_filters()
+        options = _ffi.SubscriptionOptions()
+        _ffi.subscription_options_init(options, ctypes.sizeof(options))
+        options.port = _convert.setting(port, "port")
+        options.reuse_port = _convert.integer(reuse_port, "reuse_port", 32)
+        options.coalescing = _convert.integer(coalescing, "coalescing", 32)
+        options.binding = binding_number(binding)
+        options.metadata = metadata_bits(metadata)
+        options.flags = FROZEN if frozen else 0
+        if receive_buffer is not None:
+            options.receive_buffer = _convert.integer(receive_buffer, "receive_buffer", 64)
+        if max_group_sockets is not None:
+            options.max_group_sockets = _convert.integer(
+                max_group_sockets, "max_group_sockets", 32, signed=False
+            )
+        array = None if interfaces is None else interface_array(interfaces)
+        if array is not None:
+            options.interfaces.address = ctypes.addressof(array)
+            options.interface_count = len(array)
+        memberships = Memberships.of(groups, sources=sources, exclude=exclude)
+        options.memberships.address = ctypes.addressof(memberships.array)
+        options.membership_count = len(memberships.array)
+        options.membership_stride = ctypes.sizeof(_ffi.Membership)
+        memberships.warn(2)
+        handle = ctypes.c_uint64()
         try:
-            return self._publication(number).remove()
-        except errors.ClosedError:  # closed by another thread meanwhile
-            return False
+            errors.call(_ffi.subscription_open, self._owner.handle, options, handle)
+        except errors.MctxError as error:
+            memberships.name_parameters(error, has_interfaces=array is not None)
+            raise
+        return self._subscriptions.add(handle.value)
+
+    def subscription_count(self) -> int:
+        """Return how many subscriptions are open.
+
+        Raises:
+            ClosedError: The context was closed.
+        """
+        return self._subscriptions.count()
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return the open subscriptions in order of opening.
+
+        Raises:
+            ClosedError: The context was closed.
+        """
+        return self._subscriptions.all()
+
+    def get_subscription(self, subscription_id: int) -> Subscription:
+        """Return the subscription with an id.
+
+        Raises:
+            ClosedError: It was closed, or the context was; a `LookupError`.
+            NotFoundError: The context never had it; a `LookupError`.
+            TypeError, OverflowError: The id is not an integer, or doesn't fit.
+        """
+        return self._subscriptions.get(subscription_id, "subscription_id")
+
+    def remove_subscription(self, subscription_id: int) -> bool:
+        """Close the subscription with an id.
+
+        Returns:
+            Whether this call closed it: False if it was closed already, or the context never had it.
+
+        Raises:
+            ClosedError: The context was closed.
+            TypeError, OverflowError: The id is not an integer, or doesn't fit.
+        """
+        return self._subscriptions.remove(subscription_id, "subscription_id")
 
     # ---- sending ----
 
@@ -293,7 +464,7 @@ class Context:
             LookupError: The context doesn't have it: `ClosedError` if it was closed, else `NotFoundError`.
             MctxError: As `Publication.send`.
         """
-        publication = self._publications.get(publication_id)
+        publication = self._publications.objects.get(publication_id)
         if publication is None:
             publication = self.get_publication(publication_id)
         return publication.send(payload)
@@ -351,7 +522,7 @@ class Context:
         length: int,
         record: _ffi.Error,
     ) -> SendOutcome:
-        publication = publications.get(outcome.publication) or self._publication(outcome.publication)
+        publication = publications.get(outcome.publication) or self._publications.of(outcome.publication)
         if outcome.status == 0:
             return SendOutcome(publication, SendReport(publication, length), None)
         details: dict[str, Any] = {"os_code": outcome.os_code, "handle": outcome.publication, "item": position}
@@ -362,21 +533,54 @@ class Context:
 
     # ---- waiting and watching ----
 
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait for `wake`, which ends the wait with `WaitInterruptedError`.
+    def wait(self, timeout: float | None = None, *, events: Ready = Ready(0)) -> Ready:  # noqa: B008
+        """Wait for `wake`, which ends the wait with `WaitInterruptedError`; or until something can be received.
 
         Blocks as long as asked; Ctrl-C and other signals are handled while the main thread waits.
 
         Args:
             timeout: Seconds; 0 asks without blocking, None waits for ever.
+            events: ``Ready.READABLE`` waits until one of the subscriptions is readable, too.
+
+        Returns:
+            What the context is ready for.
 
         Raises:
             WaitInterruptedError: `wake` ended the wait.
-            WouldBlockError: It wasn't called (timeout 0).
+            WouldBlockError: It wasn't called, and nothing is there (timeout 0).
             TimedOutError: The time has passed.
             ClosedError: The context was closed, before or meanwhile.
         """
-        _waiting.wait(self._owner.handle, 0, timeout)
+        wanted = _convert.integer(events, "events", 32, signed=False)
+        if wanted & Ready.READABLE and any(each._has_kept() for each in self._subscriptions.all()):
+            return Ready.READABLE
+        return Ready(_waiting.wait(self._owner.handle, wanted, timeout))
+
+    def wait_many(self, objects: Iterable[_Waitable], timeout: float | None = None) -> list[_Waitable]:
+        """Wait until at least one of several objects is ready: subscriptions readable, publications writable.
+
+        The objects may be of any context; `wake` of this one ends the wait. Blocks as long as asked; Ctrl-C and
+        other signals are handled while the main thread waits.
+
+        Args:
+            objects: Subscriptions and publications; without any it waits for `wake` alone.
+            timeout: Seconds; 0 asks without blocking, None waits for ever.
+
+        Returns:
+            Those that are ready, in the order given.
+
+        Raises:
+            WouldBlockError: None is ready (timeout 0).
+            TimedOutError: The time has passed.
+            WaitInterruptedError: `wake` ended the wait.
+            ClosedError: The context or one of the objects was closed, before or meanwhile; ``item`` says which.
+            TypeError: One is neither a subscription nor a publication.
+        """
+        several = tuple(objects)
+        for each in several:
+            if not isinstance(each, (Publication, Subscription)):
+                raise TypeError(f"objects must be subscriptions and publications, not {type(each).__name__}")
+        return _waiting.wait_many(self._owner.handle, several, timeout)
 
     def wake(self) -> None:
         """End one `wait` on the context with `WaitInterruptedError`: the current one, or else the next.
@@ -391,7 +595,7 @@ class Context:
             raise errors.from_code(code, operation="mctx_wake", handle=self._owner.handle)
 
     def metrics(self) -> Metrics:
-        """Return the context's counters: its own, and sums over all the publications that it ever had.
+        """Return the context's counters: its own, and sums over all objects that it ever had.
 
         Raises:
             ClosedError: The context was closed.
@@ -399,7 +603,7 @@ class Context:
         return values.read_metrics(self._owner.handle, values.CONTEXT)
 
     def events(self) -> list[Event]:
-        """Take what happened to the publications by themselves, oldest first. Never blocks.
+        """Take what happened to publications and subscriptions by themselves, oldest first. Never blocks.
 
         Raises:
             ClosedError: The context was closed.
@@ -411,18 +615,16 @@ class Context:
     @property
     def closed(self) -> bool:
         """Whether the context was closed, or belongs to a parent process."""
-        record = _ffi.new_error()
-        code = _ffi.context_publications(self._owner.handle, None, 0, ctypes.c_uint32(), record)
-        return errors.kind_of(code) == _KIND_CLOSED
+        return closed_error(self._owner.handle) is not None
 
     def close(self) -> None:
-        """Close the context and all its publications; closing it again does nothing.
+        """Close the context and all that it owns; closing it again does nothing.
 
         Waiting calls get `ClosedError`; the ports are free when this returns. Waits for other threads' calls,
         which end at once.
         """
-        for each in list(self._publications.values()):
-            each._before_close()
+        self._publications.before_close()
+        self._subscriptions.before_close()
         self._owner.close()
 
     def __enter__(self) -> Self:
@@ -437,5 +639,7 @@ class Context:
         raise TypeError("a Context cannot be pickled or copied: it holds open sockets of this process")
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"publication_count={self.publication_count()}"
-        return f"Context({state})"
+        if self.closed:
+            return "Context(closed)"
+        counts = f"publication_count={self.publication_count()}, subscription_count={self.subscription_count()}"
+        return f"Context({counts})"

@@ -24,6 +24,7 @@ A kind that a newer library adds is raised as `MctxError` itself, with its numbe
 from __future__ import annotations
 
 import errno
+import struct
 from typing import Any
 
 from libmctx import _ffi
@@ -52,20 +53,29 @@ _RETRY = {
     _ffi.constant("MCTX_RETRY_AFTER_DELAY"): "after_delay",
     _ffi.constant("MCTX_RETRY_AFTER_CHANGE"): "after_change",
 }
+_STATUS = struct.Struct("i")
 _DELIVERED_LOCALLY = _ffi.constant("MCTX_ERROR_DELIVERED_LOCALLY")
 
 _PARAMETERS = {
+    "group.port": "group",
     "group.scope_id": "group",
     "handle": "",
-    "hop_limit": "ttl",
     "interface.address": "interface",
-    "interface.index": "interface_index",
+    "interface.by": "interface",
+    "interface.index": "interface",
     "interface.name": "interface",
+    "membership": "group",
+    "memberships": "groups",
     "options": "",
-    "port": "dst_port",
     "segment_size": "size",
+    "source_count": "sources",
+    "timeout_ns": "timeout",
 }
 """What Python calls the native arguments that it calls otherwise; "": the object itself, or all arguments."""
+_PARAMETERS_OF = {
+    "mctx_publication_open": {"hop_limit": "ttl", "interface.index": "interface_index", "port": "dst_port"},
+}
+"""The same of one function."""
 
 
 class MctxError(Exception):
@@ -82,7 +92,7 @@ class MctxError(Exception):
         field: The parameter at fault, "dst_port", or "".
         native_field: The same by its name in C, "port" or "interface.name", or "".
         os_code: The system's error number, or 0. Classes that are an `OSError` have it as ``errno`` too.
-        retry: When the same call may succeed: "never" as it is, "when_ready" (wait for writability),
+        retry: When the same call may succeed: "never" as it is, "when_ready" (``wait`` tells),
             "after_delay", "after_change" (of a link, a route, a limit, a right).
         item: Which element of a sequence argument failed, or None.
         value: The offending number, or 0.
@@ -184,19 +194,19 @@ class UsageError(MctxError, ValueError):
 
 
 class NotFoundError(MctxError, LookupError, OSError):
-    """What the call names is not there: an interface, a source address, a publication."""
+    """What the call names is not there: an interface, a source address, a publication, a membership."""
 
     _default_errno = errno.ENOENT
 
 
 class AlreadyExistsError(MctxError, ValueError, OSError):
-    """What the call would make is there already: a publication of this configuration, a bound port."""
+    """What the call would make is there already: a publication of this configuration, a port, a membership."""
 
     _default_errno = errno.EEXIST
 
 
 class WouldBlockError(MctxError, BlockingIOError):
-    """The socket's buffer is full: wait until it is writable, or pass a timeout."""
+    """Nothing can be sent or received now: wait until it is ready, or pass a timeout."""
 
     _default_errno = errno.EAGAIN
 
@@ -296,10 +306,11 @@ def from_record(code: int, record: _ffi.Error, **overrides: Any) -> MctxError:
     if record.status != code:  # the call had no record to fill, or another library's rules
         return from_code(code, **overrides)
     field = record.field.decode(errors="replace")
+    operation = record.operation.decode(errors="replace")
     details: dict[str, Any] = {
         "hint": record.hint.decode(errors="replace"),
-        "operation": record.operation.decode(errors="replace"),
-        "field": _PARAMETERS.get(field, field),
+        "operation": operation,
+        "field": _PARAMETERS_OF.get(operation, {}).get(field) or _PARAMETERS.get(field, field),
         "native_field": field,
         "os_code": record.os_code,
         "retry": _RETRY.get(record.retry, "never"),
@@ -311,6 +322,11 @@ def from_record(code: int, record: _ffi.Error, **overrides: Any) -> MctxError:
     }
     details.update(overrides)
     return from_code(code, record.message.decode(errors="replace"), **details)
+
+
+def code_of(record: bytes) -> int:
+    """Return the status that a copy of an error record tells."""
+    return int(_STATUS.unpack_from(record, _ffi.Error.status.offset)[0])
 
 
 def from_bytes(record: bytes) -> MctxError:

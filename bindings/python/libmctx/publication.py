@@ -9,17 +9,16 @@ import socket as _socket
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import Endpoint
+from libmctx._object import OpenObject
 from libmctx._payload import Batch, sender, view_of
 from libmctx.report import Route, SendReport
-from libmctx.values import Event, Metrics, Ready
+from libmctx.values import Ready
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from libmctx._payload import Payload
@@ -33,7 +32,6 @@ _BY_ADDRESS = _ffi.constant("MCTX_INTERFACE_BY_ADDRESS")
 _BY_NAME = _ffi.constant("MCTX_INTERFACE_BY_NAME")
 _ADOPTED = _ffi.constant("MCTX_PUBLICATION_ADOPTED")
 _DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
-_KIND_CLOSED = _ffi.constant("MCTX_KIND_CLOSED")
 _new_report: Any = object.__new__
 
 
@@ -96,41 +94,27 @@ def _chosen(value: int) -> int | None:
     return None if value == _AUTO else value
 
 
-class Publication:
+class Publication(OpenObject):
     """A ready-to-send UDP socket for one group and port; `Context.add_publication` opens it.
 
     Safe to use from any number of threads, and while others close it: they and later calls get `ClosedError`.
     A context manager that closes it. Not picklable; in a forked child it is closed.
     """
 
-    __slots__ = ("__weakref__", "_closing", "_handle", "_hooks", "_label", "_last_info", "_owner", "_send")
+    __slots__ = ("_last_info", "_send")
 
-    def __init__(self) -> None:
-        """Refuse: publications are opened by `Context.add_publication`.
+    _kind = values.PUBLICATION
+    _noun = "publication"
+    _interest = Ready.WRITABLE
 
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError("publications are opened by Context.add_publication()")
-
-    _owner: Owner
-    _handle: int
     _send: Callable[[Any], Any]
-    _label: str
     _last_info: _ffi.PublicationInfo | None
-    _hooks: set[Callable[[], None]]
-    _closing: bool
 
     @classmethod
     def _wrap(cls, owner: Owner, handle: int) -> Self:
-        self = cls.__new__(cls)
-        self._owner = owner
-        self._handle = handle
+        self = cls._new(owner, handle)
         self._send = sender(handle)
         self._last_info = None
-        self._hooks = set()
-        self._closing = False
-        self._label = ""
         group = self._native_info().group
         endpoint = _convert.endpoint(group)
         assert endpoint is not None
@@ -157,11 +141,6 @@ class Publication:
         assert destination is not None
         sender = _convert.endpoint(info.sender)
         return Route(destination, _convert.endpoint(info.local), None if sender is None else sender.addr)
-
-    @property
-    def id(self) -> int:
-        """The number that `Context.get_publication` and the like take; never used twice by a process."""
-        return self._handle
 
     @property
     def group(self) -> str:
@@ -269,13 +248,6 @@ class Publication:
         """
         group = self._native_info().group
         return int(group.scope_id) if group.family == 6 else None
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed, by itself or with its context, or belongs to a parent process."""
-        record = _ffi.new_error()
-        code = _ffi.pollable(self._handle, _ffi.OsHandle(), record)
-        return errors.kind_of(code) == _KIND_CLOSED
 
     def _interface_name(self) -> str:
         return _convert.filled_text(_ffi.publication_interface_name, self._handle)
@@ -468,44 +440,7 @@ class Publication:
         wanted = _convert.integer(events, "events", 32, signed=False)
         return Ready(_waiting.wait(self._handle, wanted, timeout))
 
-    def wake(self) -> None:
-        """End one wait on the publication with `WaitInterruptedError`: the current one, or else the next.
-
-        Waits are `wait`, and `send_many` and `send_segments` with a timeout. Never blocks.
-
-        Raises:
-            ClosedError: It was closed.
-        """
-        code = _ffi.wake(self._handle)
-        if code != 0:
-            raise errors.from_code(code, operation="mctx_wake", handle=self._handle)
-
-    # ---- watching ----
-
-    def metrics(self) -> Metrics:
-        """Return the publication's counters: a state between two of its calls.
-
-        Raises:
-            ClosedError: It was closed.
-        """
-        return values.read_metrics(self._handle, values.PUBLICATION)
-
-    def events(self) -> list[Event]:
-        """Take what happened to the publication by itself, oldest first.
-
-        It keeps 16; later ones push out the oldest, which an event "overflow" counts. Never blocks.
-
-        Raises:
-            ClosedError: It was closed.
-        """
-        return values.take_events(self._handle)
-
     # ---- the socket ----
-
-    def _native_socket(self) -> int:
-        native = _ffi.OsHandle()
-        errors.call(_ffi.pollable, self._handle, native)
-        return int(native.value)
 
     if sys.platform == "win32":
 
@@ -515,7 +450,7 @@ class Publication:
             Raises:
                 ClosedError: It was closed.
             """
-            return self._native_socket()
+            return self._native_handle()
     else:
 
         def fileno(self) -> int:
@@ -524,7 +459,7 @@ class Publication:
             Raises:
                 ClosedError: It was closed.
             """
-            return self._native_socket()
+            return self._native_handle()
 
     def detach(self) -> int:
         """Take the socket out as a descriptor: the publication is closed, the descriptor is the caller's.
@@ -556,56 +491,9 @@ class Publication:
 
     # ---- closing ----
 
-    def _add_hook(self, hook: Callable[[], None]) -> bool:
-        """Have a function called before the socket is closed; False if that has begun already."""
-        self._hooks.add(hook)
-        if self._closing:
-            self._hooks.discard(hook)
-            return False
-        return True
-
-    def _remove_hook(self, hook: Callable[[], None]) -> None:
-        self._hooks.discard(hook)
-
     def _before_close(self) -> None:
         """Keep what reports need, and take the socket off the event loops that watch it."""
         self._closing = True
         with contextlib.suppress(errors.MctxError):
             self._last_info = self._native_info()
-        for hook in list(self._hooks):
-            self._hooks.discard(hook)
-            hook()
-
-    def remove(self) -> bool:
-        """Close the publication.
-
-        Waiting calls on it get `ClosedError`; the port is free when this returns. Waits for other threads'
-        calls, which end at once.
-
-        Returns:
-            Whether this call closed it: False if it was closed already.
-        """
-        self._before_close()
-        record = _ffi.new_error()
-        code = _ffi.close(self._handle, record)
-        if code != 0 and errors.kind_of(code) != _KIND_CLOSED:
-            raise errors.from_record(code, record)
-        return bool(code == 0)
-
-    def close(self) -> None:
-        """Close the publication, as `remove` does; closing it again does nothing."""
-        self.remove()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Publication cannot be pickled or copied: it is an open socket of this process")
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._label}{', closed' if self.closed else ''}>"
+        super()._before_close()

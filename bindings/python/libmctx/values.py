@@ -17,11 +17,22 @@ __all__ = ["Capability", "Event", "Metrics", "Ready", "capabilities"]
 
 CONTEXT = _ffi.constant("MCTX_HANDLE_CONTEXT")
 PUBLICATION = _ffi.constant("MCTX_HANDLE_PUBLICATION")
+SUBSCRIPTION = _ffi.constant("MCTX_HANDLE_SUBSCRIPTION")
 
 _EVENT_NAMES = {
-    _ffi.constant("MCTX_EVENT_SOURCE_GONE"): "source_gone",
-    _ffi.constant("MCTX_EVENT_SOURCE_CHANGED"): "source_changed",
-    _ffi.constant("MCTX_EVENT_OVERFLOW"): "overflow",
+    _ffi.constant(f"MCTX_EVENT_{name.upper()}"): name
+    for name in (
+        "source_gone",
+        "source_changed",
+        "overflow",
+        "interface_lost",
+        "interface_appeared",
+        "rebuilt",
+        "refused",
+        "no_interface",
+        "drops",
+        "sourceless",
+    )
 }
 _STATE_NAMES = {
     _ffi.constant("MCTX_CAPABILITY_ABSENT"): "absent",
@@ -82,14 +93,27 @@ class Metrics(Mapping[str, int]):
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a publication by itself.
+    """Something that happened to a publication or subscription by itself.
+
+    | type | what | value | address |
+    |---|---|---|---|
+    | "source_gone" | the source that the user named is no longer an address of this host | | the source |
+    | "source_changed" | the system chose another source | | the source |
+    | "interface_lost" | an interface went away | the memberships on it | |
+    | "interface_appeared" | an interface joined the default set | the groups joined on it | |
+    | "rebuilt" | an interface is there again; what was sent meanwhile is missing | memberships joined anew | |
+    | "refused" | an interface of the default set refuses groups | how many | the first of them |
+    | "no_interface" | the default set has no interface for a family | | the group |
+    | "drops" | the kernel drops messages, after a second without | so many so far | |
+    | "sourceless" | a source-specific group was joined without a source | | the group |
+    | "overflow" | events before this one were lost: nobody had fetched them | how many | |
+
+    A newer library's are "unknown".
 
     Attributes:
-        type: "source_gone": the source that the user named is no longer an address of this host;
-            "source_changed": the system chose another source, ``address``; "overflow": ``value`` events before
-            this one were lost, because nobody had fetched them. A newer library's are "unknown".
+        type: What happened.
         type_number: The native number of the type.
-        publication_id: The id of the publication concerned.
+        id: The id of the publication or subscription concerned.
         interface_index: The interface concerned, or 0.
         time: When it was noticed, in seconds since 1970, as ``time.time()``.
         value: A number that belongs to it, or 0.
@@ -98,11 +122,16 @@ class Event:
 
     type: str
     type_number: int
-    publication_id: int
+    id: int
     interface_index: int
     time: float
     value: int
     address: Endpoint | None
+
+    @property
+    def publication_id(self) -> int:
+        """The id, by the name that events of publications have had from the first."""
+        return self.id
 
 
 @dataclass(frozen=True)
@@ -167,7 +196,7 @@ def take_events(handle: int) -> list[Event]:
                 Event(
                     type=_EVENT_NAMES.get(each.type, "unknown"),
                     type_number=each.type,
-                    publication_id=each.handle,
+                    id=each.handle,
                     interface_index=each.interface_index,
                     time=each.time_ns / 1e9,
                     value=each.value,

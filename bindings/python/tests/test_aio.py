@@ -17,7 +17,7 @@ import pytest
 from conftest import Receiver, SlowLink, count_descriptors
 
 import libmctx
-from libmctx import AsyncPublication, aio
+from libmctx import AsyncPublication, _watch
 
 uvloop = pytest.importorskip("uvloop", reason="uvloop is not there")
 
@@ -43,13 +43,13 @@ def run(request: pytest.FixtureRequest) -> Callable[[Body], Any]:
 
 def watched(loop: asyncio.AbstractEventLoop) -> list[int]:
     """Return the descriptors that are on the loop's list for sending."""
-    return list(aio._watches.get(loop, {}))
+    return list(_watch.watches.get(loop, {}))
 
 
 async def until_watched(count: int = 1) -> None:
     """Wait until a send waits."""
     loop = asyncio.get_running_loop()
-    while sum(len(each._waiting) for each in aio._watches.get(loop, {}).values()) < count:
+    while sum(len(each._waiting) for each in _watch.watches.get(loop, {}).values()) < count:
         await asyncio.sleep(0.001)
 
 

@@ -113,7 +113,7 @@ def test_a_closed_context() -> None:
 def test_lookups_return_the_one_object(context: libmctx.Context, publication: libmctx.Publication) -> None:
     assert context.get_publication(publication.id) is publication
     assert context.publications() == [publication]
-    assert repr(context) == "Context(publication_count=1)"
+    assert repr(context) == "Context(publication_count=1, subscription_count=0)"
     assert repr(publication) == (
         f"<Publication id={publication.id}, group='{GROUP4}', port=5000, family='ipv4'>"
     )
@@ -132,7 +132,7 @@ def test_a_context_forgets_closed_publications(context: libmctx.Context) -> None
     kept = context.add_publication(GROUP4, 5000, interface="lo")
     for _ in range(200):
         context.add_publication(GROUP4, 5001, interface="lo").close()
-    assert len(context._publications) < 50
+    assert len(context._publications.objects) < 50
     assert context.get_publication(kept.id) is kept
 
 

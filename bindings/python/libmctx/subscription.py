@@ -1,0 +1,707 @@
+# SPDX-License-Identifier: MIT
+"""Subscriptions: receivers, each for one port and any set of groups."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from libmctx import _convert, _ffi, _waiting, errors, values
+from libmctx._arena import Arena, Batch
+from libmctx._convert import AddressText
+from libmctx._object import OpenObject
+from libmctx._options import SubscriptionInfo, read_info
+from libmctx._payload import writable
+from libmctx._waiting import Call, Wait
+from libmctx.datagram import Datagram, DatagramInfo
+from libmctx.interface import InterfaceLike
+from libmctx.membership import (
+    GroupLike,
+    Membership,
+    MembershipInfo,
+    Memberships,
+    Sources,
+    read_memberships,
+)
+from libmctx.values import Metrics, Ready
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from libmctx._payload import Writable
+    from libmctx.context import Owner
+
+__all__ = ["Subscription"]
+
+_INVALID_ARGUMENT = _ffi.constant("MCTX_ERR_INVALID_ARGUMENT")
+_TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
+_SIGNAL = _ffi.constant("MCTX_ERR_SIGNAL")
+_WOKEN = _ffi.constant("MCTX_ERR_WOKEN")
+_WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
+_FORKED = _ffi.constant("MCTX_ERR_FORKED")
+_MEMBERSHIP = ctypes.sizeof(_ffi.Membership)
+_FIRST_NS = 250_000_000
+"""The first native wait of a receive that may take for ever, in nanoseconds."""
+_USUAL = 256
+"""Datagrams in a batch of an iteration."""
+
+
+class Subscription(OpenObject):
+    """A receiver for one UDP port and any set of groups; `Context.add_subscription` opens it.
+
+    What is delivered was sent to a joined group, arrived on an interface where it is joined, from a source that
+    its filter lets through. Safe to use from any number of threads, each datagram goes to one of them; and
+    while others close it: they and later calls get `ClosedError`. A context manager that closes it. Not
+    picklable; in a forked child it is closed.
+
+    Iterating receives for ever, a batch with one native call, and ends when the subscription is closed. What an
+    iteration that is left early has fetched and not handed over, the next receives get.
+    """
+
+    __slots__ = (
+        "_arenas",
+        "_direct",
+        "_is_joined",
+        "_kept",
+        "_late",
+        "_lends",
+        "_listeners",
+        "_min_arena",
+        "_min_datagrams",
+        "_process",
+        "_thread",
+        "_wakes",
+    )
+
+    _kind = values.SUBSCRIPTION
+    _noun = "subscription"
+    _interest = Ready.READABLE
+
+    _arenas: list[Arena]
+    """Those that nobody receives into now."""
+    _direct: Callable[[int], Any] | None
+    """The short way to one datagram, where the interpreter has it."""
+    _kept: deque[Datagram]
+    """What was fetched, and not handed over."""
+    _late: deque[errors.MctxError]
+    """Failures that came after datagrams: for the next receive."""
+    _listeners: set[Callable[[], None]]
+    """Called when a task that waits on an event loop should look again."""
+    _wakes: dict[str, bool]
+    """Whether `wake` was called, and no wait ended by it yet."""
+    _is_joined: bool
+    """Whether something is joined; False: perhaps."""
+    _lends: bool
+    """Whether a thread may have views."""
+    _min_arena: int
+    _min_datagrams: int
+    _process: int
+    """Which opened it."""
+    _thread: threading.local
+    """The batch of this thread whose payloads are views."""
+
+    @classmethod
+    def _wrap(cls, owner: Owner, handle: int) -> Self:
+        self = cls._new(owner, handle)
+        self._arenas = []
+        self._direct = _ffi.receiver(handle) if _ffi.has_python_shortcuts else None
+        self._kept = deque()
+        self._late = deque()
+        self._listeners = set()
+        self._wakes = {}
+        self._is_joined = self._lends = False
+        self._thread = threading.local()
+        self._process = os.getpid()
+        info = self._native_info()
+        self._min_arena, self._min_datagrams = info.min_arena, info.min_datagrams
+        self._label = f"id={handle}, port={info.port}"
+        return self
+
+    # ---- what it is ----
+
+    def _native_info(self) -> _ffi.SubscriptionInfo:
+        info = _ffi.SubscriptionInfo(size=ctypes.sizeof(_ffi.SubscriptionInfo))
+        errors.call(_ffi.subscription_get_info, self._handle, info)
+        return info
+
+    @property
+    def port(self) -> int:
+        """The port, also when it was chosen.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return int(self._native_info().port)
+
+    @property
+    def group_sockets(self) -> int:
+        """How many sockets are bound to a group.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return int(self._native_info().group_sockets)
+
+    @property
+    def wildcard_sockets(self) -> int:
+        """How many sockets are bound to the port alone.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return int(self._native_info().wildcard_sockets)
+
+    @property
+    def receive_buffer(self) -> int:
+        """Bytes of receive buffer granted, as the system counts them: the least of the sockets'.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return int(self._native_info().receive_buffer)
+
+    def info(self) -> SubscriptionInfo:
+        """Return what was configured, and what the system granted.
+
+        Asks the system; does not wait for the network.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return read_info(self._handle, self._native_info())
+
+    def memberships(self) -> list[MembershipInfo]:
+        """Return the memberships as they are, in order of joining.
+
+        Those refused by an interface of the default set too, and those whose interface is away.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return read_memberships(self._handle)
+
+    def stats(self) -> Metrics:
+        """Return the counters, as `metrics` does.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return self.metrics()
+
+    # ---- groups ----
+
+    def join(
+        self,
+        group: GroupLike,
+        interface: InterfaceLike | None = None,
+        sources: Sources | None = None,
+        exclude: Sources | None = None,
+    ) -> None:
+        """Join a group. Does not wait for the network.
+
+        Args:
+            group: The group; or a `Membership`, which says the rest too.
+            interface: Where: a name, an address, an index, or an `Interface`; None: on all of the
+                subscription's interfaces.
+            sources: The sources to receive from, and no others (SSM).
+            exclude: The sources not to receive from. Excludes ``sources``; with neither, any source (ASM).
+
+        Raises:
+            AlreadyExistsError: It is joined there already, with this filter.
+            UsageError: It is joined there with another filter; it is no group; sources of the other family; ...
+            NotFoundError: There is no such interface.
+            LimitError: A limit of the system is reached.
+            ClosedError: It was closed.
+            TypeError, OverflowError, ValueError: A value is of a wrong type, doesn't fit, or holds a NUL.
+        """
+        if isinstance(group, Membership):
+            if interface is not None or sources is not None or exclude is not None:
+                raise TypeError("a Membership says interface, sources and exclude itself")
+            wanted = group
+        else:
+            wanted = Membership(group, interface, sources, exclude)
+        self._change(_ffi.join, Memberships([wanted]), stacklevel=2)
+
+    def join_many(self, groups: Iterable[GroupLike]) -> None:
+        """Join groups, all or none; see `join`.
+
+        Args:
+            groups: Groups, or `Membership` objects.
+
+        Raises:
+            MctxError: As `join`; ``item`` says which.
+            TypeError, OverflowError, ValueError: As `join`.
+        """
+        self._change(_ffi.join, Memberships.of(groups), stacklevel=2)
+
+    def leave(self, group: GroupLike, interface: InterfaceLike | None = None) -> None:
+        """Leave a group. Nothing that was sent to it is received after this.
+
+        Args:
+            group: The group.
+            interface: Where; None: everywhere.
+
+        Raises:
+            NotFoundError: It isn't joined there, or there is no such interface.
+            UsageError: It is no group.
+            ClosedError: It was closed.
+        """
+        wanted = group if isinstance(group, Membership) else Membership(group, interface)
+        self._is_joined = False
+        self._change(_ffi.leave, Memberships([wanted]))
+
+    def _change(self, function: _ffi.Function, groups: Memberships, stacklevel: int = 0) -> None:
+        if stacklevel:
+            groups.warn(stacklevel + 1)
+        try:
+            errors.call(function, self._handle, groups.array, _MEMBERSHIP, len(groups.array))
+        except errors.MctxError as error:
+            groups.name_parameters(error)
+            raise
+
+    def allow(self, group: AddressText, source: AddressText, interface: InterfaceLike | None = None) -> None:
+        """Let a source through: add it to an include list, or take it off an exclude list.
+
+        Args:
+            group: The group.
+            source: The source.
+            interface: Where; None: everywhere, on all or on none.
+
+        Raises:
+            AlreadyExistsError: The include list has it.
+            NotFoundError: The exclude list doesn't have it; the group isn't joined there; no such interface.
+            UsageError: The source is of the other family, ...
+            ClosedError: It was closed.
+        """
+        self._change_source(_ffi.allow, group, source, interface)
+
+    def block(self, group: AddressText, source: AddressText, interface: InterfaceLike | None = None) -> None:
+        """Shut a source out: add it to an exclude list.
+
+        Args:
+            group: The group.
+            source: The source.
+            interface: Where; None: everywhere, on all or on none.
+
+        Raises:
+            AlreadyExistsError: The list has it.
+            NotFoundError: The group isn't joined there; no such interface.
+            UsageError: The filter is an include list: replace it; the source is of the other family, ...
+            ClosedError: It was closed.
+        """
+        self._change_source(_ffi.block, group, source, interface)
+
+    def _change_source(
+        self, function: _ffi.Function, group: AddressText, source: AddressText, interface: InterfaceLike | None
+    ) -> None:
+        laid_out = Memberships([Membership(group, interface)])
+        address = _convert.address(source, "source")
+        try:
+            errors.call(function, self._handle, laid_out.array[0], _MEMBERSHIP, address)
+        except errors.MctxError as error:
+            if error.field == "sources":
+                error.field = "source"
+            raise
+
+    def set_filter(
+        self,
+        group: AddressText,
+        *,
+        sources: Sources | None = None,
+        exclude: Sources | None = None,
+        interface: InterfaceLike | None = None,
+    ) -> None:
+        """Replace the whole filter of a group, mode and list.
+
+        Args:
+            group: The group.
+            sources: The sources to receive from, and no others.
+            exclude: The sources not to receive from. Excludes ``sources``; with neither, any source.
+            interface: Where; None: everywhere, on all or on none.
+
+        Raises:
+            NotFoundError: The group isn't joined there; no such interface.
+            UsageError: Both lists are given, one has a source twice or of the other family, ...
+            LimitError: A limit of the system is reached.
+            ClosedError: It was closed.
+        """
+        laid_out = Memberships([Membership(group, interface, sources, exclude)])
+        laid_out.warn(2)
+        try:
+            errors.call(_ffi.filter_set, self._handle, laid_out.array[0], _MEMBERSHIP)
+        except errors.MctxError as error:
+            laid_out.name_parameters(error)
+            raise
+
+    # ---- receiving ----
+
+    def recv(self, timeout: float | None = None) -> Datagram:
+        """Receive one datagram.
+
+        Blocks as long as asked; Ctrl-C and other signals are handled while the main thread waits.
+
+        Args:
+            timeout: Seconds; 0 does not block; None waits for ever.
+
+        Raises:
+            WouldBlockError: Nothing is there (timeout 0).
+            TimedOutError: The time has passed.
+            WaitInterruptedError: `wake` ended the wait.
+            UsageError: No group is joined, and the wait has no end.
+            ClosedError: It was closed, before or meanwhile.
+        """
+        self._end_views()
+        pending = None
+        if self._direct is not None and not self._kept and not self._late:
+            got = self._recv_direct(self._direct, timeout)
+            if isinstance(got, Datagram):
+                return got
+            pending = got
+        arena = self._borrow(1)
+        try:
+            while True:
+                if self._kept and (kept := self._take_kept(1)):
+                    return kept[0]
+                arena.start()
+                if pending is None:
+                    pending = self._wait(timeout)
+                if self._until_done(arena.add, arena.error, pending):
+                    return arena.one()
+        finally:
+            self._arenas.append(arena)
+
+    def _recv_direct(self, direct: Callable[[int], Any], timeout: float | None) -> Datagram | Wait:
+        """Receive on the short way; what has to wait for longer is answered with the wait that goes on."""
+        is_endless = timeout is None and self._is_joined
+        pending = None if is_endless or timeout == 0 else self._wait(timeout)
+        got = direct(_FIRST_NS if is_endless else 0 if pending is None else pending.next())
+        if type(got) is tuple:
+            return Datagram(got[0], got[1], 0)
+        code = errors.code_of(got)
+        if is_endless and code in (_TIMEOUT, _SIGNAL):
+            return self._wait(None)
+        if timeout == 0 or (code == _WOKEN and self._take_wake()):
+            raise errors.from_bytes(got)
+        pending = pending or self._wait(None)
+        if code != _WOKEN and not pending.goes_on(code):
+            raise errors.from_bytes(got)
+        return pending
+
+    def recv_many(self, max: int = _USUAL, timeout: float | None = None, *, copy: bool = True) -> Batch:  # noqa: A002
+        """Receive what is there, up to so many datagrams, with one native call.
+
+        Args:
+            max: The most datagrams. Of fewer than `SubscriptionInfo.min_datagrams` each takes a call.
+            timeout: Seconds for the first; 0 does not block; None waits for ever.
+            copy: Whether payloads are bytes; False: views of the memory that they were received into, which end
+                with this thread's next receive: see `Batch`.
+
+        Returns:
+            A list with one datagram at least.
+
+        Raises:
+            MctxError: As `recv`.
+            OverflowError: ``max`` is negative or doesn't fit.
+        """
+        count = self._checked_count(max)
+        self._end_views()
+        pending = None
+        arena = self._borrow(count)
+        is_lent = False
+        try:
+            while True:
+                if self._kept and (batch := self._take_kept(count, copy=copy)):
+                    return batch
+                if pending is None:
+                    pending = self._wait(timeout)
+                if not self._fill(arena, count, pending):
+                    continue
+                if copy:
+                    return arena.copied()
+                is_lent = True
+                return self._lend(arena)
+        finally:
+            if not is_lent:
+                self._arenas.append(arena)
+
+    def recv_into(self, buffer: Writable, timeout: float | None = None) -> tuple[int, DatagramInfo]:
+        """Receive one datagram into memory of the caller's.
+
+        Args:
+            buffer: Anything with contiguous, writable bytes. Of a longer datagram the rest is lost, and the
+                answer says so. Bytes behind the datagram may be written.
+            timeout: Seconds; 0 does not block; None waits for ever.
+
+        Returns:
+            How many bytes were received, and what is known of the datagram.
+
+        Raises:
+            MctxError: As `recv`.
+            TypeError: It is no such buffer.
+        """
+        self._end_views()
+        pending = None
+        arena = self._borrow(self._min_datagrams)
+        target: Any = writable(buffer)
+        memory: Any = (ctypes.c_char * len(target)).from_buffer(target)
+        call = arena.into(ctypes.addressof(memory), len(target))
+        try:
+            while True:
+                if self._kept and (kept := self._take_kept(1)):
+                    return kept[0]._into(target)
+                if pending is None:
+                    pending = self._wait(timeout)
+                if self._until_done(call, arena.error, pending):
+                    return arena.told()
+        finally:
+            memory = target = None  # lets go of the buffer, also while an exception is kept
+            self._arenas.append(arena)
+
+    def __iter__(self) -> Iterator[Datagram]:
+        rest: Iterator[Datagram] = iter(())
+        try:
+            while True:
+                try:
+                    rest = iter(self.recv_many(_USUAL))
+                except errors.ClosedError as error:
+                    if error.code == _FORKED:
+                        raise
+                    return
+                yield from rest
+        finally:
+            self._keep(rest)
+
+    def _try_recv(self) -> Datagram | None:
+        """Receive one datagram if one is there."""
+        if self._direct is not None and not self._kept and not self._late:
+            self._end_views()
+            got = self._direct(0)
+            if type(got) is tuple:
+                return Datagram(got[0], got[1], 0)
+            if errors.code_of(got) == _WOULD_BLOCK:
+                return None
+            raise errors.from_bytes(got)
+        batch = self._try_recv_many(1)
+        return batch[0] if batch else None
+
+    def _try_recv_many(self, count: int) -> Batch | None:
+        """Receive what is there, if something is."""
+        self._end_views()
+        if self._kept and (batch := self._take_kept(count)):
+            return batch
+        arena = self._borrow(count)
+        try:
+            code = self._fill_once(arena, count)
+            if code == 0:
+                return arena.copied()
+            if code == _WOULD_BLOCK:
+                return None
+            raise errors.from_record(code, arena.error)
+        finally:
+            self._arenas.append(arena)
+
+    def _checked_count(self, count: int) -> int:
+        number = _convert.integer(count, "max", 32, signed=False)
+        if number == 0:
+            raise errors.from_code(
+                _INVALID_ARGUMENT, "max is 0", hint="ask for one datagram at least", field="max"
+            )
+        return number
+
+    def _fill(self, arena: Arena, count: int, pending: Wait) -> bool:
+        """Receive what is there; False if something was kept instead."""
+        if count >= self._min_datagrams:
+            arena.limit(count)
+            return self._until_done(arena.fill, arena.error, pending)
+        arena.start()
+        if not self._until_done(arena.add, arena.error, pending):
+            return False
+        self._add_more(arena, count)
+        return True
+
+    def _fill_once(self, arena: Arena, count: int) -> int:
+        """Receive what is there, without waiting; return the status."""
+        self._raise_late()
+        if count >= self._min_datagrams:
+            arena.limit(count)
+            return arena.fill(0, 0)
+        arena.start()
+        code = arena.add(0, 0)
+        if code == 0:
+            self._add_more(arena, count)
+        return code
+
+    def _add_more(self, arena: Arena, count: int) -> None:
+        """Receive more, one by one; what a native batch would leave for later stays readable this way."""
+        while arena.count < count and arena.has_room():
+            code = arena.add(0, 0)
+            if code == _WOULD_BLOCK:
+                return
+            if code != 0:
+                self._late.append(errors.from_record(code, arena.error))
+                return
+
+    def _raise_late(self) -> None:
+        """Raise what failed after datagrams of the receive before."""
+        if self._late:
+            with contextlib.suppress(IndexError):
+                raise self._late.popleft()
+
+    # ---- memory ----
+
+    def _borrow(self, capacity: int) -> Arena:
+        """Take an arena that nobody receives into, or make one."""
+        wanted = capacity if capacity > _USUAL else _USUAL
+        try:
+            arena = self._arenas.pop()
+            if arena.capacity >= wanted:
+                return arena
+        except IndexError:
+            pass
+        return Arena(self._handle, wanted, self._min_arena)
+
+    def _lend(self, arena: Arena) -> Batch:
+        batch = arena.lent(self._arenas)
+        self._lends = True
+        self._thread.batch = batch
+        return batch
+
+    def _end_views(self) -> None:
+        """End the views that this thread has of earlier datagrams."""
+        if self._lends and (batch := self._thread.__dict__.pop("batch", None)) is not None:
+            batch.release()
+
+    # ---- what was fetched, and not handed over ----
+
+    def _has_kept(self) -> bool:
+        return bool(self._kept) and not self._closing and self._process == os.getpid()
+
+    def _take_kept(self, count: int, *, copy: bool = True) -> Batch | None:
+        """Take of what is kept; None if another thread was faster."""
+        if not self._has_kept():
+            return None
+        batch = Batch()
+        with contextlib.suppress(IndexError):
+            while len(batch) < count:
+                batch.append(self._kept.popleft())
+        if not copy:
+            for each in batch:
+                each.payload = memoryview(each.payload)
+        return batch or None
+
+    def _keep(self, rest: Iterator[Datagram]) -> None:
+        """Keep for the next receives what an iteration fetched, and let those who wait look again."""
+        left = list(rest)
+        if left:
+            self._kept.extendleft(reversed(left))
+            _ffi.wake(self._handle)
+            self._notify()
+
+    def _notify(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    # ---- waiting ----
+
+    def _wait(self, timeout: float | None) -> Wait:
+        """Begin a wait, and raise what a receive before has left."""
+        self._raise_late()
+        pending = Wait(timeout)
+        if timeout is None:
+            pending.must_end_unless(self._may_receive)
+        return pending
+
+    def _may_receive(self) -> bool:
+        return self._is_joined or self._look_if_joined()
+
+    def _look_if_joined(self) -> bool:
+        count = ctypes.c_uint32()
+        code = _ffi.memberships(self._handle, None, ctypes.sizeof(_ffi.MembershipInfo), 0, count, None)
+        self._is_joined = code == 0 and count.value != 0
+        return code != 0 or self._is_joined
+
+    def _take_wake(self) -> bool:
+        # Once for each call of wake(): what is kept wakes waits too, and doesn't end them.
+        return self._wakes.pop("wake", False)
+
+    def _until_done(self, call: Call, record: _ffi.Error, pending: Wait) -> bool:
+        """Call a native function that waits; False if it was woken to look at what is kept."""
+        idle = _waiting.waiter(self._handle, Ready.READABLE, ctypes.c_uint32(), record)
+        return _waiting.until_done(call, record, pending, idle, self._take_wake)
+
+    def wait(self, timeout: float | None = None, *, events: Ready = Ready.READABLE) -> Ready:
+        """Wait until something can be received.
+
+        Blocks as long as asked; Ctrl-C and other signals are handled while the main thread waits. A
+        subscription that was readable may have nothing to deliver.
+
+        Args:
+            timeout: Seconds; 0 asks without blocking, None waits for ever.
+            events: What to wait for; ``Ready(0)`` waits for `wake` alone.
+
+        Returns:
+            What it is ready for.
+
+        Raises:
+            WouldBlockError: It isn't (timeout 0).
+            TimedOutError: The time has passed.
+            WaitInterruptedError: `wake` ended the wait.
+            UsageError: No group is joined, and the wait has no end.
+            ClosedError: It was closed, before or meanwhile.
+        """
+        wanted = _convert.integer(events, "events", 32, signed=False)
+        ready, record = ctypes.c_uint32(), _ffi.new_error()
+        pending = self._wait(timeout)
+        call = _waiting.waiter(self._handle, wanted, ready, record)
+        while True:
+            if wanted & Ready.READABLE and self._has_kept():
+                return Ready.READABLE
+            if _waiting.until_done(call, record, pending, None, self._take_wake):
+                return Ready(ready.value)
+
+    def wake(self) -> None:
+        """End one wait on the subscription with `WaitInterruptedError`: the current one, or else the next.
+
+        Waits are `wait`, receives that may wait, and those of an `AsyncSubscription`. Never blocks.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        self._wakes["wake"] = True
+        super().wake()
+        self._notify()
+
+    if sys.platform == "win32":
+
+        def event_handle(self) -> int:
+            """Return the event to watch, which stays the subscription's: set while something can be received.
+
+            Raises:
+                ClosedError: It was closed.
+            """
+            return self._native_handle()
+    else:
+
+        def fileno(self) -> int:
+            """Return the descriptor to watch, which stays the subscription's: readable, level-triggered.
+
+            It is one of its own, whatever sockets stand behind it. Readable is also a change of the interfaces
+            that the next receive follows. What an iteration that was left early has fetched does not show here:
+            receive once before watching.
+
+            Raises:
+                ClosedError: It was closed.
+            """
+            return self._native_handle()
+
+    # ---- closing ----
+
+    def _before_close(self) -> None:
+        super()._before_close()
+        self._kept.clear()
