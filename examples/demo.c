@@ -1,125 +1,123 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sends datagrams through a publication to an ordinary receiving socket of this host, on the loopback
- * interface, and counts what arrived:   demo 4|6 COUNT
+ * Multicast from a publication to a subscription of this host, on the loopback interface, and what came of it:
  *
- * Prints one line, separated by tabs: sent, received in order, seconds, where from, where to. Ends with 77 and
- * a reason where this host cannot do that IP version. A batch is received before the next one is sent, so no
- * receive buffer overflows: whatever is missing was lost.
+ *   demo single|batch|burst|ssm|show 4|6 COUNT
+ *
+ * single  each datagram is received before the next is sent
+ * batch   as many at once as the receive buffer holds, received before the next are sent: whatever is missing
+ *         was lost
+ * burst   all are sent before one is received, into a small buffer: the kernel has to drop some, and counts
+ * them ssm     from two sources, of which the membership includes one show    what is known of each datagram
+ *
+ * Prints lines of fields separated by tabs, of which scripts/demo.py makes tables. Ends with 77 and a reason
+ * where this host cannot do that IP version.
  */
 #define _DEFAULT_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
 #include <mctx.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH    32
 #define SIZE     1000
+#define BATCH    64
+#define IN_QUEUE (4 * SIZE) /* bytes of receive buffer that a datagram takes at most, as the system counts */
+#define SMALL    65536
+#define PATIENCE 2000000000
 #define CANNOT   77
-#define GROUP_V4 "239.255.77.67"
-#define GROUP_V6 "ff11::4d43"
 
-/* The index of the loopback interface; 0 if there is none. */
-static uint32_t loopback_index(mctx_error *error) {
+typedef struct demo {
+  int family;
+  uint64_t count;
+  mctx_interface_info loopback;
+  mctx_context context;
+  mctx_subscription subscription;
+  mctx_publication publication;
+  mctx_subscription_info info;
+  uint64_t sent;
+  uint64_t received; /* in order */
+  uint64_t next;     /* number of the datagram that comes next if none is lost */
+  mctx_error error;
+} demo;
+
+static unsigned char payloads[BATCH][SIZE];
+static unsigned char arena[4 * 65536];
+static _Alignas(8) mctx_datagram datagrams[4 * BATCH];
+
+/* ---- opening ---- */
+
+static int find_loopback(demo *own) {
   mctx_interface_list list;
-  uint32_t count = 0, found = 0;
-  if (mctx_interface_list_open(&list, error) != MCTX_OK) return 0;
-  if (mctx_interface_list_count(list, &count, error) != MCTX_OK) count = 0;
-  for (uint32_t position = 0; position < count && found == 0; position++) {
-    mctx_interface_info info = {.size = sizeof info};
-    if (mctx_interface_list_get(list, position, &info, error) != MCTX_OK) break;
-    if (info.flags & MCTX_INTERFACE_LOOPBACK) found = info.index;
+  uint32_t count = 0;
+  if (mctx_interface_list_open(&list, &own->error) != MCTX_OK) return 1;
+  if (mctx_interface_list_count(list, &count, &own->error) != MCTX_OK) count = 0;
+  bool is_found = false;
+  for (uint32_t position = 0; position < count && !is_found; position++) {
+    own->loopback.size = sizeof own->loopback;
+    if (mctx_interface_list_get(list, position, &own->loopback, &own->error) != MCTX_OK) break;
+    is_found = (own->loopback.flags & MCTX_INTERFACE_LOOPBACK) != 0;
   }
   (void)mctx_close(list, NULL);
-  return found;
+  return !is_found;
 }
 
-/* An ordinary socket that joined the group on the loopback interface, at a port that the system chose; -1 with
- * errno set where that cannot be. */
-static int receiver_open(int family, uint32_t interface_index, uint16_t *port) {
-  struct sockaddr_storage any = {0};
-  socklen_t length = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-  struct timeval patience = {.tv_sec = 2};
-  int receiver = socket(family, SOCK_DGRAM, 0);
-  if (receiver < 0) return -1;
-  any.ss_family = (sa_family_t)family;
-  if (bind(receiver, (struct sockaddr *)&any, length) != 0) goto failed;
-  if (family == AF_INET) {
-    struct ip_mreq member = {.imr_interface.s_addr = htonl(INADDR_LOOPBACK)};
-    inet_pton(AF_INET, GROUP_V4, &member.imr_multiaddr);
-    if (setsockopt(receiver, IPPROTO_IP, IP_ADD_MEMBERSHIP, &member, sizeof member) != 0) goto failed;
-  } else {
-    struct ipv6_mreq member = {.ipv6mr_interface = interface_index};
-    inet_pton(AF_INET6, GROUP_V6, &member.ipv6mr_multiaddr);
-    if (setsockopt(receiver, IPPROTO_IPV6, IPV6_JOIN_GROUP, &member, sizeof member) != 0) goto failed;
+/* Joins the group on the loopback interface; the system chooses the port. With a source, from that alone. */
+static int subscribe(demo *own, const char *group, const char *source, int64_t receive_buffer) {
+  mctx_address from;
+  mctx_membership membership = {.ingress = {.by = MCTX_INTERFACE_BY_INDEX, .index = own->loopback.index}};
+  mctx_subscription_options options;
+  mctx_subscription_options_init(&options, sizeof options);
+  if (mctx_address_parse(group, &membership.group, &own->error) != MCTX_OK) return 1;
+  if (source != NULL) {
+    if (mctx_address_parse(source, &from, &own->error) != MCTX_OK) return 1;
+    membership.mode = MCTX_INCLUDE;
+    membership.sources = &from;
+    membership.source_count = 1;
   }
-  if (setsockopt(receiver, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) goto failed;
-  if (getsockname(receiver, (struct sockaddr *)&any, &length) != 0) goto failed;
-  /* the port stands at the same place for both families */
-  *port = ntohs(((struct sockaddr_in *)&any)->sin_port);
-  return receiver;
-failed:
-  close(receiver);
-  return -1;
+  options.port = 0;
+  options.receive_buffer = receive_buffer;
+  options.memberships = &membership;
+  options.membership_count = 1;
+  options.membership_stride = sizeof membership;
+  if (mctx_subscription_open(own->context, &options, &own->subscription, &own->error) != MCTX_OK) return 1;
+  own->info.size = sizeof own->info;
+  return mctx_subscription_get_info(own->subscription, &own->info, &own->error) != MCTX_OK;
 }
 
-static mctx_status publication_open(mctx_context context, int family, uint32_t interface_index, uint16_t port,
-                                    mctx_publication *publication, mctx_error *error) {
+/* Names interface and source, because the system would not choose those of the loopback by itself. */
+static int publish(demo *own, const char *group, const char *source, int32_t hop_limit, int32_t dscp,
+                   mctx_publication *publication) {
   mctx_publication_options options;
   mctx_publication_options_init(&options, sizeof options);
-  mctx_status status = mctx_address_parse(family == AF_INET ? GROUP_V4 : GROUP_V6, &options.group, error);
-  if (status != MCTX_OK) return status;
-  /* the loopback interface's address would not be chosen by itself */
-  status = mctx_address_parse(family == AF_INET ? "127.0.0.1" : "::1", &options.source, error);
-  if (status != MCTX_OK) return status;
-  options.port = port;
+  if (mctx_address_parse(group, &options.group, &own->error) != MCTX_OK) return 1;
+  if (mctx_address_parse(source, &options.source, &own->error) != MCTX_OK) return 1;
+  options.port = (int32_t)own->info.port;
+  options.hop_limit = hop_limit;
+  options.dscp = dscp;
   options.outgoing_interface.by = MCTX_INTERFACE_BY_INDEX;
-  options.outgoing_interface.index = interface_index;
-  return mctx_publication_open(context, &options, publication, error);
+  options.outgoing_interface.index = own->loopback.index;
+  return mctx_publication_open(own->context, &options, publication, &own->error) != MCTX_OK;
 }
 
-/* Receives `count` datagrams; returns how many of them came, each with the number that it should have. */
-static uint64_t receive(int receiver, uint64_t first, uint32_t count) {
-  uint64_t right = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    unsigned char payload[SIZE + 1];
-    uint64_t number;
-    if (recv(receiver, payload, sizeof payload, 0) != SIZE) break;
-    memcpy(&number, payload, sizeof number);
-    if (number == first + i) right++;
-  }
-  return right;
+static const char *group_of(const demo *own) {
+  return own->family == 4 ? "239.255.77.67" : "ff11::4d43";
 }
 
-/* Sends and receives in turns; returns 0 as long as every datagram was accepted. */
-static int exchange(mctx_publication publication, int receiver, uint64_t count, uint64_t *sent,
-                    uint64_t *received, mctx_error *error) {
-  static unsigned char payloads[BATCH][SIZE];
-  mctx_slice slices[BATCH];
-  for (uint32_t i = 0; i < BATCH; i++) {
-    slices[i] = (mctx_slice){.data = payloads[i], .length = SIZE};
-  }
-  while (*sent < count) {
-    uint32_t batch = count - *sent < BATCH ? (uint32_t)(count - *sent) : BATCH;
-    uint64_t accepted = 0;
-    for (uint32_t i = 0; i < batch; i++) {
-      uint64_t number = *sent + i;
-      memcpy(payloads[i], &number, sizeof number);
-    }
-    mctx_status status = mctx_send_batch(publication, slices, batch, 0, 2000000000, &accepted, error);
-    *received += receive(receiver, *sent, (uint32_t)accepted);
-    *sent += accepted;
-    if (status != MCTX_OK) return 1;
-  }
-  return 0;
+static const char *source_of(const demo *own) {
+  return own->family == 4 ? "127.0.0.1" : "::1";
 }
+
+static int open_both(demo *own, int64_t receive_buffer) {
+  return subscribe(own, group_of(own), NULL, receive_buffer) ||
+         publish(own, group_of(own), source_of(own), 1, 0, &own->publication);
+}
+
+/* ---- counting ---- */
 
 static double now(void) {
   struct timespec time;
@@ -127,48 +125,252 @@ static double now(void) {
   return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static int report(mctx_publication publication, uint64_t sent, uint64_t received, double seconds,
-                  mctx_error *error) {
+/* Datagrams are numbered: one that comes twice or late is not counted. */
+static void check(demo *own, const unsigned char *payload, uint64_t length) {
+  uint64_t number;
+  if (length != SIZE) return;
+  memcpy(&number, payload, sizeof number);
+  if (number < own->next || number >= own->sent) return;
+  own->received++;
+  own->next = number + 1;
+}
+
+static int report(demo *own, double seconds) {
   mctx_address source, group;
   char from[64], to[64];
   size_t length;
-  if (mctx_publication_announce(publication, &source, &group, error) != MCTX_OK) return 1;
-  if (mctx_address_format(&source, from, sizeof from, &length, error) != MCTX_OK) return 1;
-  if (mctx_address_format(&group, to, sizeof to, &length, error) != MCTX_OK) return 1;
-  printf("%llu\t%llu\t%.6f\t%s\t%s\n", (unsigned long long)sent, (unsigned long long)received, seconds, from,
-         to);
+  uint64_t values[64];
+  uint32_t count;
+  if (mctx_publication_announce(own->publication, &source, &group, &own->error) != MCTX_OK) return 1;
+  if (mctx_address_format(&source, from, sizeof from, &length, &own->error) != MCTX_OK) return 1;
+  if (mctx_address_format(&group, to, sizeof to, &length, &own->error) != MCTX_OK) return 1;
+  if (mctx_metrics(own->subscription, values, 64, &count, &own->error) != MCTX_OK) return 1;
+  printf("%llu\t%llu\t%.6f\t%s\t%s\t%llu\t", (unsigned long long)own->sent, (unsigned long long)own->received,
+         seconds, from, to, (unsigned long long)own->info.receive_buffer);
+  for (uint32_t i = 0; i < count && i < 64; i++) {
+    const char *name = mctx_metric_name(MCTX_HANDLE_SUBSCRIPTION, i);
+    if (values[i] > 0 && (strcmp(name, "kernel_drops") == 0 || strncmp(name, "discarded_", 10) == 0))
+      printf("%s=%llu ", name, (unsigned long long)values[i]);
+  }
+  printf("\n");
   return 0;
 }
 
+/* ---- one by one ---- */
+
+static int exchange_one(demo *own) {
+  size_t length;
+  memcpy(payloads[0], &own->sent, sizeof own->sent);
+  if (mctx_send(own->publication, payloads[0], SIZE, &own->error) != MCTX_OK) return 1;
+  own->sent++;
+  mctx_status status =
+      mctx_recv(own->subscription, arena, sizeof arena, 0, PATIENCE, &length, NULL, 0, &own->error);
+  if (status == MCTX_OK) check(own, arena, length);
+  return status != MCTX_OK && status != MCTX_ERR_TIMEOUT;
+}
+
+static int run_single(demo *own) {
+  if (open_both(own, 4 << 20) != 0) return 1;
+  double start = now();
+  while (own->sent < own->count)
+    if (exchange_one(own) != 0) return 1;
+  return report(own, now() - start);
+}
+
+/* ---- many at once ---- */
+
+static int send_some(demo *own, uint64_t count) {
+  mctx_slice slices[BATCH];
+  uint64_t accepted;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t number = own->sent + i;
+    memcpy(payloads[i], &number, sizeof number);
+    slices[i] = (mctx_slice){.data = payloads[i], .length = SIZE};
+  }
+  mctx_status status = mctx_send_batch(own->publication, slices, count, 0, PATIENCE, &accepted, &own->error);
+  own->sent += accepted;
+  return status != MCTX_OK;
+}
+
+/* Receives until all have come that were sent, or none comes any more. */
+static int receive_rest(demo *own, int64_t patience_ns) {
+  while (own->next < own->sent) {
+    mctx_receive_batch batch = {.size = sizeof batch,
+                                .arena = arena,
+                                .arena_size = sizeof arena,
+                                .datagrams = datagrams,
+                                .datagram_capacity = sizeof datagrams / sizeof datagrams[0]};
+    mctx_status status = mctx_recv_batch(own->subscription, &batch, 0, patience_ns, &own->error);
+    if (status == MCTX_ERR_TIMEOUT) return 0;
+    if (status != MCTX_OK) return 1;
+    for (uint64_t i = 0; i < batch.datagram_count; i++)
+      check(own, arena + datagrams[i].offset, datagrams[i].length);
+  }
+  return 0;
+}
+
+static int run_batch(demo *own) {
+  if (open_both(own, 4 << 20) != 0) return 1;
+  uint64_t fitting = own->info.receive_buffer / IN_QUEUE;
+  fitting = fitting < 1 ? 1 : fitting > BATCH ? BATCH : fitting;
+  double start = now();
+  while (own->sent < own->count) {
+    const uint64_t left = own->count - own->sent;
+    if (send_some(own, left < fitting ? left : fitting) != 0) return 1;
+    if (receive_rest(own, PATIENCE) != 0) return 1;
+    own->next = own->sent; /* what is missing does not come any more */
+  }
+  return report(own, now() - start);
+}
+
+static int run_burst(demo *own) {
+  if (open_both(own, SMALL) != 0) return 1;
+  double start = now();
+  while (own->sent + 1 < own->count) {
+    const uint64_t left = own->count - 1 - own->sent;
+    if (send_some(own, left < BATCH ? left : BATCH) != 0) return 1;
+  }
+  if (receive_rest(own, PATIENCE / 10) != 0) return 1;
+  own->next = own->sent;
+  /* The kernel tells what it dropped with the next datagram. */
+  if (send_some(own, 1) != 0 || receive_rest(own, PATIENCE) != 0) return 1;
+  return report(own, now() - start);
+}
+
+/* ---- a source-specific group ---- */
+
+/* From another of the addresses that loopback answers to: a socket that is bound to it becomes the
+ * publication's.
+ */
+static int publish_from_elsewhere(demo *own, const char *group, mctx_publication *publication) {
+  const struct sockaddr_in elsewhere = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+  mctx_publication_options options;
+  mctx_publication_options_init(&options, sizeof options);
+  if (mctx_address_parse(group, &options.group, &own->error) != MCTX_OK) return 1;
+  options.port = (int32_t)own->info.port;
+  options.outgoing_interface.by = MCTX_INTERFACE_BY_INDEX;
+  options.outgoing_interface.index = own->loopback.index;
+  options.socket.type = MCTX_OS_DESCRIPTOR;
+  options.socket.value = socket(AF_INET, SOCK_DGRAM, 0);
+  if (bind((int)options.socket.value, (const struct sockaddr *)&elsewhere, sizeof elsewhere) != 0)
+    perror("a socket on 127.0.0.2");
+  else if (mctx_publication_open(own->context, &options, publication, &own->error) == MCTX_OK)
+    return 0;
+  close((int)options.socket.value);
+  return 1;
+}
+
+/* One datagram from each source, the included one last: whatever the other sent is there before. */
+static int exchange_two(demo *own, const mctx_publication publications[2], uint64_t received[2]) {
+  uint32_t from = 1;
+  for (uint32_t i = 2; i-- > 0;)
+    if (mctx_send(publications[i], &i, sizeof i, &own->error) != MCTX_OK) return 1;
+  while (from != 0) {
+    size_t length;
+    mctx_status status =
+        mctx_recv(own->subscription, &from, sizeof from, 0, PATIENCE, &length, NULL, 0, &own->error);
+    if (status == MCTX_ERR_TIMEOUT) return 0;
+    if (status != MCTX_OK || length != sizeof from || from > 1) return 1;
+    received[from]++;
+  }
+  return 0;
+}
+
+static int run_ssm(demo *own) {
+  static const char *const group = "232.77.67.1";
+  static const char *const sources[] = {"127.0.0.1", "127.0.0.2"};
+  mctx_publication publications[2];
+  uint64_t received[2] = {0, 0};
+  if (subscribe(own, group, sources[0], 4 << 20) != 0 ||
+      publish(own, group, sources[0], 1, 0, &publications[0]) != 0 ||
+      publish_from_elsewhere(own, group, &publications[1]) != 0)
+    return 1;
+  while (own->sent < own->count) {
+    if (exchange_two(own, publications, received) != 0) return 1;
+    own->sent++;
+  }
+  for (int i = 0; i < 2; i++)
+    printf("%s\t%s\t%llu\t%llu\n", group, sources[i], (unsigned long long)own->sent,
+           (unsigned long long)received[i]);
+  return 0;
+}
+
+/* ---- what is known of a datagram ---- */
+
+static int show(demo *own, const char *payload, size_t payload_length, const mctx_message *message) {
+  char from[64], to[64], clock[16];
+  size_t length;
+  const time_t seconds = (time_t)(message->time_ns / 1000000000);
+  struct tm utc;
+  if (mctx_address_format(&message->source, from, sizeof from, &length, &own->error) != MCTX_OK) return 1;
+  if (mctx_address_format(&message->group, to, sizeof to, &length, &own->error) != MCTX_OK) return 1;
+  gmtime_r(&seconds, &utc);
+  strftime(clock, sizeof clock, "%H:%M:%S", &utc);
+  printf("%.*s\t%s\t%s\t%s (%u)\t%d\t%d\t%d\t%s.%09d\t%llu\n", (int)payload_length, payload, from, to,
+         message->interface_index == own->loopback.index ? own->loopback.name : "another",
+         (unsigned)message->interface_index, (int)message->hop_limit, (int)message->traffic_class >> 2,
+         (int)message->traffic_class & 3, clock, (int)(message->time_ns % 1000000000),
+         (unsigned long long)message->drops);
+  return 0;
+}
+
+static int run_show(demo *own) {
+  static const struct {
+    const char *text;
+    int32_t hop_limit;
+    int32_t dscp;
+  } kinds[] = {{"plain", 1, 0}, {"expedited", 8, 46}};
+  if (subscribe(own, group_of(own), NULL, 4 << 20) != 0) return 1;
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    mctx_message message;
+    char payload[64];
+    size_t length;
+    mctx_publication publication;
+    if (publish(own, group_of(own), source_of(own), kinds[i].hop_limit, kinds[i].dscp, &publication) != 0)
+      return 1;
+    if (mctx_send(publication, kinds[i].text, strlen(kinds[i].text), &own->error) != MCTX_OK) return 1;
+    own->sent++;
+    if (mctx_recv(own->subscription, payload, sizeof payload, 0, PATIENCE, &length, &message, sizeof message,
+                  &own->error) != MCTX_OK ||
+        show(own, payload, length, &message) != 0)
+      return 1;
+  }
+  return 0;
+}
+
+/* ---- all of it ---- */
+
+static const struct {
+  const char *name;
+  int (*run)(demo *own);
+} tasks[] = {
+    {"single", run_single}, {"batch", run_batch}, {"burst", run_burst}, {"ssm", run_ssm}, {"show", run_show}};
+
+/* Whether a failure comes of what this host is. */
+static bool is_of_the_host(mctx_status status) {
+  const uint32_t kind = mctx_status_kind(status);
+  return kind == MCTX_KIND_NETWORK || kind == MCTX_KIND_UNSUPPORTED || kind == MCTX_KIND_NOT_FOUND ||
+         kind == MCTX_KIND_PERMISSION;
+}
+
 int main(int argc, char **argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: demo 4|6 COUNT; `make demo` runs it\n");
+  demo own = {.error = MCTX_ERROR_INIT};
+  size_t task = 0;
+  while (argc == 4 && task < sizeof tasks / sizeof tasks[0] && strcmp(argv[1], tasks[task].name) != 0)
+    task++;
+  if (argc != 4 || task == sizeof tasks / sizeof tasks[0]) {
+    fprintf(stderr, "usage: demo single|batch|burst|ssm|show 4|6 COUNT; `make demo` runs it\n");
     return 2;
   }
-  int family = strcmp(argv[1], "6") == 0 ? AF_INET6 : AF_INET;
-  uint64_t count = strtoull(argv[2], NULL, 10), sent = 0, received = 0;
-  uint16_t port = 0;
-  mctx_error error = MCTX_ERROR_INIT;
-  mctx_context context = 0;
-  mctx_publication publication;
-  int result = 1;
-
-  uint32_t interface_index = loopback_index(&error);
-  int receiver = interface_index == 0 ? -1 : receiver_open(family, interface_index, &port);
-  if (receiver < 0) {
-    printf("an ordinary socket cannot receive there: %s\n",
-           interface_index == 0 ? "no loopback" : strerror(errno));
-    return CANNOT;
+  own.family = strcmp(argv[2], "6") == 0 ? 6 : 4;
+  own.count = strtoull(argv[3], NULL, 10);
+  int result = find_loopback(&own);
+  if (result == 0) result = mctx_context_open(NULL, &own.context, &own.error) != MCTX_OK;
+  if (result == 0) result = tasks[task].run(&own);
+  if (result != 0) {
+    printf("%s (%s)\n", own.error.message, mctx_status_name(own.error.status));
+    if (own.sent == 0 && is_of_the_host(own.error.status)) result = CANNOT;
   }
-  if (mctx_context_open(NULL, &context, &error) != MCTX_OK) goto done;
-  if (publication_open(context, family, interface_index, port, &publication, &error) != MCTX_OK) goto done;
-  double start = now();
-  if (exchange(publication, receiver, count, &sent, &received, &error) != 0) goto done;
-  result = report(publication, sent, received, now() - start, &error);
-done:
-  if (result != 0) printf("%s: %s\n", error.operation, error.message);
-  if (result != 0 && sent == 0) result = CANNOT;
-  (void)mctx_close(context, NULL);
-  close(receiver);
+  (void)mctx_close(own.context, NULL);
   return result;
 }
