@@ -220,7 +220,8 @@ static mctx_status join_failed(const mctx__call *call, const wish *asked, const 
   char message[256];
   snprintf(message, sizeof message, "%s cannot be joined on %s: %s", mctx__host_text(&asked->group, text),
            interface != NULL ? interface->info.name : "any interface", mctx_status_text(result.status));
-  mctx_status status = MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = "group",
+  const char *field = result.status == MCTX_ERR_ADDRESS_IN_USE ? "port" : "group";
+  mctx_status status = MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field,
                                   .message = message, .hint = usual_hint(result.status));
   mctx__describe_item(call, asked->item);
   return status;
@@ -377,8 +378,10 @@ static mctx_status join_default_set(joining *join, const wish *asked) {
   /* Found by the elements that follow; taken off again if one of them fails. */
   standing->is_fresh = true;
   standing->is_nowhere = reached.interfaces == 0;
-  standing->next = join->subscription->standing;
-  join->subscription->standing = standing;
+  mctx__standing **at = &join->subscription->standing;
+  while (*at != NULL)
+    at = &(*at)->next;
+  *at = standing;
   return MCTX_OK;
 }
 
@@ -408,13 +411,14 @@ static void remove_standing(mctx__subscription *subscription, mctx__standing *st
   mctx__release(standing);
 }
 
-/* Takes back what was joined; the newest standing ones are first in the list. */
 static void undo_joining(joining *join) {
   mctx__change_undo(join->subscription, &join->change);
-  while (join->subscription->standing != NULL && join->subscription->standing->is_fresh)
-    remove_standing(join->subscription, join->subscription->standing);
-  for (mctx__standing *at = join->subscription->standing; at != NULL; at = at->next)
+  for (mctx__standing *at = join->subscription->standing; at != NULL;) {
+    mctx__standing *next = at->next;
     at->is_rejoined = false;
+    if (at->is_fresh) remove_standing(join->subscription, at);
+    at = next;
+  }
 }
 
 static void settle_joining(joining *join) {
@@ -447,9 +451,10 @@ static void tell_refusals(mctx__subscription *subscription, uint32_t after) {
 
 static void tell_hints(mctx__subscription *subscription, const wish *wishes, uint64_t count) {
   bool is_told[2] = {false, false};
-  for (mctx__standing *at = subscription->standing; at != NULL && at->is_fresh; at = at->next) {
+  for (mctx__standing *at = subscription->standing; at != NULL; at = at->next) {
+    const bool is_new = at->is_fresh;
     at->is_fresh = false;
-    if (!at->is_nowhere || is_told[at->group.family == 6]) continue;
+    if (!is_new || !at->is_nowhere || is_told[at->group.family == 6]) continue;
     is_told[at->group.family == 6] = true;
     const mctx_event event = {.type = MCTX_EVENT_NO_INTERFACE, .address = at->group};
     mctx__subscription_event(subscription, &event);

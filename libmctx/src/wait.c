@@ -292,6 +292,13 @@ static mctx_status wait_several(several *all, uint32_t flags, int64_t timeout_ns
   }
 }
 
+/* Whether none of them can ever become ready. */
+static bool are_endless(const several *all, int64_t timeout_ns) {
+  for (uint32_t i = 0; i < all->count; i++)
+    if (!is_endless(all->objects[i], read_item(all, i).interest, timeout_ns)) return false;
+  return all->count > 0;
+}
+
 static mctx_status run_several(several *all, uint32_t flags, int64_t timeout_ns, uint32_t *ready_count) {
   all->objects = mctx__allocate((all->count + 1) * sizeof *all->objects);
   all->waited = mctx__allocate((2 * (size_t)all->count + 1) * sizeof *all->waited);
@@ -299,6 +306,7 @@ static mctx_status run_several(several *all, uint32_t flags, int64_t timeout_ns,
   if (all->objects == NULL || all->waited == NULL)
     status = MCTX__FAIL(all->call, MCTX_ERR_NO_MEMORY, .value = all->count);
   if (status == MCTX_OK) status = enter_items(all);
+  if (status == MCTX_OK && are_endless(all, timeout_ns)) status = mctx__nothing_joined(all->call);
   if (status == MCTX_OK) status = wait_several(all, flags, timeout_ns, ready_count);
   for (uint32_t i = 0; i < all->entered; i++)
     mctx__unpin(all->objects[i]);
