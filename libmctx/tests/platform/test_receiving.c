@@ -394,7 +394,8 @@ static void test_drops_are_counted(void **state) {
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_DROPS));
   for (int i = 0; i < SENT; i++)
     send_to(sender, &group, payload, LENGTH);
-  while (receive(receiver, MCTX_META_DROPS, false, sizeof buffer, &arrival).status == MCTX_OK) {
+  const mctx__span spans[2] = {{buffer, LENGTH}, {NULL, 0}};
+  while (mctx__socket_receive(receiver, MCTX_META_DROPS, false, spans, &arrival).status == MCTX_OK) {
     assert_int_equal(MCTX_META_DROPS, arrival.present);
     assert_int_equal(0, arrival.drops); /* these came before the first was lost */
     received++;

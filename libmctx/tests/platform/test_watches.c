@@ -196,8 +196,11 @@ static void test_the_last_removals_are_kept(void **state) {
     indices[i] = (uint32_t)if_nametoindex(name);
   }
   mctx__watch watch = watch_open();
-  const int large = 8 << 20; /* so that none is lost */
-  assert_int_equal(0, setsockopt((int)watch.value, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large));
+  assert_done(mctx__socket_set(mctx__watch_member(watch), 4, MCTX__RECEIVE_BUFFER, 8 << 20));
+  if (lab_get(mctx__watch_member(watch), SOL_SOCKET, SO_RCVBUF) < 400000) {
+    mctx__watch_close(watch);
+    SKIP("this user may not have a buffer that holds so many announcements");
+  }
   host_run("for i in $(seq %d); do echo link delete x$i; done | ip -batch -", PAIRS);
   const mctx__changes changes = take(watch);
   assert_int_equal(MCTX__REMOVED_MAX, changes.removed_count);
