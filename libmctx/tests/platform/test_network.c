@@ -282,6 +282,64 @@ static void test_a_source_that_went_away(void **state) {
   }
 }
 
+/* Sends one and many to a guarded endpoint. */
+static void assert_guarded(mctx_status expected, mctx__socket sender, const mctx__endpoint *endpoint) {
+  const mctx_slice slices[2] = {{.data = "many", .length = 4}, {.data = NULL, .length = 0}};
+  uint32_t taken = 77;
+  assert_status(expected, mctx__socket_send(sender, endpoint, "one", 3));
+  assert_status(expected, mctx__socket_send_many(sender, endpoint, slices, 2, &taken));
+  assert_int_equal(expected == MCTX_OK ? 2 : 0, taken);
+}
+
+/* Without a guard, IPv6 would send from an address that is gone. */
+static void test_a_guarded_source(void **state) {
+  const mctx_address group = group_of(6);
+  mctx_address from;
+  (void)state;
+  cable_up();
+  for (int connected = 0; connected <= 1; connected++) {
+    const mctx_address source = lab_address(source_text(6, 2), 0, 0);
+    const int receiver = lab_receiver(&group, va);
+    mctx__socket sender = sender_on(6, va);
+    mctx__endpoint endpoint;
+    mctx__endpoint unguarded;
+    char buffer[16];
+    source_change("add", 6, 2);
+    assert_done(mctx__socket_bind(sender, &source));
+    if (connected != 0) assert_done(mctx__socket_connect(sender, 6, &group));
+    mctx__endpoint_set(&endpoint, connected != 0 ? NULL : &group);
+    unguarded = endpoint;
+    mctx__endpoint_guard(&endpoint, &source);
+    assert_guarded(MCTX_OK, sender, &endpoint);
+    struct sockaddr_storage native = {0};
+    socklen_t length = sizeof native;
+    assert_int_equal(3, recvfrom(receiver, buffer, sizeof buffer, 0, (struct sockaddr *)&native, &length));
+    from = mctx__sockaddr_get(&native, length);
+    assert_memory_equal(source.bytes, from.bytes, sizeof from.bytes);
+    assert_int_equal(4, lab_receive(receiver, buffer, sizeof buffer));
+    assert_int_equal(0, lab_receive(receiver, buffer, sizeof buffer));
+    source_change("del", 6, 2);
+    assert_done(mctx__socket_send(sender, &unguarded, "x", 1));
+    assert_guarded(MCTX_ERR_NO_ROUTE, sender, &endpoint);
+    source_change("add", 6, 2);
+    assert_guarded(MCTX_OK, sender, &endpoint);
+    source_change("del", 6, 2);
+    mctx__socket_close(sender);
+    (void)close(receiver);
+  }
+}
+
+static void test_sources_that_need_no_guard(void **state) {
+  const mctx_address sources[] = {lab_address("10.9.0.1", 0, 0), lab_address("fe80::1", 0, 3)};
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    mctx__endpoint endpoint = endpoint_of(sources[i].family);
+    const mctx__endpoint before = endpoint;
+    mctx__endpoint_guard(&endpoint, &sources[i]);
+    assert_memory_equal(&before, &endpoint, sizeof endpoint);
+  }
+}
+
 /* The source that the system chose when the socket was connected. */
 static void test_a_chosen_source_that_was_replaced(void **state) {
   const mctx_address group = group_of(4);
@@ -445,6 +503,8 @@ int main(void) {
       cmocka_unit_test(test_an_interface_without_an_ipv6_address),
       cmocka_unit_test(test_an_interface_that_is_down_or_gone),
       cmocka_unit_test(test_a_source_that_went_away),
+      cmocka_unit_test(test_a_guarded_source),
+      cmocka_unit_test(test_sources_that_need_no_guard),
       cmocka_unit_test(test_a_chosen_source_that_was_replaced),
       cmocka_unit_test(test_routes_that_refuse),
       cmocka_unit_test(test_a_firewall),
