@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 """Check the case files: against the schema, and that they cover what the public header offers.
 
-Every public function, every member of the options and answers and every status must be used by a case; what no
-case can use stands in uncovered.json with the reason.
+Every public function, every member of the options and answers, every status, event, flag and other named value,
+and every counter must be used by a case; what no case can use stands in uncovered.json with the reason.
+  check.py LIBRARY      the built library, which tells the names of the counters
 """
 
 from __future__ import annotations
 
 import copy
+import ctypes
 import json
 import re
 import sys
@@ -21,15 +23,55 @@ from jsonschema import Draft202012Validator
 
 HERE = Path(__file__).resolve().parent
 HEADER = HERE.parent / "libmctx" / "include" / "mctx.h"
-OPTIONS = ("mctx_publication_options", "mctx_context_options")
-ANSWERS = {
-    "mctx_publication_info": "mctx_publication_get_info",
-    "mctx_interface_info": "mctx_interface_list_get",
-    "mctx_capability_info": "mctx_capability",
+STRUCTS = {
+    "mctx_context_options": ("mctx_context_open", "options"),
+    "mctx_publication_options": ("mctx_publication_open", "options"),
+    "mctx_subscription_options": ("mctx_subscription_open", "options"),
+    "mctx_membership": ("mctx_join", "memberships"),
+    "mctx_wait_item": ("mctx_wait_many", "items"),
+    "mctx_receive_batch": ("mctx_recv_batch", ""),
+    "mctx_datagram": ("mctx_recv_batch", "records"),
+    "mctx_message": ("mctx_recv_batch", "datagrams messages"),
+    "mctx_publication_info": ("mctx_publication_get_info", ""),
+    "mctx_subscription_info": ("mctx_subscription_get_info", ""),
+    "mctx_membership_info": ("mctx_memberships", "memberships"),
+    "mctx_interface_info": ("mctx_interface_list_get", ""),
+    "mctx_capability_info": ("mctx_capability", ""),
+    "mctx_event": ("mctx_events", "events"),
 }
-"""Structs that the library fills, and the function that does."""
-RENAMED = {"outgoing_interface": "interface", "context": "owner"}
+"""Structs, the function that takes or fills them, and which arguments or results they are; "": all."""
+RENAMED = {"outgoing_interface": "interface", "ingress": "interface", "context": "owner"}
 """Fields that the cases call otherwise, as the library's error records do."""
+FLAGS = {"duplicate", "frozen"}
+"""Options that are flags."""
+VALUES = {
+    "mctx_kind": "",
+    "mctx_retry": "",
+    "mctx_error_flag": "",
+    "mctx_capability_id": "mctx_capability",
+    "mctx_capability_state": "mctx_capability",
+    "mctx_interface_by": "",
+    "mctx_interface_flag": "mctx_interface_list_get sim_interface_set",
+    "mctx_os_handle_type": "",
+    "mctx_ready": "mctx_wait",
+    "mctx_wait_flag": "mctx_recv mctx_recv_batch mctx_wait mctx_wait_many mctx_send_batch",
+    "mctx_event_type": "mctx_events",
+    "mctx_publication_flag": "mctx_publication_get_info",
+    "mctx_publication_state": "mctx_publication_get_info",
+    "mctx_filter_mode": "mctx_memberships",
+    "mctx_binding": "mctx_subscription_get_info",
+    "mctx_metadata": "mctx_subscription_get_info",
+    "mctx_subscription_flag": "mctx_subscription_get_info",
+    "mctx_subscription_state": "mctx_subscription_get_info",
+    "mctx_clock": "mctx_subscription_get_info",
+    "mctx_membership_flag": "mctx_memberships",
+    "mctx_datagram_flag": "mctx_recv_batch",
+    "mctx_message_flag": "mctx_recv_batch",
+    "mctx_receive_batch_flag": "mctx_recv_batch",
+}
+"""Enumerations whose names cases write, and the operations that must; "": any."""
+COUNTED = {"context": 1, "publication": 2, "subscription": 3}
+"""Results that have counters, and the kinds of their handles."""
 
 passed = 0
 problems: list[str] = []
@@ -137,7 +179,58 @@ def statuses(header: str) -> set[str]:
     return set(re.findall(r'X\(\w+, \w+, \d+,[\s\\]*"(\w+)"', table))
 
 
+def enumerators(header: str, enum: str) -> set[str]:
+    """Return the names of the values of an enumeration, as cases write them."""
+    body = re.search(rf"enum {enum} {{(.*?)}};", header, re.DOTALL)
+    if body is None:
+        raise SystemExit(f"check.py: no enum {enum} in {HEADER}")
+    if enum == "mctx_kind":
+        table = header.split("#define MCTX_KIND_MAP(X)")[1].split("\n\n")[0]
+        return set(re.findall(r'X\(\w+, \d+, "(\w+)"', table))
+    names = re.findall(r"\b(MCTX_\w+)\s*=\s*\d", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
+    stem = re.sub(r"_(id|state|flag|type|mode|by)$", "", enum).upper()
+    prefixes = (f"{stem}_BY_", f"{stem}_", "MCTX_META_", "MCTX_OS_", "MCTX_")
+    short = {name: next(prefix for prefix in prefixes if name.startswith(prefix)) for name in names}
+    return {name.removeprefix(prefix).lower() for name, prefix in short.items()}
+
+
+def counters(library: str, kind: int) -> set[str]:
+    """Return the names of the counters of a kind of object."""
+    name_of = ctypes.CDLL(library).mctx_metric_name
+    name_of.restype = ctypes.c_char_p
+    found: set[str] = set()
+    while (name := name_of(kind, len(found))) is not None:
+        found.add(name.decode())
+    return found
+
+
 # ---- coverage ----
+
+
+def members_in(value: Any) -> Iterator[str]:
+    """Yield the names of the members of an object, or of those in an array."""
+    if isinstance(value, list):
+        for item in value:
+            yield from members_in(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name.startswith("$"):
+                yield from members_in(item)
+            else:
+                yield name
+
+
+def words_in(value: Any) -> Iterator[str]:
+    """Yield all texts and names of members in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from words_in(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from words_in(item)
 
 
 def codes_in(wanted: Any) -> set[str]:
@@ -147,59 +240,84 @@ def codes_in(wanted: Any) -> set[str]:
     return set(wanted.get("$one_of", [])) if isinstance(wanted, dict) else set()
 
 
-def used(files: dict[str, Any]) -> tuple[set[str], set[str], set[str]]:
-    """Return the functions called, the members set or looked at, and the statuses asserted by the cases."""
-    structs = {function: struct for struct, function in ANSWERS.items()}
-    called: set[str] = set()
-    options: set[str] = set()
-    codes: set[str] = set()
-    for step in all_steps(files):
-        called.add(step["op"])
-        if step["op"] in ("mctx_publication_open", "mctx_context_open"):
-            struct = step["op"].replace("_open", "_options")
-            given = set(step.get("args", {}).get("options", {}))
-            if "duplicate" in given:
-                given.add("flags")
-            options |= {f"{struct}.{name}" for name in given}
-        if step["op"] in structs:
-            options |= {
-                f"{structs[step['op']]}.{name}" for name in {**step.get("expect", {}), **step.get("args", {})}
-            }
-        if "error" in step:
-            codes |= codes_in(step["error"]["code"])
-        for outcome in step.get("expect", {}).get("outcomes", []):
-            codes |= codes_in(outcome.get("status", ""))
-    return called, options, codes
+def codes_of(step: dict[str, Any]) -> set[str]:
+    """Return the statuses that a step expects."""
+    codes = codes_in(step["error"]["code"]) if "error" in step else set()
+    for outcome in step.get("expect", {}).get("outcomes", []):
+        codes |= codes_in(outcome.get("status", ""))
+    return codes
 
 
-def check_coverage(files: dict[str, Any]) -> None:
-    """Check that all of the header is used, but for the exceptions, which must be needed."""
-    header = HEADER.read_text(encoding="utf-8")
-    exceptions: dict[str, str] = json.loads((HERE / "uncovered.json").read_text(encoding="utf-8"))
-    called, options, codes = used(files)
+def fields_of(step: dict[str, Any], parts: str) -> set[str]:
+    """Return the names of the members of a struct that a step sets or looks at."""
+    found: set[str] = set()
+    for given in (step.get("args", {}), step.get("expect", {})):
+        named = [given] if parts == "" else [given.get(part) for part in parts.split()]
+        found |= {name for value in named for name in members_in(value)} | set(given.get("null", []))
+    return found | {"flags"} if found & FLAGS else found
+
+
+def counters_in(case: dict[str, Any]) -> dict[str, set[str]]:
+    """Return which counters of which kind of object a case looks at."""
+    kinds: dict[str, str] = {}
+    found: dict[str, set[str]] = {kind: set() for kind in COUNTED}
+    for step in steps_of(case["steps"]):
+        kinds |= {f"${{{name}}}": path for name, path in step.get("save", {}).items()}
+        if step["op"] == "mctx_metrics" and kinds.get(step["args"]["handle"]) in found:
+            found[kinds[step["args"]["handle"]]] |= set(step.get("expect", {}).get("values", {}))
+    return found
+
+
+def coverage(files: dict[str, Any], header: str, library: str) -> dict[str, bool]:
+    """Return what the library offers, and whether a case uses it."""
+    steps = list(all_steps(files))
+    cases = [case for document in files.values() for case in document["cases"]]
+    called = {step["op"] for step in steps}
+    codes = {code for step in steps for code in codes_of(step)}
     offered = {f"function {name}": name in called for name in functions(header)}
-    for struct in (*OPTIONS, *ANSWERS):
-        for field in fields(header, struct):
-            offered[f"member {struct}.{field}"] = f"{struct}.{RENAMED.get(field, field)}" in options
     offered |= {f"status {name}": name in codes for name in statuses(header)}
+    for struct, (function, parts) in STRUCTS.items():
+        used = {name for step in steps if step["op"] == function for name in fields_of(step, parts)}
+        for field in fields(header, struct):
+            offered[f"member {struct}.{field}"] = field in used or RENAMED.get(field) in used
+    for enum, operations in VALUES.items():
+        looked_at = [step for step in steps if not operations or step["op"] in operations.split()]
+        words = {
+            word
+            for step in looked_at
+            for word in words_in([step.get("args"), step.get("expect"), step.get("error")])
+        }
+        offered |= {f"value {enum}.{name}": name in words for name in enumerators(header, enum)}
+    for kind, number in COUNTED.items():
+        counted = {name for case in cases for name in counters_in(case)[kind]}
+        offered |= {f"counter {kind}.{name}": name in counted for name in counters(library, number)}
+    return offered
+
+
+def check_coverage(files: dict[str, Any], library: str) -> None:
+    """Check that all of the header is used, but for the exceptions, which must be needed."""
+    exceptions: dict[str, str] = json.loads((HERE / "uncovered.json").read_text(encoding="utf-8"))
+    offered = coverage(files, HEADER.read_text(encoding="utf-8"), library)
     for name, covered in sorted(offered.items()):
         if name in exceptions:
             check(not covered, f"uncovered.json: {name} is covered: remove the exception")
         else:
             check(covered, f"no case uses {name}")
     for name, reason in exceptions.items():
-        check(name in offered, f"uncovered.json: the header has no {name}")
+        check(name in offered, f"uncovered.json: there is no {name}")
         check(len(reason) > 20, f"uncovered.json: {name} has no reason")
 
 
 def main() -> int:
     """Check everything."""
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     schema = json.loads((HERE / "schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     cases, negative = documents("cases"), documents("negative")
     check_files(cases | negative, schema)
     check_strictness(cases, schema)
-    check_coverage(cases)
+    check_coverage(cases, sys.argv[1])
     every = [case for document in cases.values() for case in document["cases"]]
     required = Counter(name for case in every for name in case.get("requires", []))
     wrong = sum(len(document["cases"]) for document in negative.values())

@@ -78,7 +78,7 @@ both() {
   fi
 }
 
-"$checker" check.py >"$out/check.log" 2>&1
+"$checker" check.py "$build/lib/libmctx.so.0" >"$out/check.log" 2>&1
 grep -v ' passed, ' "$out/check.log"
 count "$out/check.log" "schema and coverage"
 where=namespace

@@ -175,6 +175,7 @@ static void run_all(const suite *all, const settings *s, report *to, text *trans
   for (size_t i = 0; i < all->count; i++) {
     report_entry *e = &to->entries[to->count++];
     e->name = running = all->cases[i].name;
+    sim_case_begin(); /* what is required is asked for anew */
     e->skipped = why_skip(all->cases[i].definition, s->without);
     if (e->skipped != NULL) {
       e->skipped = strdup(e->skipped);

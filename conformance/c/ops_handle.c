@@ -57,9 +57,10 @@ static void wait_many(call *c) {
   if (c->status != MCTX_OK) return;
   value *list = yyjson_mut_arr(c->doc);
   for (uint32_t i = 0; i < count; i++) {
-    yyjson_mut_arr_append(list, make_bits(c->doc, items[i].ready, ready_names));
+    value *one = yyjson_mut_arr_add_obj(c->doc, list);
+    yyjson_mut_obj_add_val(c->doc, one, "ready", make_bits(c->doc, items[i].ready, ready_names));
   }
-  result(c, "ready", list);
+  result(c, "items", list);
   result_int(c, "ready_count", ready_count);
 }
 

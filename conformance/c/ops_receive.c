@@ -124,7 +124,7 @@ static void show_batch(call *c, const mctx_receive_batch *batch) {
     const mctx_datagram *d = &batch->datagrams[i];
     const unsigned char *payload = (const unsigned char *)batch->arena + d->offset;
     const mctx_message *message =
-        d->message < batch->message_count && batch->messages != NULL ? &batch->messages[d->message] : NULL;
+        whole && d->message < batch->message_count ? &batch->messages[d->message] : NULL;
     bool truncated = (d->flags & MCTX_DATAGRAM_TRUNCATED) != 0;
     yyjson_mut_arr_append(datagrams, make_received(c->doc, payload, d->length, truncated, message));
     value *one = yyjson_mut_arr_add_obj(c->doc, raw);

@@ -72,6 +72,7 @@ typedef struct future_options {
 
 static void read_lists(call *c, future_options *to) {
   mctx_subscription_options *o = &to->known;
+  o->membership_stride = sizeof(mctx_membership);
   value *given = option(c, "interfaces");
   o->interface_count = yyjson_mut_arr_size(given);
   to->interfaces = calloc((size_t)o->interface_count + 1, sizeof *to->interfaces);

@@ -7,6 +7,7 @@ import argparse
 import faulthandler
 import json
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,11 @@ def run_all(
     """Run the cases one after the other."""
     simulation = Simulation.find()
     libmctx.Context().close()  # what the library opens once for the process is not a leak
+    warnings.simplefilter("ignore", libmctx.MulticastWarning)
     entries = []
     for name, definition in cases:
+        if simulation is not None:
+            simulation.reset()  # what is required is asked for anew
         missing = [requirements.missing(each) for each in definition.get("requires", [])]
         reasons = [reason for reason in missing if reason is not None]
         if reasons:

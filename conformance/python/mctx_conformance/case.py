@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import libmctx
 from mctx_conformance import peers
 from mctx_conformance.fields import Fields, Variable
-from mctx_conformance.operations import Operations, RefusedError, shown_error
+from mctx_conformance.objects import RefusedError, shown_error
+from mctx_conformance.operations import Operations
 from mctx_conformance.simulation import Simulation
 from mctx_conformance.values import InvalidStepError, canonical, difference, integer, substitute
 

@@ -6,50 +6,16 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import libmctx
-from mctx_conformance.peers import Peer, Peers
-from mctx_conformance.simulation import FLAGS, Simulation
+from mctx_conformance.objects import RefusedError, Result, bits, only_c, seconds, shown_endpoint, shown_error
+from mctx_conformance.peers import Peer
+from mctx_conformance.simulation import FLAGS
+from mctx_conformance.subscriptions import SubscriptionOperations
 from mctx_conformance.values import InvalidStepError, integer, payload, payloads, shown_address
 
-Result = dict[str, Any]
 _STATUS_FIRST = 1000
-
-
-class RefusedError(Exception):
-    """A call failed; what it returned beside its status stands in ``result``."""
-
-    def __init__(self, error: dict[str, Any], result: Result) -> None:
-        super().__init__(error["code"])
-        self.error = error
-        self.result = result
-
-
-def shown_error(error: libmctx.MctxError) -> dict[str, Any]:
-    """Return an exception as the transcript shows it."""
-    return {
-        "kind": error.kind,
-        "code": error.name,
-        "field": error.native_field,
-        "item": "-1" if error.item is None else str(error.item),
-        "retry": error.retry,
-        "delivered_locally": error.delivered_locally,
-        "hint": error.hint != "",
-    }
-
-
-def _only_c() -> NoReturn:
-    raise InvalidStepError("only C can say this")
-
-
-def _seconds(timeout_ns: Any) -> float | None:
-    number = integer(timeout_ns)
-    return None if number < 0 else number / 1e9
-
-
-def _endpoint(endpoint: libmctx.Endpoint | None) -> Any:
-    return None if endpoint is None else shown_address(endpoint.addr, endpoint.port, endpoint.scope_id)
 
 
 def _is_address(text: str) -> bool:
@@ -64,19 +30,8 @@ def _setting(value: Any) -> Any:
     return "auto" if value is None else value
 
 
-class Operations:
+class Operations(SubscriptionOperations):
     """The operations of a case, and the objects behind its handles."""
-
-    def __init__(self, peers: Peers, simulation: Simulation | None) -> None:
-        self._peers = peers
-        self._simulation = simulation
-        self._objects: dict[str, Any] = {}
-
-    def close_all(self) -> None:
-        """Close what is open."""
-        for item in list(self._objects.values()):
-            if isinstance(item, libmctx.Context):
-                item.close()
 
     def find(self, name: str) -> Callable[[dict[str, Any]], Result] | None:
         """Return an operation by its name."""
@@ -85,21 +40,6 @@ class Operations:
         if name.startswith("sim_"):
             return getattr(self._simulation, name, None)
         return getattr(self._peers, name, None)
-
-    # ---- handles ----
-
-    def _keep(self, item: Any) -> str:
-        if isinstance(item, libmctx.Publication):
-            handle = str(item.id)
-        else:
-            handle = f"{type(item).__name__}:{len(self._objects) + 1}"
-        self._objects[handle] = item
-        return handle
-
-    def _object(self, handle: Any) -> Any:
-        if handle not in self._objects:
-            _only_c()
-        return self._objects[handle]
 
     # ---- statuses and the library ----
 
@@ -217,16 +157,28 @@ class Operations:
     def mctx_wait(self, args: dict[str, Any]) -> Result:
         """Wait."""
         item = self._object(args["handle"])
-        timeout = _seconds(args.get("timeout_ns", 0))
-        if isinstance(item, libmctx.Context):
-            item.wait(timeout)
-            return {"ready": []}
-        wanted = libmctx.Ready(0)
-        for name in args["events"]:
-            wanted |= libmctx.Ready[name.upper()]
-        ready = item.wait(timeout, events=wanted)
-        names = ("readable", "writable")
-        return {"ready": [name for name in names if libmctx.Ready[name.upper()] in ready]}
+        wanted = bits(args["interest"], libmctx.Ready)
+        return {"ready": self._ready(item.wait(seconds(args.get("timeout_ns", 0)), events=wanted))}
+
+    @staticmethod
+    def _ready(ready: libmctx.Ready) -> list[str]:
+        return [name for name in ("readable", "writable") if libmctx.Ready[name.upper()] in ready]
+
+    def mctx_wait_many(self, args: dict[str, Any]) -> Result:
+        """Wait for several: the package asks of each what there is to ask for."""
+        objects = [self._object(each["handle"]) for each in args["items"]]
+        asked = [
+            libmctx.Ready.WRITABLE if isinstance(each, libmctx.Publication) else libmctx.Ready.READABLE
+            for each in objects
+        ]
+        if asked != [bits(each["interest"], libmctx.Ready) for each in args["items"]]:
+            only_c()
+        ready = self._object(args["context"]).wait_many(objects, seconds(args.get("timeout_ns", 0)))
+        items = [
+            {"ready": self._ready(wanted) if each in ready else []}
+            for each, wanted in zip(objects, asked, strict=True)
+        ]
+        return {"items": items, "ready_count": len(ready)}
 
     def mctx_pollable(self, args: dict[str, Any]) -> Result:
         """Tell the descriptor to watch."""
@@ -242,6 +194,8 @@ class Operations:
         with libmctx.Context() as context:
             if args["handle_kind"] == "context":
                 names = list(context.metrics())
+            elif args["handle_kind"] == "subscription":
+                names = list(context.add_subscription(9).metrics())
             else:
                 names = list(context.add_publication("239.255.0.1", 9, interface="127.0.0.1").metrics())
         return {"name": names[integer(args["position"])]}
@@ -251,11 +205,11 @@ class Operations:
         events = [
             {
                 "type": each.type,
-                "handle": str(each.publication_id),
+                "handle": str(each.id),
                 "interface_index": each.interface_index,
                 "time_ns": str(int(each.time * 1e9)),
                 "value": str(each.value),
-                "address": _endpoint(each.address),
+                "address": shown_endpoint(each.address),
             }
             for each in self._object(args["handle"]).events()
         ]
@@ -272,6 +226,12 @@ class Operations:
         context = self._object(args["context"])
         listed = [self._keep(each) for each in context.publications()]
         return {"publications": listed, "count": context.publication_count()}
+
+    def mctx_context_subscriptions(self, args: dict[str, Any]) -> Result:
+        """List the subscriptions of a context."""
+        context = self._object(args["context"])
+        listed = [self._keep(each) for each in context.subscriptions()]
+        return {"subscriptions": listed, "count": context.subscription_count()}
 
     # ---- publications ----
 
@@ -315,10 +275,10 @@ class Operations:
         flags = [name for name in ("duplicate", "adopted") if getattr(info, name)]
         return {
             "flags": flags,
-            "group": _endpoint(info.group),
-            "source": _endpoint(info.source),
-            "local": _endpoint(info.local),
-            "sender": _endpoint(info.sender),
+            "group": shown_endpoint(info.group),
+            "source": shown_endpoint(info.source),
+            "local": shown_endpoint(info.local),
+            "sender": shown_endpoint(info.sender),
             "interface": self._shown_interface(info.interface),
             "interface_index": info.interface_index,
             "hop_limit": info.ttl,
@@ -385,7 +345,7 @@ class Operations:
         timeout_ns = integer(args.get("timeout_ns", 0))
         publication = self._object(args["publication"])
         return self._batch(
-            lambda: publication.send_many(many, timeout=_seconds(timeout_ns)), len(many), timeout_ns
+            lambda: publication.send_many(many, timeout=seconds(timeout_ns)), len(many), timeout_ns
         )
 
     def mctx_send_segments(self, args: dict[str, Any]) -> Result:
@@ -396,7 +356,7 @@ class Operations:
         publication = self._object(args["publication"])
         count = -(-len(data) // size) if size > 0 else 0
         return self._batch(
-            lambda: publication.send_segments(data, size, timeout=_seconds(timeout_ns)), count, timeout_ns
+            lambda: publication.send_segments(data, size, timeout=seconds(timeout_ns)), count, timeout_ns
         )
 
     def mctx_send_all(self, args: dict[str, Any]) -> Result:

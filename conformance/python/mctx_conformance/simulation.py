@@ -10,14 +10,27 @@ from ctypes import POINTER, Structure, byref, c_char_p, c_int32, c_int64, c_uint
 from typing import Any
 
 import libmctx
-from mctx_conformance.values import Address, InvalidStepError, integer, payloads, shown_address, shown_payload
+from mctx_conformance.values import (
+    Address,
+    InvalidStepError,
+    canonical,
+    integer,
+    payload,
+    payloads,
+    shown_address,
+    shown_payload,
+)
 from mctx_conformance.values import address as read_address
 
 FLAGS = ("up", "running", "loopback", "multicast", "point_to_point", "broadcast", "enslaved")
 _SOCKET_CALLS = ("socket_open", "socket_option", "bind", "connect", "local", "send", "wait")
-_CALLS = ("allocate", "interfaces", "route", "event_open", *_SOCKET_CALLS)
+_RECEIVE_CALLS = ("join", "leave", "filter", "receive", "poller", "watch", "hold")
+_CALLS = ("allocate", "interfaces", "route", "event_open", *_SOCKET_CALLS, *_RECEIVE_CALLS)
 _FAULTS = ("", "fail", "partial", "earlier", "delivered")
 _STATES = ("absent", "refused", "needs_privilege", "available")
+_MEMBERSHIP_LIMITS = ("memberships_ipv4", "sources_ipv4", "memberships_ipv6", "sources_ipv6")
+_LIMITS = (*_MEMBERSHIP_LIMITS, "queue", "descriptors")
+_FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
 class _Address(Structure):
@@ -50,6 +63,32 @@ class _Datagram(Structure):
     ]
 
 
+class _Arrival(Structure):
+    _fields_ = [
+        ("source", _Address),
+        ("destination", _Address),
+        ("interface_index", c_uint32),
+        ("hop_limit", c_int32),
+        ("traffic_class", c_int32),
+        ("segment_size", c_uint32),
+        ("delay_ns", c_int64),
+        ("payload", c_char_p),
+        ("length", c_uint64),
+    ]
+
+
+class _Membership(Structure):
+    _fields_ = [
+        ("socket", c_int64),
+        ("group", _Address),
+        ("interface_index", c_uint32),
+        ("alive", c_uint32),
+        ("mode", c_uint32),
+        ("source_count", c_uint32),
+        ("sources", _Address * 64),
+    ]
+
+
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "reset": (None,),
     "fault": (c_int32, c_uint32, c_uint64, c_uint32, c_int64),
@@ -69,6 +108,16 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "wire_clear": (None,),
     "open_sockets": (c_uint64,),
     "open_events": (c_uint64,),
+    "open_pollers": (c_uint64,),
+    "open_watches": (c_uint64,),
+    "deliver": (c_int32, POINTER(_Arrival)),
+    "queued": (c_uint64,),
+    "limit_set": (c_int32, c_uint32, c_uint64),
+    "refuse": (c_int32, c_uint32, c_uint32, c_int32),
+    "memberships": (c_uint64,),
+    "membership_at": (c_int32, c_uint64, POINTER(_Membership)),
+    "watch_overflow": (None,),
+    "ready": (c_uint32, POINTER(_OsHandle)),
     "socket": (c_int32, c_uint32, POINTER(_Address), POINTER(_OsHandle)),
     "socket_close": (None, POINTER(_OsHandle)),
     "socket_hash": (c_int64, POINTER(_OsHandle)),
@@ -140,8 +189,9 @@ class Simulation:
         self._reset()
 
     def held(self) -> int:
-        """Return how many sockets and events are open."""
-        return int(self._open_sockets() + self._open_events())
+        """Return how many sockets, events, pollers and watches are open."""
+        watching = self._open_events() + self._open_pollers() + self._open_watches()
+        return int(self._open_sockets() + watching)
 
     # ---- sockets ----
 
@@ -165,12 +215,17 @@ class Simulation:
         if not done:
             raise InvalidStepError("the simulated network has no room for it, or no such thing")
 
+    def _status(self, name: str) -> int:
+        if name == "ok":
+            return 0
+        if name not in self._status_codes:
+            raise InvalidStepError(f"no status {name}")
+        return self._status_codes[name]
+
     def _value(self, args: dict[str, Any], fault: int) -> int:
         given = args["value"]
         if isinstance(given, str) and fault != _FAULTS.index("partial"):
-            if given not in self._status_codes:
-                raise InvalidStepError(f"no status {given}")
-            return self._status_codes[given]
+            return self._status(given)
         return integer(given)
 
     def sim_fault(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +277,7 @@ class Simulation:
 
     def sim_route_set(self, args: dict[str, Any]) -> dict[str, Any]:
         """Say where unnamed multicast leaves."""
-        self._route_set({"ipv4": 4, "ipv6": 6}[args["family"]], integer(args["index"]))
+        self._route_set(_FAMILIES[args["family"]], integer(args["index"]))
         return {}
 
     def sim_buffer(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -275,3 +330,66 @@ class Simulation:
         """Empty the wire."""
         self._wire_clear()
         return {}
+
+    # ---- receiving ----
+
+    def sim_deliver(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Let a message come in."""
+        data = payload(args["payload"])
+        arrival = _Arrival(
+            source=_native(read_address(args["source"])),
+            destination=_native(read_address(args["destination"])),
+            interface_index=integer(args.get("interface_index", 2)),
+            hop_limit=integer(args.get("hop_limit", 1)),
+            traffic_class=integer(args.get("traffic_class", 0)),
+            segment_size=integer(args.get("segment_size", 0)),
+            delay_ns=integer(args.get("delay_ns", 0)),
+            payload=data,
+            length=len(data),
+        )
+        sockets = self._deliver(byref(arrival))
+        if sockets < 0:
+            raise InvalidStepError("the simulated network takes no such message")
+        return {"sockets": sockets}
+
+    def sim_queued(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Count the messages that wait at sockets."""
+        return {"messages": str(self._queued())}
+
+    def sim_limit_set(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Set a limit of the host."""
+        self._need(self._limit_set(_position(args["limit"], _LIMITS), integer(args["value"])))
+        return {}
+
+    def sim_refuse(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Let an interface refuse joins."""
+        status = self._status(args["status"])
+        self._need(self._refuse(integer(args["index"]), _FAMILIES[args["family"]], status))
+        return {}
+
+    def sim_memberships(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Show what the simulated system has joined, in order of their texts."""
+        found = []
+        count = self._memberships()
+        for position in range(count):
+            one = _Membership()
+            if self._membership_at(position, byref(one)):
+                shown = {
+                    "group": _shown(one.group),
+                    "interface_index": one.interface_index,
+                    "alive": bool(one.alive),
+                    "mode": "include" if one.mode else "exclude",
+                    "source_count": one.source_count,
+                }
+                found.append(shown)
+        return {"count": str(count), "memberships": sorted(found, key=canonical)}
+
+    def sim_watch_overflow(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Let the watches lose what they hold."""
+        self._watch_overflow()
+        return {}
+
+    def sim_ready(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Tell what a native handle is ready for."""
+        ready = self._ready(byref(_OsHandle(value=integer(args["native"]), type=1)))
+        return {"ready": [name for bit, name in enumerate(("readable", "writable")) if ready >> bit & 1]}
