@@ -58,7 +58,7 @@ static value *show_handle(run *r, document *doc, value *from) {
 
 /* A number that differs from run to run: 0, the variable that holds it, or its sign. */
 static value *show_volatile(run *r, document *doc, value *from, field_class class) {
-  if (yyjson_mut_is_null(from)) return from;
+  if (yyjson_mut_is_null(from)) return yyjson_mut_null(doc);
   text content = {0};
   canonical(from, &content);
   const char *digits = text_get(&content) + (yyjson_mut_is_str(from) ? 1 : 0);
