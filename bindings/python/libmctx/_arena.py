@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -52,21 +52,30 @@ class Batch(list[Datagram]):
         has_events: Whether events wait: `Subscription.events`.
     """
 
-    __slots__ = ("_lent", "has_events")
+    __slots__ = ("_arena", "_views", "has_events")
+
+    _views: list[list[memoryview]]
+    """The payloads, once, until they are released."""
 
     def __init__(self, datagrams: Iterable[Datagram] = (), *, has_events: bool = False) -> None:
         super().__init__(datagrams)
         self.has_events = has_events
-        self._lent: list[tuple[list[memoryview], Arena, list[Arena]]] = []
+        self._views = []
+        self._arena: Arena | None = None
 
-    def _lend(self, views: list[memoryview], arena: Arena, pool: list[Arena]) -> None:
-        """Own an arena until the batch is released."""
-        self._lent.append((views, arena, pool))
+    def _view(self) -> None:
+        """Make all payloads views that `release` ends."""
+        views: list[memoryview] = []
+        for each in self:
+            if not isinstance(each.payload, memoryview):
+                each.payload = memoryview(each.payload)
+            views.append(each.payload)
+        self._views.append(views)
 
     def release(self) -> None:
         """End the views of the payloads; with copies, or done again, it does nothing."""
         try:
-            views, arena, pool = self._lent.pop()
+            views = self._views.pop()
         except IndexError:
             return
         for view in views:
@@ -74,8 +83,8 @@ class Batch(list[Datagram]):
                 view.release()
             except BufferError:  # something was made of it, and holds it
                 continue
-        if arena.is_free():
-            pool.append(arena)
+        if self._arena is not None:
+            self._arena.come_back()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (list(self), self.has_events)
@@ -94,30 +103,33 @@ def _rebuild(datagrams: list[Datagram], has_events: bool) -> Batch:
 
 
 class Arena:
-    """Memory for one receive at a time on one subscription: payloads and records, and what the calls need."""
+    """Memory for one receive at a time on one subscription: payloads and records, and what the calls need.
+
+    It belongs to a pool, which it comes back to at the end of a ``with`` block unless it was lent.
+    """
 
     __slots__ = (
         "_batch",
         "_datagrams",
+        "_is_lent",
         "_length",
         "_messages",
         "_numbers",
         "_payloads",
+        "_pool",
         "_start",
         "capacity",
-        "count",
         "error",
         "handle",
-        "message_count",
     )
 
-    def __init__(self, handle: int, capacity: int, min_arena: int) -> None:
+    def __init__(self, handle: int, pool: list[Arena], capacity: int, min_arena: int) -> None:
         """Make memory for up to ``capacity`` datagrams."""
         self.handle = handle
         self.capacity = capacity
-        self.count = 0
-        self.message_count = 0
         self.error = _ffi.new_error()
+        self._pool = pool
+        self._is_lent = False
         self._payloads = bytearray(min_arena + min(max(_ONE, capacity * _USUAL), _MOST))
         self._datagrams = (_ffi.Datagram * capacity)()
         self._numbers = memoryview(self._datagrams).cast("B").cast("I")
@@ -135,14 +147,24 @@ class Arena:
         self._start = ctypes.addressof(ctypes.c_char.from_buffer(self._payloads))
         self._batch.arena.address = self._start
 
-    def is_free(self) -> bool:
-        """Return whether nothing looks at the payloads any more; only then may it be used again."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_lent:
+            self._pool.append(self)
+
+    def come_back(self) -> None:
+        """Go back to the pool, if nothing looks at the payloads any more; else it is never used again."""
         try:
             self._payloads.append(self._payloads.pop())  # refused while a buffer of it is held
         except BufferError:
-            return False
+            return
         self._locate()
-        return True
+        self._is_lent = False
+        self._pool.append(self)
 
     # ---- receiving ----
 
@@ -150,70 +172,41 @@ class Arena:
         """Receive at most so many datagrams in the next batch."""
         self._batch.datagram_capacity = count
 
-    def fill(self, flags: int, timeout_ns: int) -> int:
-        """Receive a batch; return the status. ``count`` and ``message_count`` say how many there are."""
+    def receive(self, flags: int, timeout_ns: int) -> int:
+        """Receive a batch; return the status."""
         call = _ffi.recv_batch if timeout_ns else _ffi.recv_batch_now
-        batch = self._batch
-        code: int = call(self.handle, batch, flags, timeout_ns, self.error)
-        self.count, self.message_count = batch.datagram_count, batch.message_count
+        code: int = call(self.handle, self._batch, flags, timeout_ns, self.error)
         return code
 
-    def has_events(self) -> bool:
-        """Return whether the last batch said that events wait."""
-        return bool(self._batch.flags & _EVENTS)
-
-    def start(self) -> None:
-        """Begin a batch of single receives."""
-        self.count = self.message_count = self._batch.flags = 0
-
-    def _recv(self, address: int, capacity: int, message: _ffi.Message, flags: int, timeout_ns: int) -> int:
-        call = _ffi.recv if timeout_ns else _ffi.recv_now
-        length, error = self._length, self.error
-        code: int = call(self.handle, address, capacity, flags, timeout_ns, length, message, _MESSAGE, error)
-        return code
-
-    def add(self, flags: int, timeout_ns: int) -> int:
-        """Receive one more datagram; return the status. There must be room for it."""
-        numbers, count = self._numbers, self.count
-        at = 4 * count
-        offset = numbers[at - 4] + numbers[at - 3] if count else 0
-        message = self._messages[count]
-        code = self._recv(self._start + offset, len(self._payloads) - offset, message, flags, timeout_ns)
-        if code == 0:
-            numbers[at], numbers[at + 1], numbers[at + 2] = offset, self._length.value, count
-            numbers[at + 3] = _cut(message)
-            self.count = self.message_count = count + 1
-        return code
+    def receive_one(self, flags: int, timeout_ns: int) -> int:
+        """Receive one datagram; return the status."""
+        return self._receive_at(self._start, len(self._payloads), flags, timeout_ns)
 
     def into(self, address: int, capacity: int) -> Call:
         """Make the function that receives one datagram into other memory."""
-        message = self._messages[0]
+        return partial(self._receive_at, address, capacity)
 
-        def call(flags: int, timeout_ns: int) -> int:
-            return self._recv(address, capacity, message, flags, timeout_ns)
-
-        return call
-
-    def has_room(self) -> bool:
-        """Return whether there is room for one more, whatever its size."""
-        at = 4 * self.count
-        return self.count == 0 or self._numbers[at - 4] + self._numbers[at - 3] + _ONE <= len(self._payloads)
+    def _receive_at(self, address: int, capacity: int, flags: int, timeout_ns: int) -> int:
+        call = _ffi.recv if timeout_ns else _ffi.recv_now
+        message, length, error = self._messages[0], self._length, self.error
+        code: int = call(self.handle, address, capacity, flags, timeout_ns, length, message, _MESSAGE, error)
+        return code
 
     # ---- what was received ----
 
-    def _records(self) -> Iterable[bytes]:
+    def _records(self, count: int) -> Iterable[bytes]:
         """Return the record of each datagram's message."""
-        count = self.message_count
-        records = _splitter(count).unpack_from(self._messages)
-        if count == 1:
+        messages: int = self._batch.message_count
+        records = _splitter(messages).unpack_from(self._messages)
+        if messages == 1:
             return repeat(records[0])
-        if count == self.count:
+        if messages == count:
             return records
-        return map(records.__getitem__, self._numbers[2 : 4 * self.count : 4])
+        return map(records.__getitem__, self._numbers[2 : 4 * count : 4])
 
-    def _copies(self) -> list[bytes]:
+    def _copies(self, count: int) -> list[bytes]:
         """Copy the payloads."""
-        count, numbers = self.count, self._numbers
+        numbers = self._numbers
         lengths = numbers[1 : 4 * count : 4].tolist()
         size, first, last = lengths[0], numbers[0], numbers[4 * count - 4]
         data = bytes(memoryview(self._payloads)[first : last + lengths[-1]])
@@ -222,33 +215,36 @@ class Arena:
         starts = [offset - first for offset in numbers[0 : 4 * count : 4].tolist()]
         return [data[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
-    def _views(self) -> list[memoryview]:
+    def _views(self, count: int) -> list[memoryview]:
         """Make views of the payloads."""
-        lengths = self._numbers[1 : 4 * self.count : 4].tolist()
-        offsets = self._numbers[0 : 4 * self.count : 4].tolist()
+        lengths = self._numbers[1 : 4 * count : 4].tolist()
+        offsets = self._numbers[0 : 4 * count : 4].tolist()
         with memoryview(self._payloads) as writable, writable.toreadonly() as whole:
             return [whole[start : start + length] for start, length in zip(offsets, lengths, strict=True)]
 
-    def _received(self, payloads: Iterable[bytes] | Iterable[memoryview]) -> Iterator[Datagram]:
-        return map(Datagram, payloads, self._records(), self._numbers[3 : 4 * self.count : 4])
+    def _received(self, count: int, payloads: Iterable[bytes] | Iterable[memoryview]) -> Batch:
+        datagrams = map(Datagram, payloads, self._records(count), self._numbers[3 : 4 * count : 4])
+        return Batch(datagrams, has_events=bool(self._batch.flags & _EVENTS))
+
+    def copied(self) -> Batch:
+        """Return what was received, copied."""
+        count: int = self._batch.datagram_count
+        return self._received(count, self._copies(count))
+
+    def lent(self) -> Batch:
+        """Return what was received, as views of this, which comes back when they are released."""
+        count: int = self._batch.datagram_count
+        batch = self._received(count, self._views(count))
+        batch._arena = self
+        self._is_lent = True
+        return batch
 
     def one(self) -> Datagram:
         """Return the one datagram that was received, copied."""
         payload = bytes(memoryview(self._payloads)[: self._length.value])
-        return Datagram(payload, bytes(self._messages[0]), self._numbers[3])
+        return Datagram(payload, bytes(self._messages[0]), _cut(self._messages[0]))
 
     def told(self) -> tuple[int, DatagramInfo]:
         """Return how long the one datagram in other memory is, and what is known of it."""
         message = self._messages[0]
         return self._length.value, DatagramInfo(bytes(message), _cut(message))
-
-    def copied(self) -> Batch:
-        """Return what was received, copied."""
-        return Batch(self._received(self._copies()), has_events=self.has_events())
-
-    def lent(self, pool: list[Arena]) -> Batch:
-        """Return what was received, as views of this, which comes back to the pool when they have ended."""
-        views = self._views()
-        batch = Batch(self._received(views), has_events=self.has_events())
-        batch._lend(views, self, pool)
-        return batch

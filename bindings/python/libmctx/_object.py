@@ -57,14 +57,18 @@ class OpenObject:
         raise TypeError(f"{self._noun}s are opened by Context.add_{self._noun}()")
 
     @classmethod
-    def _new(cls, owner: Owner, handle: int) -> Self:
+    def _wrap(cls, owner: Owner, handle: int) -> Self:
         self = cls.__new__(cls)
         self._owner = owner
         self._handle = handle
         self._hooks = set()
         self._closing = False
         self._label = ""
+        self._prepare()
         return self
+
+    def _prepare(self) -> None:
+        """Set what only this type has."""
 
     @property
     def id(self) -> int:

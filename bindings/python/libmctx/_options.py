@@ -118,7 +118,10 @@ def binding_number(binding: str) -> int:
 
     Raises:
         UsageError: They can't be bound so.
+        TypeError: It is not a name.
     """
+    if not isinstance(binding, str):
+        raise TypeError(f"binding must be a str, not {type(binding).__name__}")
     if binding not in BINDINGS:
         names = ", ".join(map(repr, BINDINGS))
         raise errors.from_code(

@@ -36,7 +36,7 @@ _OPTION_CONFLICT = _ffi.constant("MCTX_ERR_OPTION_CONFLICT")
 _CAPACITY = _ffi.constant("MCTX_ERR_CAPACITY")
 _DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
 _FEW = 16
-_Child = TypeVar("_Child", Publication, Subscription)
+_Child = TypeVar("_Child", bound=OpenObject)
 _Waitable = TypeVar("_Waitable", bound=OpenObject)
 _OS_HANDLE = _ffi.constant("MCTX_OS_SOCKET" if sys.platform == "win32" else "MCTX_OS_DESCRIPTOR")
 

@@ -19,10 +19,7 @@ from libmctx.report import Route, SendReport
 from libmctx.values import Ready
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from libmctx._payload import Payload
-    from libmctx.context import Owner
 
 __all__ = ["Publication", "PublicationInfo"]
 
@@ -110,17 +107,14 @@ class Publication(OpenObject):
     _send: Callable[[Any], Any]
     _last_info: _ffi.PublicationInfo | None
 
-    @classmethod
-    def _wrap(cls, owner: Owner, handle: int) -> Self:
-        self = cls._new(owner, handle)
-        self._send = sender(handle)
+    def _prepare(self) -> None:
+        self._send = sender(self._handle)
         self._last_info = None
         group = self._native_info().group
         endpoint = _convert.endpoint(group)
         assert endpoint is not None
         family = "ipv4" if group.family == 4 else "ipv6"
-        self._label = f"id={handle}, group={endpoint.addr!r}, port={endpoint.port}, family={family!r}"
-        return self
+        self._label = f"id={self._handle}, group={endpoint.addr!r}, port={endpoint.port}, family={family!r}"
 
     # ---- what it is ----
 

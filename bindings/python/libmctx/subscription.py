@@ -32,10 +32,7 @@ from libmctx.membership import (
 from libmctx.values import Metrics, Ready
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from libmctx._payload import Writable
-    from libmctx.context import Owner
 
 __all__ = ["Subscription"]
 
@@ -48,7 +45,7 @@ _FORKED = _ffi.constant("MCTX_ERR_FORKED")
 _MEMBERSHIP = ctypes.sizeof(_ffi.Membership)
 _FIRST_NS = 250_000_000
 """The first native wait of a receive that may take for ever, in nanoseconds."""
-_USUAL = 256
+_USUAL = 512
 """Datagrams in a batch of an iteration."""
 
 
@@ -106,11 +103,9 @@ class Subscription(OpenObject):
     _thread: threading.local
     """The batch of this thread whose payloads are views."""
 
-    @classmethod
-    def _wrap(cls, owner: Owner, handle: int) -> Self:
-        self = cls._new(owner, handle)
+    def _prepare(self) -> None:
         self._arenas = []
-        self._direct = _ffi.receiver(handle) if _ffi.has_python_shortcuts else None
+        self._direct = _ffi.receiver(self._handle) if _ffi.has_python_shortcuts else None
         self._kept = deque()
         self._late = deque()
         self._listeners = set()
@@ -120,8 +115,7 @@ class Subscription(OpenObject):
         self._process = os.getpid()
         info = self._native_info()
         self._min_arena, self._min_datagrams = info.min_arena, info.min_datagrams
-        self._label = f"id={handle}, port={info.port}"
-        return self
+        self._label = f"id={self._handle}, port={info.port}"
 
     # ---- what it is ----
 
@@ -363,18 +357,14 @@ class Subscription(OpenObject):
             if isinstance(got, Datagram):
                 return got
             pending = got
-        arena = self._borrow(1)
-        try:
+        with self._arena() as arena:
             while True:
                 if self._kept and (kept := self._take_kept(1)):
                     return kept[0]
-                arena.start()
                 if pending is None:
                     pending = self._wait(timeout)
-                if self._until_done(arena.add, arena.error, pending):
+                if self._until_done(arena.receive_one, arena.error, pending):
                     return arena.one()
-        finally:
-            self._arenas.append(arena)
 
     def _recv_direct(self, direct: Callable[[int], Any], timeout: float | None) -> Datagram | Wait:
         """Receive on the short way; what has to wait for longer is answered with the wait that goes on."""
@@ -397,7 +387,7 @@ class Subscription(OpenObject):
         """Receive what is there, up to so many datagrams, with one native call.
 
         Args:
-            max: The most datagrams. Of fewer than `SubscriptionInfo.min_datagrams` each takes a call.
+            max: The most datagrams. Fewer than twice `SubscriptionInfo.min_datagrams` take a call each.
             timeout: Seconds for the first; 0 does not block; None waits for ever.
             copy: Whether payloads are bytes; False: views of the memory that they were received into, which end
                 with this thread's next receive: see `Batch`.
@@ -411,24 +401,35 @@ class Subscription(OpenObject):
         """
         count = self._checked_count(max)
         self._end_views()
-        pending = None
-        arena = self._borrow(count)
-        is_lent = False
-        try:
-            while True:
-                if self._kept and (batch := self._take_kept(count, copy=copy)):
-                    return batch
-                if pending is None:
-                    pending = self._wait(timeout)
-                if not self._fill(arena, count, pending):
-                    continue
-                if copy:
-                    return arena.copied()
-                is_lent = True
-                return self._lend(arena)
-        finally:
-            if not is_lent:
-                self._arenas.append(arena)
+        batch = self._take_kept(count) if self._kept else None
+        if batch is None and count < 2 * self._min_datagrams:
+            batch = self._add_few(Batch([self.recv(timeout)]), count)
+        if batch is None:
+            batch = self._recv_batch(count, timeout, copy=copy)
+        return batch if copy else self._view(batch)
+
+    def _recv_batch(self, count: int, timeout: float | None, *, copy: bool) -> Batch:
+        """Receive with one native call."""
+        pending = self._wait(timeout)
+        with self._arena(count) as arena:
+            arena.limit(count)
+            while not self._until_done(arena.receive, arena.error, pending):
+                if kept := self._take_kept(count):
+                    return kept
+            return arena.copied() if copy else arena.lent()
+
+    def _add_few(self, batch: Batch, count: int) -> Batch:
+        """Receive more, one by one: what a native batch would leave for later stays readable this way."""
+        while len(batch) < count:
+            try:
+                more = self._try_recv()
+            except errors.MctxError as error:
+                self._late.append(error)
+                break
+            if more is None:
+                break
+            batch.append(more)
+        return batch
 
     def recv_into(self, buffer: Writable, timeout: float | None = None) -> tuple[int, DatagramInfo]:
         """Receive one datagram into memory of the caller's.
@@ -447,21 +448,20 @@ class Subscription(OpenObject):
         """
         self._end_views()
         pending = None
-        arena = self._borrow(self._min_datagrams)
         target: Any = writable(buffer)
         memory: Any = (ctypes.c_char * len(target)).from_buffer(target)
-        call = arena.into(ctypes.addressof(memory), len(target))
         try:
-            while True:
-                if self._kept and (kept := self._take_kept(1)):
-                    return kept[0]._into(target)
-                if pending is None:
-                    pending = self._wait(timeout)
-                if self._until_done(call, arena.error, pending):
-                    return arena.told()
+            with self._arena() as arena:
+                call = arena.into(ctypes.addressof(memory), len(target))
+                while True:
+                    if self._kept and (kept := self._take_kept(1)):
+                        return kept[0]._into(target)
+                    if pending is None:
+                        pending = self._wait(timeout)
+                    if self._until_done(call, arena.error, pending):
+                        return arena.told()
         finally:
             memory = target = None  # lets go of the buffer, also while an exception is kept
-            self._arenas.append(arena)
 
     def __iter__(self) -> Iterator[Datagram]:
         rest: Iterator[Datagram] = iter(())
@@ -480,72 +480,42 @@ class Subscription(OpenObject):
     def _try_recv(self) -> Datagram | None:
         """Receive one datagram if one is there."""
         if self._direct is not None and not self._kept and not self._late:
-            self._end_views()
             got = self._direct(0)
             if type(got) is tuple:
                 return Datagram(got[0], got[1], 0)
             if errors.code_of(got) == _WOULD_BLOCK:
                 return None
             raise errors.from_bytes(got)
-        batch = self._try_recv_many(1)
-        return batch[0] if batch else None
+        if self._kept and (kept := self._take_kept(1)):
+            return kept[0]
+        self._raise_late()
+        with self._arena() as arena:
+            return arena.one() if self._succeeds(arena, arena.receive_one(0, 0)) else None
 
     def _try_recv_many(self, count: int) -> Batch | None:
         """Receive what is there, if something is."""
-        self._end_views()
         if self._kept and (batch := self._take_kept(count)):
             return batch
-        arena = self._borrow(count)
-        try:
-            code = self._fill_once(arena, count)
-            if code == 0:
-                return arena.copied()
-            if code == _WOULD_BLOCK:
-                return None
-            raise errors.from_record(code, arena.error)
-        finally:
-            self._arenas.append(arena)
+        if count < 2 * self._min_datagrams:
+            first = self._try_recv()
+            return None if first is None else self._add_few(Batch([first]), count)
+        self._raise_late()
+        with self._arena(count) as arena:
+            arena.limit(count)
+            return arena.copied() if self._succeeds(arena, arena.receive(0, 0)) else None
+
+    def _succeeds(self, arena: Arena, code: int) -> bool:
+        """Return whether something was received; False: nothing is there."""
+        if code in (0, _WOULD_BLOCK):
+            return code == 0
+        raise errors.from_record(code, arena.error)
 
     def _checked_count(self, count: int) -> int:
         number = _convert.integer(count, "max", 32, signed=False)
         if number == 0:
-            raise errors.from_code(
-                _INVALID_ARGUMENT, "max is 0", hint="ask for one datagram at least", field="max"
-            )
+            hint = "ask for one datagram at least"
+            raise errors.from_code(_INVALID_ARGUMENT, "max is 0", hint=hint, field="max")
         return number
-
-    def _fill(self, arena: Arena, count: int, pending: Wait) -> bool:
-        """Receive what is there; False if something was kept instead."""
-        if count >= self._min_datagrams:
-            arena.limit(count)
-            return self._until_done(arena.fill, arena.error, pending)
-        arena.start()
-        if not self._until_done(arena.add, arena.error, pending):
-            return False
-        self._add_more(arena, count)
-        return True
-
-    def _fill_once(self, arena: Arena, count: int) -> int:
-        """Receive what is there, without waiting; return the status."""
-        self._raise_late()
-        if count >= self._min_datagrams:
-            arena.limit(count)
-            return arena.fill(0, 0)
-        arena.start()
-        code = arena.add(0, 0)
-        if code == 0:
-            self._add_more(arena, count)
-        return code
-
-    def _add_more(self, arena: Arena, count: int) -> None:
-        """Receive more, one by one; what a native batch would leave for later stays readable this way."""
-        while arena.count < count and arena.has_room():
-            code = arena.add(0, 0)
-            if code == _WOULD_BLOCK:
-                return
-            if code != 0:
-                self._late.append(errors.from_record(code, arena.error))
-                return
 
     def _raise_late(self) -> None:
         """Raise what failed after datagrams of the receive before."""
@@ -555,7 +525,7 @@ class Subscription(OpenObject):
 
     # ---- memory ----
 
-    def _borrow(self, capacity: int) -> Arena:
+    def _arena(self, capacity: int = 1) -> Arena:
         """Take an arena that nobody receives into, or make one."""
         wanted = capacity if capacity > _USUAL else _USUAL
         try:
@@ -564,10 +534,11 @@ class Subscription(OpenObject):
                 return arena
         except IndexError:
             pass
-        return Arena(self._handle, wanted, self._min_arena)
+        return Arena(self._handle, self._arenas, wanted, self._min_arena)
 
-    def _lend(self, arena: Arena) -> Batch:
-        batch = arena.lent(self._arenas)
+    def _view(self, batch: Batch) -> Batch:
+        """Make views of payloads, which end with this thread's next receive."""
+        batch._view()
         self._lends = True
         self._thread.batch = batch
         return batch
@@ -582,7 +553,7 @@ class Subscription(OpenObject):
     def _has_kept(self) -> bool:
         return bool(self._kept) and not self._closing and self._process == os.getpid()
 
-    def _take_kept(self, count: int, *, copy: bool = True) -> Batch | None:
+    def _take_kept(self, count: int) -> Batch | None:
         """Take of what is kept; None if another thread was faster."""
         if not self._has_kept():
             return None
@@ -590,9 +561,6 @@ class Subscription(OpenObject):
         with contextlib.suppress(IndexError):
             while len(batch) < count:
                 batch.append(self._kept.popleft())
-        if not copy:
-            for each in batch:
-                each.payload = memoryview(each.payload)
         return batch or None
 
     def _keep(self, rest: Iterator[Datagram]) -> None:

@@ -154,6 +154,55 @@ def receiver6() -> Iterator[Receiver]:
         yield receiver
 
 
+class Pair:
+    """A subscription to one group on the loopback interface, and a publication that it receives."""
+
+    def __init__(self, context: libmctx.Context, family: str, **options: Any) -> None:
+        self.context = context
+        self.family = family
+        self.group = GROUP4 if family == "ipv4" else GROUP6
+        self.source = "127.0.0.1" if family == "ipv4" else "::1"
+        self.options = {"interfaces": "lo", **options}
+        self.subscription = context.add_subscription(0, self.group, **self.options)
+        self.port = self.subscription.port
+        self.publication = self.publish()
+
+    def publish(self, **options: Any) -> libmctx.Publication:
+        """Open another publication that the subscription receives."""
+        where = {"interface": "127.0.0.1"} if self.family == "ipv4" else {"interface_index": LOOPBACK}
+        return self.context.add_publication(self.group, self.port, **{**where, **options})
+
+    def coalesced(self, count: int, size: int = 100) -> None:
+        """Send datagrams that the kernel delivers as one message, where it can."""
+        family = socket.AF_INET if self.family == "ipv4" else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            if self.family == "ipv4":
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            else:
+                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, LOOPBACK)
+            data = b"".join(number.to_bytes(2, "big").ljust(size, b".") for number in range(count))
+            udp_segment = 103
+            sender.sendmsg(
+                [data], [(socket.IPPROTO_UDP, udp_segment, struct.pack("H", size))], 0, (self.group, self.port)
+            )
+
+
+@pytest.fixture(params=["ipv4", "ipv6"])
+def pair(request: pytest.FixtureRequest, context: libmctx.Context) -> Pair:
+    """A subscription and a publication of each family."""
+    if reason := missing(request.param):
+        pytest.skip(reason)
+    return Pair(context, request.param)
+
+
+@pytest.fixture
+def pair4(context: libmctx.Context) -> Pair:
+    """A subscription and a publication of IPv4."""
+    if reason := missing("ipv4"):
+        pytest.skip(reason)
+    return Pair(context, "ipv4")
+
+
 @pytest.fixture
 def context() -> Iterator[libmctx.Context]:
     """An open context."""
