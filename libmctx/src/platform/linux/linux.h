@@ -24,7 +24,7 @@
 #define SO_TIMESTAMPNS_NEW 64 /* Linux 5.1: 64 bits for the seconds everywhere */
 #endif
 #ifndef SO_TIMESTAMPNS_OLD
-#define SO_TIMESTAMPNS_OLD SO_TIMESTAMPNS /* a long for the seconds */
+#define SO_TIMESTAMPNS_OLD 35 /* a long for the seconds */
 #endif
 
 /* The device that a socket is bound to; 0 for none, and where the system cannot tell. */

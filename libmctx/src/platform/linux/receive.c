@@ -31,16 +31,6 @@ enum {
                  4 * CMSG_SPACE(sizeof(int)) /* hop limit, traffic class, drops, segment size */
 };
 
-static inline bool is_of(const struct cmsghdr *control, int level, int type, size_t size) {
-  return control->cmsg_level == level && control->cmsg_type == type && control->cmsg_len >= CMSG_LEN(size);
-}
-
-static inline int number_in(const struct cmsghdr *control) {
-  int number;
-  memcpy(&number, CMSG_DATA(control), sizeof number);
-  return number;
-}
-
 /* ---- addresses: written in place, in whole words, which is half the cost of a message ---- */
 
 static inline void ipv4_put(mctx_address *address, const void *bytes, uint16_t port) {
@@ -74,86 +64,102 @@ static inline void source_read(const sockaddr_either *source, mctx__arrival *arr
   } else {
     ipv6_put(&arrival->source, &source->v6.sin6_addr, ntohs(source->v6.sin6_port), source->v6.sin6_scope_id);
   }
-  arrival->present |= MCTX_META_SOURCE;
 }
 
 /* ---- control messages ---- */
 
-static inline void ipv4_control(const struct cmsghdr *control, mctx__arrival *arrival) {
-  if (is_of(control, IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo))) {
-    const struct in_pktinfo *info = (const struct in_pktinfo *)(const void *)CMSG_DATA(control);
-    arrival->interface_index = (uint32_t)info->ipi_ifindex;
-    ipv4_put(&arrival->group, &info->ipi_addr, 0);
-    arrival->present |= MCTX_META_GROUP;
-  } else if (is_of(control, IPPROTO_IP, IP_TTL, sizeof(int))) {
-    arrival->hop_limit = number_in(control);
-    arrival->present |= MCTX_META_HOP_LIMIT;
-  } else if (is_of(control, IPPROTO_IP, IP_TOS, 1)) {
-    arrival->traffic_class = *CMSG_DATA(control);
-    arrival->present |= MCTX_META_TRAFFIC_CLASS;
-  }
+/* Level, type and length of a message in one number. One that was cut is of no kind. */
+#define KIND_OF(level, type, length) ((uint64_t)(level) << 48 | (uint64_t)(type) << 32 | (uint64_t)(length))
+#define KIND(level, type, data)      KIND_OF(level, type, CMSG_LEN(sizeof(data)))
+
+static inline int number_in(const unsigned char *data) {
+  int number;
+  memcpy(&number, data, sizeof number);
+  return number;
 }
 
-static inline void ipv6_control(const struct cmsghdr *control, mctx__arrival *arrival) {
-  if (is_of(control, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(struct in6_pktinfo))) {
-    const struct in6_pktinfo *info = (const struct in6_pktinfo *)(const void *)CMSG_DATA(control);
-    const uint8_t *bytes = info->ipi6_addr.s6_addr;
-    arrival->interface_index = (uint32_t)info->ipi6_ifindex;
-    ipv6_put(&arrival->group, bytes, 0, wants_scope(bytes) ? (uint32_t)info->ipi6_ifindex : 0);
-    arrival->present |= MCTX_META_GROUP;
-  } else if (is_of(control, IPPROTO_IPV6, IPV6_HOPLIMIT, sizeof(int))) {
-    arrival->hop_limit = number_in(control);
-    arrival->present |= MCTX_META_HOP_LIMIT;
-  } else if (is_of(control, IPPROTO_IPV6, IPV6_TCLASS, sizeof(int))) {
-    arrival->traffic_class = number_in(control);
-    arrival->present |= MCTX_META_TRAFFIC_CLASS;
-  }
+static inline int64_t time_in(const unsigned char *data) {
+  time_new time;
+  memcpy(&time, data, sizeof time);
+  return time.seconds * NS_PER_S + time.nanoseconds;
 }
 
-static inline void socket_control(const struct cmsghdr *control, mctx__arrival *arrival) {
-  if (is_of(control, SOL_SOCKET, SO_TIMESTAMPNS_OLD, sizeof(time_old))) {
-    const time_old *time = (const time_old *)(const void *)CMSG_DATA(control);
-    arrival->time_ns = (int64_t)time->seconds * NS_PER_S + time->nanoseconds;
-    arrival->present |= MCTX_META_TIME;
-  } else if (is_of(control, SOL_SOCKET, SO_TIMESTAMPNS_NEW, sizeof(time_new))) {
-    time_new time; /* where a long has 32 bits, at a multiple of four */
-    memcpy(&time, CMSG_DATA(control), sizeof time);
-    arrival->time_ns = time.seconds * NS_PER_S + time.nanoseconds;
-    arrival->present |= MCTX_META_TIME;
-  } else if (is_of(control, SOL_SOCKET, SO_RXQ_OVFL, sizeof(uint32_t))) {
-    arrival->drops = (uint32_t)number_in(control);
-    arrival->present |= MCTX_META_DROPS;
-  }
+static inline int64_t old_time_in(const unsigned char *data) {
+  time_old time;
+  memcpy(&time, data, sizeof time);
+  return (int64_t)time.seconds * NS_PER_S + time.nanoseconds;
 }
 
-static inline void control_read(const struct cmsghdr *control, mctx__arrival *arrival) {
-  switch (control->cmsg_level) {
-    case SOL_SOCKET:
-      socket_control(control, arrival);
-      break;
-    case IPPROTO_IP:
-      ipv4_control(control, arrival);
-      break;
-    case IPPROTO_IPV6:
-      ipv6_control(control, arrival);
-      break;
+/* A group, and its interface, as the system tells them. */
+static inline void ipv4_group_read(const unsigned char *data, mctx__arrival *arrival) {
+  struct in_pktinfo info;
+  memcpy(&info, data, sizeof info);
+  arrival->interface_index = (uint32_t)info.ipi_ifindex;
+  ipv4_put(&arrival->group, &info.ipi_addr, 0);
+}
+
+static inline void ipv6_group_read(const unsigned char *data, mctx__arrival *arrival) {
+  struct in6_pktinfo info;
+  memcpy(&info, data, sizeof info);
+  arrival->interface_index = (uint32_t)info.ipi6_ifindex;
+  ipv6_put(&arrival->group, data, 0, wants_scope(data) ? (uint32_t)info.ipi6_ifindex : 0);
+}
+
+/* Reads one message: adds to `present` what it told, and returns its length. That is a constant for each kind,
+ * so that the processor need not wait for this one's length to look at the next. */
+static inline size_t control_read(const struct cmsghdr *control, mctx__arrival *arrival, uint32_t *present) {
+  const unsigned char *data = CMSG_DATA(control);
+  switch (KIND_OF(control->cmsg_level, control->cmsg_type, control->cmsg_len)) {
+    case KIND(SOL_SOCKET, SO_TIMESTAMPNS_OLD, time_old):
+      arrival->time_ns = old_time_in(data);
+      *present |= MCTX_META_TIME;
+      return CMSG_SPACE(sizeof(time_old));
+    case KIND(SOL_SOCKET, SO_TIMESTAMPNS_NEW, time_new):
+      arrival->time_ns = time_in(data);
+      *present |= MCTX_META_TIME;
+      return CMSG_SPACE(sizeof(time_new));
+    case KIND(SOL_SOCKET, SO_RXQ_OVFL, uint32_t):
+      arrival->drops = (uint32_t)number_in(data);
+      return CMSG_SPACE(sizeof(uint32_t));
+    case KIND(IPPROTO_UDP, UDP_GRO, int):
+      arrival->segment_size = (uint32_t)number_in(data);
+      return CMSG_SPACE(sizeof(int));
+    case KIND(IPPROTO_IP, IP_PKTINFO, struct in_pktinfo):
+      ipv4_group_read(data, arrival);
+      *present |= MCTX_META_GROUP;
+      return CMSG_SPACE(sizeof(struct in_pktinfo));
+    case KIND(IPPROTO_IPV6, IPV6_PKTINFO, struct in6_pktinfo):
+      ipv6_group_read(data, arrival);
+      *present |= MCTX_META_GROUP;
+      return CMSG_SPACE(sizeof(struct in6_pktinfo));
+    case KIND(IPPROTO_IP, IP_TTL, int):
+    case KIND(IPPROTO_IPV6, IPV6_HOPLIMIT, int):
+      arrival->hop_limit = number_in(data);
+      *present |= MCTX_META_HOP_LIMIT;
+      return CMSG_SPACE(sizeof(int));
+    case KIND(IPPROTO_IP, IP_TOS, uint8_t):
+      arrival->traffic_class = *data;
+      *present |= MCTX_META_TRAFFIC_CLASS;
+      return CMSG_SPACE(sizeof(uint8_t));
+    case KIND(IPPROTO_IPV6, IPV6_TCLASS, int):
+      arrival->traffic_class = number_in(data);
+      *present |= MCTX_META_TRAFFIC_CLASS;
+      return CMSG_SPACE(sizeof(int));
     default:
-      if (is_of(control, IPPROTO_UDP, UDP_GRO, sizeof(int))) {
-        arrival->segment_size = (uint32_t)number_in(control);
-      }
+      return CMSG_ALIGN(control->cmsg_len);
   }
 }
 
-/* The system's own bytes: each message is as long as it says, and cut where they end. */
-static inline void controls_read(const unsigned char *at, size_t length, mctx__arrival *arrival) {
+/* What the control messages told. */
+static inline uint32_t controls_read(const unsigned char *at, size_t length, mctx__arrival *arrival) {
+  uint32_t present = 0;
   while (length >= sizeof(struct cmsghdr)) {
-    const struct cmsghdr *control = (const struct cmsghdr *)(const void *)at;
-    const size_t whole = CMSG_ALIGN(control->cmsg_len);
-    control_read(control, arrival);
-    if (whole < sizeof *control || whole >= length) return;
+    const size_t whole = control_read((const struct cmsghdr *)(const void *)at, arrival, &present);
+    if (whole < sizeof(struct cmsghdr) || whole >= length) break;
     at += whole;
     length -= whole;
   }
+  return present;
 }
 
 /* Nothing but the payload is of interest. */
@@ -192,12 +198,10 @@ mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coa
   arrival->truncated = arrival->length > room;
   arrival->stored = arrival->truncated ? room : arrival->length;
   arrival->segment_size = 0;
-  /* A socket that lost nothing does not say so. */
-  arrival->drops = 0;
-  arrival->present = MCTX_META_DROPS;
+  arrival->drops = 0; /* a socket that lost nothing does not say so */
+  const uint32_t told = controls_read(control, message.msg_controllen, arrival);
   if ((wanted & MCTX_META_SOURCE) != 0) source_read(&source, arrival);
-  controls_read(control, message.msg_controllen, arrival);
-  arrival->present &= wanted;
+  arrival->present = wanted & (told | MCTX_META_SOURCE | MCTX_META_DROPS);
   return MCTX__DONE;
 }
 
