@@ -85,6 +85,21 @@ static void lose_all(const following *follow) {
   }
 }
 
+/* The name of a membership of the default set is its interface's, also when that was renamed. */
+static void rename_default(const following *follow) {
+  const mctx__subscription *subscription = follow->subscription;
+  for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
+    const mctx__interface *interface =
+        mctx__interface_by_index(&follow->interfaces, member->entry.interface_index);
+    if (!is_live(subscription, member) || interface == NULL) continue;
+    const mctx_interface_ref name = {.by = MCTX_INTERFACE_BY_NAME, .name = interface->info.name};
+    mctx__name *renamed = NULL;
+    if (mctx__names_have(member->names, &name) || !mctx__name_add(&renamed, &name)) continue;
+    mctx__names_free(&member->names);
+    member->names = renamed;
+  }
+}
+
 /* ---- what is there again ---- */
 
 /* The interface that a membership's names mean now: the one that it is on, if any of them still means that or
@@ -207,6 +222,7 @@ static bool follow_changes(mctx__subscription *subscription, const mctx__changes
   const bool is_able = follow.tallies != NULL;
   if (is_able) {
     lose_all(&follow);
+    rename_default(&follow);
     rebuild_all(&follow);
     join_default_set(&follow);
     mctx__change_settle(subscription, &follow.change);

@@ -117,11 +117,13 @@ static bool has_receiver(const mctx__receiver *receiver, const void *argument) {
   return false;
 }
 
-/* Leaves; the part is in no table any more, or never was. */
+/* Leaves; the part is in no table any more, or never was. A socket that the system did not let go of the group
+ * cannot join it again, and takes nothing more. */
 static void leave_part(mctx__subscription *subscription, mctx__part *part) {
   mctx__receiver *receiver = part->receiver;
-  (void)mctx__socket_leave(receiver->socket, &part->entry.group, part->entry.interface_index);
-  receiver->is_full = false;
+  mctx__result result = mctx__socket_leave(receiver->socket, &part->entry.group, part->entry.interface_index);
+  if (result.status != MCTX_OK) receiver->is_stuck = true;
+  receiver->is_full = receiver->is_stuck;
   receiver->parts--;
   free_part(part);
   mctx__receiver_close_unused(subscription, receiver);

@@ -29,10 +29,25 @@ static bool has_family(const mctx__subscription *subscription, uint32_t family) 
   return false;
 }
 
-/* Lets our sockets of a family share their port for a moment, or ends that. */
-static void share_port(const mctx__subscription *subscription, uint32_t family, int64_t value) {
-  for (const mctx__receiver *at = subscription->receivers; at != NULL; at = at->next)
-    if (at->family == family) (void)mctx__socket_set(at->socket, family, MCTX__REUSE_PORT, value);
+/* Lets our sockets of a family share their port for a moment, or ends that. All are tried; the first failure
+ * counts. */
+static mctx__result share_port(const mctx__subscription *subscription, uint32_t family, int64_t value) {
+  mctx__result result = MCTX__DONE;
+  for (const mctx__receiver *at = subscription->receivers; at != NULL; at = at->next) {
+    if (at->family != family) continue;
+    mctx__result own = mctx__socket_set(at->socket, family, MCTX__REUSE_PORT, value);
+    if (result.status == MCTX_OK) result = own;
+  }
+  return result;
+}
+
+/* Binds beside our own sockets. */
+static mctx__result bind_beside(const mctx__subscription *subscription, const mctx__receiver *receiver,
+                                const mctx_address *local) {
+  mctx__result result = share_port(subscription, receiver->family, 1);
+  if (result.status == MCTX_OK) result = mctx__socket_bind(receiver->socket, local);
+  mctx__result alone = share_port(subscription, receiver->family, 0);
+  return result.status == MCTX_OK ? alone : result;
 }
 
 /* An exclusive port is ours alone: our sockets share it while they are bound, and nobody joins them later. */
@@ -43,11 +58,8 @@ static mctx__result bind_exclusively(mctx__subscription *subscription, mctx__rec
   if (!has_family(subscription, family)) result = probe_port(family, subscription->port);
   if (result.status != MCTX_OK) return result;
   result = mctx__socket_bind(receiver->socket, local);
-  if (result.status == MCTX_ERR_ADDRESS_IN_USE && has_family(subscription, family)) {
-    share_port(subscription, family, 1);
-    result = mctx__socket_bind(receiver->socket, local);
-    share_port(subscription, family, 0);
-  }
+  if (result.status == MCTX_ERR_ADDRESS_IN_USE && has_family(subscription, family))
+    result = bind_beside(subscription, receiver, local);
   if (result.status != MCTX_OK) return result;
   return mctx__socket_set(receiver->socket, family, MCTX__REUSE_PORT, 0);
 }

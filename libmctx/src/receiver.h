@@ -23,6 +23,7 @@ struct mctx__receiver {
   bool is_held;             /* nothing arrives from other interfaces */
   bool is_isolated;         /* nothing arrives of groups that it did not join */
   bool is_full;             /* the system lets it join no more */
+  bool is_stuck;            /* it could not leave a group: full for ever */
   uint32_t collected;       /* mctx_metadata bits that the socket collects */
   uint32_t parts;           /* memberships, those that are being joined too */
   uint32_t lists;           /* of them, settled ones whose filter lists sources */

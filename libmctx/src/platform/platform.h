@@ -250,9 +250,9 @@ typedef struct mctx__arrival {
 } mctx__arrival;
 
 /* Takes one message off a socket, without blocking, into one or two spans (the second may be empty), filled in
- * order. `wanted`: the bits of METADATA that are of interest, of those that the socket collects; `coalescing`:
- * whether the socket's option is on. With neither it may be the cheapest call that the system has. would_block;
- * signal; others are the socket's own failures. */
+ * order. `wanted`: the bits of METADATA that are of interest, of those that the socket collects
+ * (MCTX_META_SOURCE needs no collecting); `coalescing`: whether the socket's option is on. With neither it may
+ * be the cheapest call that the system has. would_block; signal; others are the socket's own failures. */
 mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
                                   const mctx__span spans[2], mctx__arrival *arrival);
 
@@ -325,7 +325,7 @@ mctx__result mctx__wait(mctx__socket socket, uint32_t events, mctx__event event,
 
 /* One of several to wait for: a socket (or member) with its bits, MCTX_READABLE of an event. */
 typedef struct mctx__waited {
-  mctx__socket socket;
+  mctx__socket socket; /* or MCTX__NO_SOCKET, which is never ready */
   uint32_t events;
   uint32_t ready; /* out: the bits that hold, MCTX__WAIT_FAILED among them */
 } mctx__waited;
