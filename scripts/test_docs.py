@@ -49,10 +49,25 @@ EXAMPLES = {
     "interfaces.py": [],
     "publish.c": ["239.1.2.3", "5000", "hello", "eth0"],
     "publish.py": ["239.1.2.3", "5000", "hello", "eth0"],
+    "subscribe.c": ["239.1.2.3", "5000", "eth0", "192.0.2.10"],
+    "subscribe.py": ["239.1.2.3", "5000", "eth0", "192.0.2.10"],
     "ticker.py": ["239.1.2.3", "5000", "3"],
-    "demo.c": ["4", "1000"],
-    "demo.py": ["6", "1000"],
+    "demo.c": ["batch", "4", "1000"],
+    "demo.py": ["show", "6", "2"],
 }
+"""The programs of examples/, and how they are called."""
+RECEIVERS = {
+    "subscribe.c": "192.0.2.10:40000 -> 239.1.2.3:5000 on interface 4: hello\n"
+    "1 datagrams received; the kernel dropped 0 messages\n",
+    "subscribe.py": "('192.0.2.10', 40000) -> 239.1.2.3 on eth0: b'hello'\n"
+    "1 datagrams received; the kernel dropped 0 messages\n",
+}
+"""Those that receive, and what they print: they are sent a datagram when they have joined, and then Ctrl-C."""
+SENDER = (
+    "(until ip maddr show dev eth0 | grep -q 239.1.2.3; do sleep 0.05; done; "
+    f"exec {sys.executable} {ROOT}/examples/publish.py 239.1.2.3 5000 hello eth0) &"
+)
+UNTIL_CTRL_C = ["timeout", "--preserve-status", "--signal=INT", "4"]
 LIMIT = 60.0
 TASK = re.compile(r"^[ \t]*/\* task \*/\n.*?^[ \t]*/\* end of task \*/\n", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r"^#include .*\n", re.MULTILINE)
@@ -108,6 +123,7 @@ class Block:
     output: str | None = None
     output_at: tuple[int, int] = (0, 0)
     arguments: list[str] = field(default_factory=list)
+    runner: list[str] = field(default_factory=list)
 
 
 # ---- reading the pages ----
@@ -247,7 +263,9 @@ class Runner:
         folder = ROOT if block.settings.get("at") == "checkout" else self._folder
         prefix = [str(ROOT / "scripts" / "namespace.sh"), "sh", "-c", NETWORK, "sh"]
         before = block.settings.get("before", ":")
-        done = execute([*prefix, before, *command, *block.arguments], folder, HOME=str(self._folder))
+        done = execute(
+            [*prefix, before, *block.runner, *command, *block.arguments], folder, HOME=str(self._folder)
+        )
         if done.returncode != int(block.settings.get("exit", 0)):
             raise Wrong(f"it ended with {done.returncode}:\n{done.stdout}")
         if block.output is not None and not same(block.output, done.stdout, block.settings.get("vary", "")):
@@ -298,8 +316,18 @@ def examples() -> Iterator[Block]:
     """Yield the programs of examples/."""
     for path in sorted(ROOT.glob("examples/*.*")):
         if path.suffix in (".c", ".py"):
-            language = {".c": "c", ".py": "python"}[path.suffix]
-            yield Block(f"examples/{path.name}", language, path.read_text(), arguments=EXAMPLES[path.name])
+            yield example(path)
+
+
+def example(path: Path) -> Block:
+    """Return one of them."""
+    language = {".c": "c", ".py": "python"}[path.suffix]
+    block = Block(f"examples/{path.name}", language, path.read_text(), arguments=EXAMPLES[path.name])
+    if path.name in RECEIVERS:
+        block.settings = {"before": SENDER, "vary": "40000|4" if language == "c" else "40000"}
+        block.output = RECEIVERS[path.name]
+        block.runner = UNTIL_CTRL_C
+    return block
 
 
 def pages(wanted: list[str]) -> Iterator[Path]:
