@@ -24,7 +24,7 @@ from libmctx._arena import Batch
 from libmctx._convert import Endpoint
 from libmctx._options import SubscriptionInfo
 from libmctx.context import Context
-from libmctx.datagram import Datagram, DatagramInfo
+from libmctx.datagram import Datagram, DatagramInfo, DatagramView
 from libmctx.errors import (
     AlreadyExistsError,
     ClosedError,
@@ -72,6 +72,7 @@ __all__ = [
     "Context",
     "Datagram",
     "DatagramInfo",
+    "DatagramView",
     "Endpoint",
     "Event",
     "Interface",

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from libmctx import _ffi
 from libmctx._waiting import Call
-from libmctx.datagram import TRUNCATED, Datagram, DatagramInfo
+from libmctx.datagram import TRUNCATED, Datagram, DatagramInfo, DatagramView
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+_D = TypeVar("_D", bound=Datagram)
 
 _MESSAGE = ctypes.sizeof(_ffi.Message)
 _MESSAGE_TRUNCATED = _ffi.constant("MCTX_MESSAGE_TRUNCATED")
@@ -40,7 +42,7 @@ def _cut(message: _ffi.Message) -> int:
     return TRUNCATED if message.flags & _MESSAGE_TRUNCATED else 0
 
 
-class Batch(list[Datagram]):
+class Batch(list[_D]):
     """The datagrams of one receive: a list.
 
     With ``copy=False`` their payloads are views of the memory that they were received into. The views end with
@@ -57,20 +59,11 @@ class Batch(list[Datagram]):
     _views: list[list[memoryview]]
     """The payloads, once, until they are released."""
 
-    def __init__(self, datagrams: Iterable[Datagram] = (), *, has_events: bool = False) -> None:
+    def __init__(self, datagrams: Iterable[_D] = (), *, has_events: bool = False) -> None:
         super().__init__(datagrams)
         self.has_events = has_events
         self._views = []
         self._arena: Arena | None = None
-
-    def _view(self) -> None:
-        """Make all payloads views that `release` ends."""
-        views: list[memoryview] = []
-        for each in self:
-            if not isinstance(each.payload, memoryview):
-                each.payload = memoryview(each.payload)
-            views.append(each.payload)
-        self._views.append(views)
 
     def release(self) -> None:
         """End the views of the payloads; with copies, or done again, it does nothing."""
@@ -98,8 +91,15 @@ class Batch(list[Datagram]):
         self.release()
 
 
-def _rebuild(datagrams: list[Datagram], has_events: bool) -> Batch:
+def _rebuild(datagrams: list[Datagram], has_events: bool) -> Batch[Datagram]:
     return Batch(datagrams, has_events=has_events)
+
+
+def viewed(batch: Batch[Datagram]) -> Batch[DatagramView]:
+    """Make views of the payloads of a batch."""
+    views = Batch((DatagramView._of(each) for each in batch), has_events=batch.has_events)
+    views._views.append([each.payload for each in views])
+    return views
 
 
 class Arena:
@@ -222,19 +222,21 @@ class Arena:
         with memoryview(self._payloads) as writable, writable.toreadonly() as whole:
             return [whole[start : start + length] for start, length in zip(offsets, lengths, strict=True)]
 
-    def _received(self, count: int, payloads: Iterable[bytes] | Iterable[memoryview]) -> Batch:
-        datagrams = map(Datagram, payloads, self._records(count), self._numbers[3 : 4 * count : 4])
+    def _received(self, count: int, make: Callable[..., _D], payloads: Iterable[Any]) -> Batch[_D]:
+        datagrams = map(make, payloads, self._records(count), self._numbers[3 : 4 * count : 4])
         return Batch(datagrams, has_events=bool(self._batch.flags & _EVENTS))
 
-    def copied(self) -> Batch:
+    def copied(self) -> Batch[Datagram]:
         """Return what was received, copied."""
         count: int = self._batch.datagram_count
-        return self._received(count, self._copies(count))
+        return self._received(count, Datagram, self._copies(count))
 
-    def lent(self) -> Batch:
+    def lent(self) -> Batch[DatagramView]:
         """Return what was received, as views of this, which comes back when they are released."""
         count: int = self._batch.datagram_count
-        batch = self._received(count, self._views(count))
+        views = self._views(count)
+        batch = self._received(count, DatagramView, views)
+        batch._views.append(views)
         batch._arena = self
         self._is_lent = True
         return batch

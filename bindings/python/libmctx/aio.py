@@ -256,7 +256,7 @@ class AsyncSubscription:
         """
         return await self._receive(self._subscription._try_recv, timeout, _TURN)
 
-    async def recv_many(self, max: int = 256, timeout: float | None = None) -> ReceivedBatch:  # noqa: A002
+    async def recv_many(self, max: int = 256, timeout: float | None = None) -> ReceivedBatch[Datagram]:  # noqa: A002
         """Receive what is there, up to so many datagrams, with one native call.
 
         Args:

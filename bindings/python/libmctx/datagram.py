@@ -14,7 +14,7 @@ from libmctx._convert import Endpoint
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Datagram", "DatagramInfo"]
+__all__ = ["Datagram", "DatagramInfo", "DatagramView"]
 
 _SOURCE = _ffi.constant("MCTX_META_SOURCE")
 _GROUP = _ffi.constant("MCTX_META_GROUP")
@@ -250,7 +250,7 @@ class DatagramInfo:
         return _rebuild, (type(self), self._rest(), self._values())
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self) or not isinstance(other, DatagramInfo):
+        if not isinstance(other, DatagramInfo):
             return NotImplemented
         return self._rest() == other._rest() and self._values() == other._values()
 
@@ -284,15 +284,14 @@ class Datagram(DatagramInfo):
     Two are equal if payload and everything known are; a hash and pickling need nothing else.
 
     Attributes:
-        payload: The bytes; or, of a batch received with ``copy=False``, a view of the memory that they were
-            received into.
+        payload: The bytes.
     """
 
     __slots__ = ("payload",)
 
-    payload: bytes | memoryview
+    payload: bytes
 
-    def __init__(self, payload: bytes | memoryview, record: bytes, flags: int) -> None:
+    def __init__(self, payload: bytes, record: bytes, flags: int) -> None:
         self.payload = payload
         self._record = record
         self._flags = flags
@@ -323,3 +322,25 @@ class Datagram(DatagramInfo):
             return ["a payload that was released", *super()._shown()]
         more = f"... ({len(self.payload)} bytes)" if len(self.payload) > _SHOWN else ""
         return [f"{payload!r}{more}", *super()._shown()]
+
+
+class DatagramView(Datagram):
+    """A datagram of a batch received with ``copy=False``; pickled and copied it is a plain `Datagram`.
+
+    Attributes:
+        payload: A view of the memory that it was received into; see `Batch` for when it ends.
+    """
+
+    __slots__ = ()
+
+    payload: memoryview  # type: ignore[assignment]  # ty: ignore[incompatible-attribute-override]
+
+    @classmethod
+    def _of(cls, datagram: Datagram) -> DatagramView:
+        """Make one of a datagram with bytes."""
+        new: Any = cls
+        view: DatagramView = new(memoryview(datagram.payload), datagram._record, datagram._flags)
+        return view
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (Datagram, self._rest(), self._values())

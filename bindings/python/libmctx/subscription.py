@@ -10,16 +10,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from libmctx import _convert, _ffi, _waiting, errors, values
-from libmctx._arena import Arena, Batch
+from libmctx._arena import Arena, Batch, viewed
 from libmctx._convert import AddressText
 from libmctx._object import OpenObject
 from libmctx._options import SubscriptionInfo, read_info
 from libmctx._payload import writable
 from libmctx._waiting import Call, Wait
-from libmctx.datagram import Datagram, DatagramInfo
+from libmctx.datagram import Datagram, DatagramInfo, DatagramView
 from libmctx.interface import InterfaceLike
 from libmctx.membership import (
     GroupLike,
@@ -383,7 +383,28 @@ class Subscription(OpenObject):
             raise errors.from_bytes(got)
         return pending
 
-    def recv_many(self, max: int = _USUAL, timeout: float | None = None, *, copy: bool = True) -> Batch:  # noqa: A002
+    @overload
+    def recv_many(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[True] = ...
+    ) -> Batch[Datagram]: ...
+
+    @overload
+    def recv_many(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[False]
+    ) -> Batch[DatagramView]: ...
+
+    @overload
+    def recv_many(
+        self, max: int = ..., timeout: float | None = ..., *, copy: bool
+    ) -> Batch[Datagram] | Batch[DatagramView]: ...
+
+    def recv_many(
+        self,
+        max: int = _USUAL,  # noqa: A002
+        timeout: float | None = None,
+        *,
+        copy: bool = True,
+    ) -> Batch[Datagram] | Batch[DatagramView]:
         """Receive what is there, up to so many datagrams, with one native call.
 
         Args:
@@ -404,11 +425,12 @@ class Subscription(OpenObject):
         batch = self._take_kept(count) if self._kept else None
         if batch is None and count < 2 * self._min_datagrams:
             batch = self._add_few(Batch([self.recv(timeout)]), count)
-        if batch is None:
-            batch = self._recv_batch(count, timeout, copy=copy)
-        return batch if copy else self._view(batch)
+        received = self._recv_batch(count, timeout, copy=copy) if batch is None else batch
+        return received if copy else self._view(received)
 
-    def _recv_batch(self, count: int, timeout: float | None, *, copy: bool) -> Batch:
+    def _recv_batch(
+        self, count: int, timeout: float | None, *, copy: bool
+    ) -> Batch[Datagram] | Batch[DatagramView]:
         """Receive with one native call."""
         pending = self._wait(timeout)
         with self._arena(count) as arena:
@@ -418,7 +440,7 @@ class Subscription(OpenObject):
                     return kept
             return arena.copied() if copy else arena.lent()
 
-    def _add_few(self, batch: Batch, count: int) -> Batch:
+    def _add_few(self, batch: Batch[Datagram], count: int) -> Batch[Datagram]:
         """Receive more, one by one: what a native batch would leave for later stays readable this way."""
         while len(batch) < count:
             try:
@@ -492,7 +514,7 @@ class Subscription(OpenObject):
         with self._arena() as arena:
             return arena.one() if self._succeeds(arena, arena.receive_one(0, 0)) else None
 
-    def _try_recv_many(self, count: int) -> Batch | None:
+    def _try_recv_many(self, count: int) -> Batch[Datagram] | None:
         """Receive what is there, if something is."""
         if self._kept and (batch := self._take_kept(count)):
             return batch
@@ -536,12 +558,12 @@ class Subscription(OpenObject):
             pass
         return Arena(self._handle, self._arenas, wanted, self._min_arena)
 
-    def _view(self, batch: Batch) -> Batch:
-        """Make views of payloads, which end with this thread's next receive."""
-        batch._view()
+    def _view(self, batch: Batch[Any]) -> Batch[DatagramView]:
+        """Return a batch of views, which end with this thread's next receive."""
+        views: Batch[DatagramView] = batch if batch._views else viewed(batch)
         self._lends = True
-        self._thread.batch = batch
-        return batch
+        self._thread.batch = views
+        return views
 
     def _end_views(self) -> None:
         """End the views that this thread has of earlier datagrams."""
@@ -553,11 +575,11 @@ class Subscription(OpenObject):
     def _has_kept(self) -> bool:
         return bool(self._kept) and not self._closing and self._process == os.getpid()
 
-    def _take_kept(self, count: int) -> Batch | None:
+    def _take_kept(self, count: int) -> Batch[Datagram] | None:
         """Take of what is kept; None if another thread was faster."""
         if not self._has_kept():
             return None
-        batch = Batch()
+        batch: Batch[Datagram] = Batch()
         with contextlib.suppress(IndexError):
             while len(batch) < count:
                 batch.append(self._kept.popleft())

@@ -528,19 +528,20 @@ def test_any_changes_keep_to_a_model(context: libmctx.Context, data: st.DataObje
             listed = data.draw(st.sets(st.sampled_from(sources)))
             mode = data.draw(st.sampled_from(["sources", "exclude"]))
             action = data.draw(st.sampled_from(["join", "leave", "allow", "block", "set_filter"]))
-            known = {"mode": "include" if mode == "sources" else "exclude", "list": set(listed)}
+            wanted = ("include" if mode == "sources" else "exclude", set(listed))
+            how_listed: Any = {mode: listed}
             try:
                 if action == "join":
-                    subscription.join(group, **{mode: listed})
+                    subscription.join(group, **how_listed)
                     assert group not in model
-                    model[group] = (known["mode"], known["list"])
+                    model[group] = wanted
                 elif action == "leave":
                     subscription.leave(group)
                     del model[group]
                 elif action == "set_filter":
-                    subscription.set_filter(group, **{mode: listed})
+                    subscription.set_filter(group, **how_listed)
                     assert group in model
-                    model[group] = (known["mode"], known["list"])
+                    model[group] = wanted
                 elif action == "allow":
                     subscription.allow(group, source)
                     how, those = model[group]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Receiving on loopback, both families: what arrives, what is told of it, and in which ways it can be received."""
+"""Receiving on loopback, both families: what arrives, what is told of it, and in which ways it is received."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,14 @@ from hypothesis import strategies as st
 import libmctx
 
 SOME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+
+
+def ready(subscription: libmctx.Subscription) -> libmctx.Ready:
+    """Return what a subscription is ready for now."""
+    try:
+        return subscription.wait(0)
+    except libmctx.WouldBlockError:
+        return libmctx.Ready(0)
 
 
 def test_a_datagram_and_all_that_is_told_of_it(pair: Pair) -> None:
@@ -149,12 +158,14 @@ def test_what_was_not_asked_for_is_none(context: libmctx.Context, metadata: Any)
         if missing(family):
             continue
         pair = Pair(context, family, metadata=metadata)
-        assert pair.subscription.info().metadata == asked
-        for receive in (
-            lambda: pair.subscription.recv(5),  # noqa: B023
-            lambda: pair.subscription.recv_many(600, 5)[0],  # noqa: B023
-            lambda: pair.subscription.recv_into(bytearray(10), 5)[1],  # noqa: B023
-        ):
+        assert set(pair.subscription.info().metadata) == asked
+        own = pair.subscription
+        receives: list[Callable[[], libmctx.DatagramInfo]] = [
+            lambda own=own: own.recv(5),  # type: ignore[misc]
+            lambda own=own: own.recv_many(600, 5)[0],  # type: ignore[misc]
+            lambda own=own: own.recv_into(bytearray(10), 5)[1],  # type: ignore[misc]
+        ]
+        for receive in receives:
             pair.publication.send(b"x")
             datagram = receive()
             for name, fields in FIELDS.items():
@@ -171,12 +182,12 @@ def test_recv_into(pair: Pair) -> None:
     pair.publication.send_many([b"abcdef", b"ghi", b"", b"jkl", b"mnop"])
     buffer = bytearray(b"------")
     count, info = pair.subscription.recv_into(buffer, 5)
-    assert (count, buffer) == (6, b"abcdef")
+    assert (count, bytes(buffer)) == (6, b"abcdef")
     assert type(info) is libmctx.DatagramInfo
     assert info.source == pair.publication.local_addr()
     assert (info.length, info.truncated) == (6, False)
     count, info = pair.subscription.recv_into(memoryview(buffer)[1:3], 5)
-    assert (count, buffer[:3]) == (2, b"agh")
+    assert (count, bytes(buffer[:3])) == (2, b"agh")
     assert (info.length, info.truncated) == (3, True)
     assert pair.subscription.recv_into(buffer, 5)[0] == 0
     count, info = pair.subscription.recv_into(bytearray(), 5)
@@ -211,7 +222,7 @@ def test_iteration(pair: Pair) -> None:
 def test_an_iteration_that_is_left_early_loses_nothing(pair: Pair) -> None:
     payloads = [b"%d" % number for number in range(100)]
     pair.publication.send_many(payloads)
-    received: list[bytes | memoryview] = []
+    received: list[Any] = []
     for datagram in pair.subscription:
         received.append(datagram.payload)
         if len(received) == 10:
@@ -334,7 +345,7 @@ def test_info_says_what_was_asked_and_granted(context: libmctx.Context) -> None:
     assert info.id == subscription.id
     assert info.port == subscription.port > 0
     assert (info.reuse_port, info.binding, info.frozen, info.max_group_sockets) == (False, "wildcard", True, 7)
-    assert info.metadata == {"source"}
+    assert set(info.metadata) == {"source"}
     assert (info.group_sockets, info.wildcard_sockets) == (0, 1)
     assert (subscription.group_sockets, subscription.wildcard_sockets) == (0, 1)
     assert info.receive_buffer_asked == 100_000
@@ -346,7 +357,7 @@ def test_info_says_what_was_asked_and_granted(context: libmctx.Context) -> None:
     assert (usual.reuse_port, usual.binding, usual.frozen, usual.coalescing) == (True, "auto", False, True)
     assert (usual.receive_buffer_asked, usual.max_group_sockets) == (4 << 20, 256)
     assert usual.clock == "system"
-    assert usual.metadata == set(FIELDS)
+    assert set(usual.metadata) == set(FIELDS)
     assert usual.receive_buffer == 0
     assert context.add_subscription(0, GROUP4, interfaces="lo", binding="group").group_sockets == 1
     assert context.add_subscription(0, receive_buffer=0).info().receive_buffer_asked == 0
@@ -384,9 +395,8 @@ def test_drops_are_told(context: libmctx.Context) -> None:
     for _ in range(200):
         pair.publication.send(bytes(500))
     received = 0
-    with pytest.raises(libmctx.WouldBlockError):
-        while True:
-            received += len(pair.subscription.recv_many(600, 0))
+    while libmctx.Ready.READABLE in ready(pair.subscription):
+        received += len(pair.subscription.recv_many(600, 0))
     assert 0 < received < 200
     pair.publication.send(b"last")
     last = pair.subscription.recv(5)
@@ -470,10 +480,11 @@ def test_unicast_to_the_port_stays_the_other_programs(context: libmctx.Context) 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
 def test_no_reference_is_lost(pair4: Pair) -> None:
-    for receive in (
+    receives: list[Callable[[], bytes]] = [
         lambda: pair4.subscription.recv(5).payload,
         lambda: pair4.subscription.recv_many(600, 5)[0].payload,
-    ):
+    ]
+    for receive in receives:
         pair4.publication.send(bytes(1000))
         payload = receive()
         assert sys.getrefcount(payload) == 2

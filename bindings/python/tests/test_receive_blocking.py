@@ -158,11 +158,12 @@ def test_closing_ends_waits_of_other_threads(pair4: Pair, how: str) -> None:
         thread.start()
     time.sleep(0.1)
     start = time.monotonic()
-    {
-        "subscription": own.close,
-        "context": pair4.context.close,
-        "remove": lambda: pair4.context.remove_subscription(own.id),
-    }[how]()
+    if how == "subscription":
+        own.close()
+    elif how == "context":
+        pair4.context.close()
+    else:
+        assert pair4.context.remove_subscription(own.id)
     for thread in threads:
         thread.join(5)
     assert time.monotonic() - start < 2
@@ -509,7 +510,8 @@ child = os.fork()
 if child == 0:
     import asyncio
     failed = []
-    for use in (lambda: subscription.recv(), lambda: subscription.recv(0), lambda: subscription.recv_many(600, 0),
+    for use in (lambda: subscription.recv(), lambda: subscription.recv(0),
+                lambda: subscription.recv_many(600, 0),
                 lambda: subscription.recv_many(1, 0), lambda: next(iter(subscription)), subscription.fileno,
                 lambda: subscription.recv_into(bytearray(5)), lambda: subscription.join("239.1.1.1"),
                 subscription.memberships, subscription.wait, subscription.wake, context.subscriptions,
