@@ -14,6 +14,14 @@ enum {
   LOOK_AFTER = 64          /* receives from the only socket before the poller is asked for changes */
 };
 
+/* Keeps the way of every datagram in one piece: behind a system call the processor has forgotten where to
+ * return to, and each return costs as much as twenty instructions. */
+#if defined(__GNUC__)
+#define IN_PLACE inline __attribute__((always_inline))
+#else
+#define IN_PLACE inline
+#endif
+
 #define ARENA_USED     UINT64_C(0xffffffff) /* offsets have 32 bits */
 #define DROPS_QUIET_NS INT64_C(1000000000)
 #define BEHIND_NS      INT64_C(10000000) /* until interfaces are looked at again after that failed */
@@ -24,11 +32,12 @@ typedef struct receiving {
   uint32_t budget;   /* messages that may still be looked at */
   bool is_empty;     /* the only socket has nothing */
   bool has_received; /* something that is delivered */
-  int64_t now_ns;    /* 0: not asked yet */
+  int64_t now_ns;    /* roughly */
 } receiving;
 
 static const mctx__result would_block = {MCTX_ERR_WOULD_BLOCK, 0};
 static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};
+static const mctx_address no_address;
 
 /* ---- whose turn it is ---- */
 
@@ -55,7 +64,7 @@ static mctx__receiver *next_ready(mctx__subscription *subscription) {
 }
 
 /* The socket to receive from now; NULL: none has anything. */
-static mctx__receiver *next_receiver(receiving *call) {
+static IN_PLACE mctx__receiver *next_receiver(receiving *call) {
   mctx__subscription *subscription = call->subscription;
   if (subscription->only != NULL) {
     /* Changes wait where nothing else does; a call that received something leaves them to the next one. */
@@ -102,8 +111,8 @@ static MCTX__COLD void discard(mctx__subscription *subscription, const mctx__rec
 }
 
 /* The membership that a message was received for; NULL: it is not delivered. */
-static mctx__part *admit(mctx__subscription *subscription, mctx__receiver *receiver,
-                         const mctx__arrival *arrival) {
+static IN_PLACE mctx__part *admit(mctx__subscription *subscription, mctx__receiver *receiver,
+                                  const mctx__arrival *arrival) {
   if (receiver->sole != NULL) return receiver->sole;
   uint32_t index = arrival->interface_index;
   if ((arrival->present & MCTX_META_GROUP) == 0 || index == 0) index = receiver->sole_interface;
@@ -139,8 +148,8 @@ static MCTX__COLD void note_drops(mctx__subscription *subscription, mctx__receiv
 
 /* Takes messages off the sockets until one may be delivered; MCTX_OK with `part` and `from` set, else why there
  * is none. */
-static mctx__result take_message(receiving *call, const mctx__span spans[2], mctx__arrival *arrival,
-                                 mctx__receiver **from, mctx__part **part) {
+static IN_PLACE mctx__result take_message(receiving *call, const mctx__span spans[2], mctx__arrival *arrival,
+                                          mctx__receiver **from, mctx__part **part) {
   mctx__subscription *subscription = call->subscription;
   while (call->budget > 0) {
     mctx__receiver *receiver = next_receiver(call);
@@ -169,13 +178,9 @@ static mctx__result take_message(receiving *call, const mctx__span spans[2], mct
 
 /* ---- what is told and counted ---- */
 
-static int64_t now_of(receiving *call) {
-  if (call->now_ns == 0) call->now_ns = mctx__clock_coarse();
-  return call->now_ns;
-}
-
 /* Datagrams of one message that are delivered. */
-static void count(receiving *call, mctx__part *part, uint64_t datagrams, uint64_t bytes, bool is_new) {
+static IN_PLACE void count(const receiving *call, mctx__part *part, uint64_t datagrams, uint64_t bytes,
+                           bool is_new) {
   mctx__receive_counters *counters = &call->subscription->counters;
   mctx__member *member = part->member;
   counters->packets_received += datagrams;
@@ -183,7 +188,7 @@ static void count(receiving *call, mctx__part *part, uint64_t datagrams, uint64_
   counters->messages_received += is_new;
   member->datagrams += datagrams;
   member->bytes += bytes;
-  member->last_ns = now_of(call);
+  member->last_ns = call->now_ns;
   if (member->first_ns == 0) member->first_ns = member->last_ns;
 }
 
@@ -193,23 +198,22 @@ static void count_failure(mctx__subscription *subscription, mctx_status status) 
   subscription->counters.errors[kind < MCTX__KINDS ? kind : MCTX_KIND_INTERNAL]++;
 }
 
-/* What was asked for of what there is. */
-static void describe_message(const mctx__subscription *subscription, const mctx__arrival *arrival,
-                             mctx_message *message) {
+/* What was asked for of what there is; the fields are set one by one, once. */
+static IN_PLACE void describe_message(const mctx__subscription *subscription, const mctx__arrival *arrival,
+                                      mctx_message *message) {
   const uint32_t present = arrival->present & subscription->metadata;
-  *message = (mctx_message){.present = present};
-  if ((present & MCTX_META_SOURCE) != 0) message->source = arrival->source;
-  if ((present & MCTX_META_GROUP) != 0) {
-    message->group = arrival->group;
-    message->group.port = subscription->port;
-    message->interface_index = arrival->interface_index;
-  }
-  if ((present & MCTX_META_HOP_LIMIT) != 0) message->hop_limit = arrival->hop_limit;
-  if ((present & MCTX_META_TRAFFIC_CLASS) != 0) message->traffic_class = arrival->traffic_class;
-  if ((present & MCTX_META_TIME) != 0) message->time_ns = arrival->time_ns;
-  if ((present & MCTX_META_DROPS) != 0) message->drops = subscription->drops;
-  if (arrival->segment_size != 0 && arrival->length > arrival->segment_size)
-    message->flags |= MCTX_MESSAGE_COALESCED;
+  const bool has_group = (present & MCTX_META_GROUP) != 0;
+  message->present = present;
+  message->flags =
+      arrival->segment_size != 0 && arrival->length > arrival->segment_size ? MCTX_MESSAGE_COALESCED : 0;
+  message->source = (present & MCTX_META_SOURCE) != 0 ? arrival->source : no_address;
+  message->group = has_group ? arrival->group : no_address;
+  if (has_group) message->group.port = subscription->port;
+  message->interface_index = has_group ? arrival->interface_index : 0;
+  message->hop_limit = (present & MCTX_META_HOP_LIMIT) != 0 ? arrival->hop_limit : 0;
+  message->traffic_class = (present & MCTX_META_TRAFFIC_CLASS) != 0 ? arrival->traffic_class : 0;
+  message->time_ns = (present & MCTX_META_TIME) != 0 ? arrival->time_ns : 0;
+  message->drops = (present & MCTX_META_DROPS) != 0 ? subscription->drops : 0;
 }
 
 /* ---- held datagrams ---- */
@@ -261,6 +265,10 @@ static uint64_t held_length(const mctx__held *held) {
 
 /* ---- one datagram ---- */
 
+static bool is_aligned(const void *pointer) {
+  return ((uintptr_t)pointer & 7) == 0;
+}
+
 typedef struct one_datagram {
   void *data;
   size_t capacity;
@@ -268,12 +276,13 @@ typedef struct one_datagram {
   mctx_message *message; /* NULL: nobody asks */
 } one_datagram;
 
-static void describe_one(const mctx__subscription *subscription, const mctx__arrival *arrival, uint64_t length,
-                         bool truncated, one_datagram *one) {
+static IN_PLACE void describe_one(const mctx__subscription *subscription, const mctx__arrival *arrival,
+                                  uint64_t length, bool truncated, const one_datagram *one) {
   if (one->message == NULL) return;
   describe_message(subscription, arrival, one->message);
   one->message->length = length;
   one->message->segment_size = (uint32_t)length;
+  one->message->first_datagram = 0;
   one->message->datagram_count = 1;
   if (truncated) one->message->flags |= MCTX_MESSAGE_TRUNCATED;
 }
@@ -312,7 +321,7 @@ static void hold_rest(mctx__subscription *subscription, const one_datagram *one,
 }
 
 /* Receives one datagram if there is one. With the lock held. */
-static mctx__result try_one(receiving *call, one_datagram *one) {
+static IN_PLACE mctx__result try_one(receiving *call, one_datagram *one) {
   mctx__subscription *subscription = call->subscription;
   mctx__arrival arrival;
   mctx__receiver *receiver;
@@ -353,8 +362,8 @@ static bool has_room(const mctx_receive_batch *batch, uint64_t used, uint64_t le
 }
 
 /* Makes records of a message whose bytes are in the arena from `used` on. */
-static void record(receiving *call, mctx_receive_batch *batch, uint64_t used, const mctx__arrival *arrival,
-                   mctx__part *part, bool is_new) {
+static IN_PLACE void record(receiving *call, mctx_receive_batch *batch, uint64_t used,
+                            const mctx__arrival *arrival, mctx__part *part, bool is_new) {
   mctx__subscription *subscription = call->subscription;
   const uint32_t segments = segments_of(arrival);
   const uint64_t slots = batch->datagram_capacity - batch->datagram_count;
@@ -400,7 +409,7 @@ static uint64_t record_held(receiving *call, mctx_receive_batch *batch) {
 }
 
 /* Receives as much as there is and has room. With the lock held. MCTX_OK with at least one datagram. */
-static mctx__result try_many(receiving *call, mctx_receive_batch *batch) {
+static IN_PLACE mctx__result try_many(receiving *call, mctx_receive_batch *batch) {
   mctx__subscription *subscription = call->subscription;
   const uint64_t least = subscription->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1;
   uint64_t used = 0;
@@ -451,8 +460,9 @@ static mctx__result pause_behind(mctx__subscription *subscription, uint32_t flag
 }
 
 /* One try: what failed before comes first. */
-static mctx__result attempt(mctx__subscription *subscription, trying *try_it, void *target, bool *has_changes) {
-  receiving call = {.subscription = subscription, .budget = MESSAGES_PER_CALL};
+static IN_PLACE mctx__result attempt(mctx__subscription *subscription, trying *try_it, void *target,
+                                     bool *has_changes) {
+  receiving call = {.subscription = subscription, .budget = MESSAGES_PER_CALL, .now_ns = mctx__clock_coarse()};
   mctx__subscription_lock(subscription);
   mctx__result result = subscription->pending;
   subscription->pending = MCTX__DONE;
@@ -463,12 +473,11 @@ static mctx__result attempt(mctx__subscription *subscription, trying *try_it, vo
   return result;
 }
 
-static mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns, trying *try_it,
-                        void *target) {
+/* Goes on after the first try. */
+static MCTX__COLD mctx__result run_on(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns,
+                                      trying *try_it, void *target, mctx__result result, bool has_changes) {
   int64_t deadline = 0;
-  for (;;) {
-    bool has_changes;
-    mctx__result result = attempt(subscription, try_it, target, &has_changes);
+  for (;; result = attempt(subscription, try_it, target, &has_changes)) {
     const bool is_behind = has_changes && !mctx__subscription_follow(subscription);
     if (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0) return result;
     if (deadline == 0) {
@@ -491,14 +500,12 @@ static mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_
   }
 }
 
-static mctx_status enter_subscription(const mctx__call *call, uint32_t flags,
-                                      mctx__subscription **subscription) {
-  mctx__object *object;
-  if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
-    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
-  mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
-  if (status == MCTX_OK) *subscription = (mctx__subscription *)object;
-  return status;
+static IN_PLACE mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns,
+                                 trying *try_it, void *target) {
+  bool has_changes;
+  mctx__result result = attempt(subscription, try_it, target, &has_changes);
+  if (!has_changes && (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0)) return result;
+  return run_on(subscription, flags, timeout_ns, try_it, target, result, has_changes);
 }
 
 /* Counts and describes what a call that received nothing came to. */
@@ -513,45 +520,68 @@ static MCTX__COLD mctx_status failed(const mctx__call *call, mctx__subscription 
   return MCTX__FAIL(call, result.status, .os_code = result.os_code);
 }
 
-static mctx__result try_one_of(receiving *call, void *target) {
+static IN_PLACE mctx__result try_one_of(receiving *call, void *target) {
   return try_one(call, target);
 }
 
-mctx_status mctx_recv(mctx_subscription subscription, void *data, size_t capacity, uint32_t flags,
-                      int64_t timeout_ns, size_t *length, mctx_message *message, uint32_t message_size,
-                      mctx_error *error) {
-  const mctx__call call = {__func__, subscription, error};
-  mctx__subscription *own;
-  mctx_message told;
-  const bool has_message = message != NULL && mctx__struct_size_valid(message_size);
-  one_datagram one = {.data = data, .capacity = capacity, .message = has_message ? &told : NULL};
-  if (length != NULL) *length = 0;
-  if (has_message) memset(message, 0, message_size);
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  if (length == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "length");
-  if (data == NULL && capacity > 0)
-    return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = capacity);
-  if (message != NULL && !has_message)
-    return MCTX__FAIL(&call, MCTX_ERR_STRUCT_SIZE, .field = "message_size", .value = message_size,
-                      .hint = "pass sizeof(mctx_message)");
-  mctx_status status = enter_subscription(&call, flags, &own);
-  if (status != MCTX_OK) return status;
-  mctx__result result = run(own, flags, timeout_ns, try_one_of, &one);
-  if (result.status == MCTX_OK) {
-    *length = one.length;
-    if (has_message) mctx__element_write(message, message_size, 0, &told, sizeof told);
-  } else {
-    status = failed(&call, own, result);
-  }
-  mctx__unpin(&own->object);
+/* Counts and describes what mctx_recv() failed with. */
+static MCTX__COLD mctx_status recv_failed(mctx__subscription *subscription, mctx__result result, size_t *length,
+                                          mctx_message *message, uint32_t message_size, mctx_error *error) {
+  const mctx__call call = {"mctx_recv", subscription->object.handle, error};
+  *length = 0;
+  if (message != NULL) memset(message, 0, message_size);
+  mctx_status status = failed(&call, subscription, result);
+  mctx__unpin(&subscription->object);
   return status;
 }
 
-/* ---- batches ---- */
-
-static bool is_aligned(const void *pointer) {
-  return ((uintptr_t)pointer & 7) == 0;
+/* Why mctx_recv() cannot even try. */
+static MCTX__COLD mctx_status recv_unusable(const mctx__call *call, const void *data, size_t capacity,
+                                            uint32_t flags, size_t *length, mctx_message *message,
+                                            uint32_t message_size) {
+  const bool has_message = message != NULL && mctx__struct_size_valid(message_size);
+  if (length != NULL) *length = 0;
+  if (has_message) memset(message, 0, message_size);
+  if (!mctx__error_usable(call->error)) return MCTX_ERR_STRUCT_SIZE;
+  if (length == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "length");
+  if (data == NULL && capacity > 0)
+    return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = capacity);
+  if (message != NULL && !has_message)
+    return MCTX__FAIL(call, MCTX_ERR_STRUCT_SIZE, .field = "message_size", .value = message_size,
+                      .hint = "pass sizeof(mctx_message)");
+  if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
+  return mctx__handle_failed(call, mctx__handle_refusal(call->handle, MCTX_HANDLE_SUBSCRIPTION));
 }
+
+/* The way of every datagram: nothing is prepared here that only a failure needs. */
+mctx_status mctx_recv(mctx_subscription subscription, void *data, size_t capacity, uint32_t flags,
+                      int64_t timeout_ns, size_t *length, mctx_message *message, uint32_t message_size,
+                      mctx_error *error) {
+  mctx__object *object = NULL;
+  mctx_message told;
+  one_datagram one = {.data = data, .capacity = capacity, .message = message};
+  /* What is no array element of another version is written where it belongs. */
+  const bool is_own = message == NULL || (message_size == sizeof told && is_aligned(message));
+  if (!is_own) one.message = &told;
+  if (mctx__error_usable(error) && length != NULL && (data != NULL || capacity == 0) &&
+      (is_own || mctx__struct_size_valid(message_size)) && (flags & ~(uint32_t)MCTX_INTERRUPTIBLE) == 0 &&
+      mctx__handle_kind(subscription) == MCTX_HANDLE_SUBSCRIPTION)
+    object = mctx__pin_live(subscription);
+  if (object == NULL) {
+    const mctx__call call = {__func__, subscription, error};
+    return recv_unusable(&call, data, capacity, flags, length, message, message_size);
+  }
+  mctx__subscription *own = (mctx__subscription *)object;
+  mctx__result result = run(own, flags, timeout_ns, try_one_of, &one);
+  if (result.status != MCTX_OK) return recv_failed(own, result, length, message, message_size, error);
+  *length = one.length;
+  if (!is_own) mctx__element_write(message, message_size, 0, &told, sizeof told);
+  mctx__unpin(object);
+  return MCTX_OK;
+}
+
+/* ---- batches ---- */
 
 static mctx_status check_records(const mctx__call *call, const mctx_receive_batch *batch) {
   if (batch->arena == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.arena");
@@ -593,19 +623,22 @@ static mctx_status check_room(const mctx__call *call, const mctx__subscription *
   return MCTX_OK;
 }
 
-static mctx__result try_many_of(receiving *call, void *target) {
+static IN_PLACE mctx__result try_many_of(receiving *call, void *target) {
   return try_many(call, target);
 }
 
 static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *batch, uint32_t flags,
                                  int64_t timeout_ns) {
-  mctx__subscription *own;
+  mctx__object *object;
   mctx_status status = check_records(call, batch);
   if (status != MCTX_OK) return status;
   if (batch->arena_size > ARENA_USED) batch->arena_size = ARENA_USED;
   if (batch->datagram_capacity > UINT32_MAX) batch->datagram_capacity = UINT32_MAX;
-  status = enter_subscription(call, flags, &own);
+  if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
+  status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
   if (status != MCTX_OK) return status;
+  mctx__subscription *own = (mctx__subscription *)object;
   status = check_room(call, own, batch);
   if (status == MCTX_OK) {
     mctx__result result = run(own, flags, timeout_ns, try_many_of, batch);
@@ -614,7 +647,7 @@ static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *bat
     if (own->events.count > 0) batch->flags |= MCTX_RECEIVE_BATCH_EVENTS;
     mctx__subscription_unlock(own);
   }
-  mctx__unpin(&own->object);
+  mctx__unpin(object);
   return status;
 }
 
