@@ -126,19 +126,23 @@ static inline uint32_t datagrams_in(const subject *own, ssize_t bytes) {
 
 /* ---- the ways: each receives datagrams until there were so many, and returns how many there were ---- */
 
-static uint32_t from_one(bench *all, subject *own, uint32_t wanted) {
+/* Into one and the same buffer, or one behind the other. */
+static inline uint32_t from_one(bench *all, subject *own, uint32_t wanted, bool keeps) {
   uint32_t count = 0;
+  size_t used = 0;
   while (count < wanted) {
-    ssize_t got = receive_plain(own, own->sockets[0], all->arena, MESSAGE_MAX);
+    ssize_t got = receive_plain(own, own->sockets[0], all->arena + used, MESSAGE_MAX);
     if (got < 0) break;
+    if (keeps) used += (size_t)got;
     count += datagrams_in(own, got);
   }
   return count;
 }
 
 /* The ready sockets share a turn. */
-static uint32_t from_many(bench *all, subject *own, uint32_t wanted) {
+static inline uint32_t from_many(bench *all, subject *own, uint32_t wanted, bool keeps) {
   uint32_t count = 0;
+  size_t used = 0;
   while (count < wanted) {
     struct epoll_event events[BATCH];
     int ready = epoll_wait(own->epoll, events, BATCH, 0);
@@ -146,8 +150,9 @@ static uint32_t from_many(bench *all, subject *own, uint32_t wanted) {
     int turn = ready < TURN ? TURN / ready : 1;
     for (int i = 0; i < ready && count < wanted; i++) {
       for (int k = 0; k < turn && count < wanted; k++) {
-        ssize_t got = receive_plain(own, events[i].data.fd, all->arena, MESSAGE_MAX);
+        ssize_t got = receive_plain(own, events[i].data.fd, all->arena + used, MESSAGE_MAX);
         if (got < 0) break;
+        if (keeps) used += (size_t)got;
         count += datagrams_in(own, got);
       }
     }
@@ -156,15 +161,21 @@ static uint32_t from_many(bench *all, subject *own, uint32_t wanted) {
 }
 
 static uint32_t raw_recv(bench *all, subject *own, uint32_t wanted) {
-  return own->socket_count == 1 ? from_one(all, own, wanted) : from_many(all, own, wanted);
+  return own->socket_count == 1 ? from_one(all, own, wanted, false) : from_many(all, own, wanted, false);
 }
 
+static uint32_t raw_keep(bench *all, subject *own, uint32_t wanted) {
+  return own->socket_count == 1 ? from_one(all, own, wanted, true) : from_many(all, own, wanted, true);
+}
+
+/* Keeps a batch too: each datagram has its own buffer, of just the size that is needed. */
 static uint32_t raw_recvmmsg(bench *all, subject *own, uint32_t wanted) {
+  const size_t room_size = own->traffic == COALESCED ? MESSAGE_MAX : own->size;
   uint32_t count = 0;
   while (count < wanted) {
     const uint32_t most = wanted - count < BATCH ? wanted - count : BATCH;
     for (uint32_t i = 0; i < most; i++)
-      prepare(own, &all->headers[i].msg_hdr, &rooms[i], all->arena + (size_t)i * MESSAGE_MAX, MESSAGE_MAX);
+      prepare(own, &all->headers[i].msg_hdr, &rooms[i], all->arena + i * room_size, room_size);
     int got = recvmmsg(own->sockets[0], all->headers, most, RAW_FLAGS, NULL);
     if (got <= 0) break;
     for (int i = 0; i < got; i++)
@@ -217,11 +228,9 @@ typedef struct way {
   uint32_t (*run)(bench *all, subject *own, uint32_t wanted);
 } way;
 
-static const way ways[] = {{"raw recvmsg", raw_recv},
-                           {"mctx_recv", library_recv},
-                           {"mctx_recv, a small buffer", library_recv_small},
-                           {"raw recvmmsg", raw_recvmmsg},
-                           {"mctx_recv_batch", library_batch}};
+static const way ways[] = {{"raw recvmsg", raw_recv},      {"raw recvmsg, kept", raw_keep},
+                           {"mctx_recv", library_recv},    {"mctx_recv, a small buffer", library_recv_small},
+                           {"raw recvmmsg", raw_recvmmsg}, {"mctx_recv_batch", library_batch}};
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
@@ -403,27 +412,44 @@ static int time_column(bench *all, const column *each, double *ns) {
   return all_received(each->chosen, each->own, received, datagrams);
 }
 
-/* Each round begins with another column, so that none always follows the same one. */
+/* Another order in each round: what ran before leaves the caches so or so. */
+static void shuffle(uint32_t *order, uint32_t count) {
+  static uint32_t state = 2463534242u; /* xorshift */
+  for (uint32_t i = count; i > 1; i--) {
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    const uint32_t other = state % i;
+    const uint32_t last = order[i - 1];
+    order[i - 1] = order[other];
+    order[other] = last;
+  }
+}
+
 static int time_ways(bench *all, uint32_t rounds) {
-  column *columns = calloc((size_t)all->subject_count * WAYS, sizeof *columns);
-  double *taken = calloc((size_t)all->subject_count * WAYS, sizeof *taken);
+  const size_t most = (size_t)all->subject_count * WAYS;
+  column *columns = calloc(most, sizeof *columns);
+  uint32_t *order = calloc(most, sizeof *order);
+  double *taken = calloc(most, sizeof *taken);
   uint32_t count = 0;
-  int status = columns == NULL || taken == NULL;
+  int status = columns == NULL || order == NULL || taken == NULL;
   for (uint32_t s = 0; s < all->subject_count && status == 0; s++)
     for (uint32_t k = 0; k < WAYS; k++)
       if (applies(&ways[k], &all->subjects[s])) columns[count++] = (column){&ways[k], &all->subjects[s]};
-  for (uint32_t k = 0; k < count; k++)
+  for (uint32_t k = 0; k < count; k++) {
+    order[k] = k;
     printf("%u %s%s", (unsigned)(columns[k].own - all->subjects), columns[k].chosen->name,
            k + 1 < count ? "\t" : "\n");
+  }
   for (uint32_t round = 0; round < rounds && status == 0; round++) {
-    for (uint32_t i = 0; i < count && status == 0; i++) {
-      uint32_t k = (round + i) % count;
-      status = time_column(all, &columns[k], &taken[k]);
-    }
+    shuffle(order, count);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+      status = time_column(all, &columns[order[i]], &taken[order[i]]);
     for (uint32_t k = 0; k < count && status == 0; k++)
       printf("%.2f%s", taken[k], k + 1 < count ? "\t" : "\n");
   }
   free(taken);
+  free(order);
   free(columns);
   return status;
 }
