@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory on the real system: sending allocates nothing, closing gives everything back, and where there is none
- * an opening fails as it should. This program's own malloc() counts and refuses. */
+/* Memory on the real system: sending and receiving allocate nothing, closing gives everything back, and where
+ * there is none an opening fails as it should. This program's own malloc() counts and refuses. */
 #include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "host/host.h"
+#include "host/kernel.h"
+#include "host/subscription.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OWN_MALLOC 0 /* a sanitizer has its own */
@@ -161,6 +162,61 @@ static void refused_sends_allocate_nothing(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+static void receive_all_ways(mctx_subscription subscription, int *failed) {
+  static basket memory;
+  char small[10];
+  size_t length;
+  mctx_message message;
+  mctx_event events[4];
+  uint64_t values[64];
+  uint32_t count;
+  basket_init(&memory);
+  *failed += mctx_wait(subscription, MCTX_READABLE, 0, SECOND, &count, NULL) != MCTX_OK;
+  for (int i = 0; i < 3; i++) /* the rest of what came together is held back, and goes into the batch */
+    *failed += mctx_recv(subscription, small, sizeof small, 0, SECOND, &length, &message, sizeof message,
+                         NULL) != MCTX_OK;
+  *failed += mctx_recv_batch(subscription, &memory.batch, 0, SECOND, NULL) != MCTX_OK;
+  while (mctx_recv_batch(subscription, &memory.batch, 0, 0, NULL) == MCTX_OK)
+    continue;
+  *failed += mctx_recv(subscription, small, sizeof small, 0, MILLI, &length, NULL, 0, NULL) != MCTX_ERR_TIMEOUT;
+  *failed += mctx_metrics(subscription, values, 64, &count, NULL) != MCTX_OK;
+  *failed += mctx_events(subscription, events, sizeof events[0], 4, &count, NULL) != MCTX_OK;
+}
+
+/* By whichever sockets, with and without what has to be discarded. */
+static void receiving_allocates_nothing(void **state) {
+  static const char data[20 * 100];
+  uint32_t family = host_family(state);
+  host_alone();
+  for (uint32_t binding = MCTX_BINDING_AUTO; binding <= MCTX_BINDING_WILDCARD;
+       binding += MCTX_BINDING_WILDCARD) {
+    int failed = 0;
+    mctx_context context = open_context();
+    mctx_subscription_options options = subscription_options();
+    options.binding = binding;
+    mctx_subscription subscription = subscribe_with(context, &options);
+    mctx_address here = address_of(family == 4 ? "127.0.0.1:5007" : "[::1]:5007");
+    int sender = sender_open(family, NULL, "lo");
+    for (uint32_t i = 1; i <= 3; i++) {
+      mctx_address group = group_at(family, i);
+      join_group(subscription, &group, "lo");
+    }
+    for (int round = 0; round < 20; round++) {
+      for (uint32_t i = 1; i <= 3; i++) {
+        mctx_address group = group_at(family, i);
+        send_superpacket(sender, &group, data, sizeof data, 100);
+      }
+      if (binding == MCTX_BINDING_WILDCARD) send_text(sender, &here, "unicast");
+      if (round > 0) start_counting(); /* the first wait opens what wakes it */
+      receive_all_ways(subscription, &failed);
+      assert_int_equal(round > 0 ? stop_counting() : 0, 0);
+    }
+    assert_int_equal(failed, 0);
+    close(sender);
+    assert_ok(mctx_close(context, NULL));
+  }
+}
+
 static void open_and_close(uint32_t family) {
   uint32_t ready;
   mctx_context context = open_context();
@@ -169,6 +225,24 @@ static void open_and_close(uint32_t family) {
   assert_ok(mctx_send(publication, "x", 1, NULL));
   assert_ok(mctx_wait(publication, MCTX_WRITABLE, 0, 0, &ready, NULL));
   (void)info_of(publication);
+  for (uint32_t binding = MCTX_BINDING_AUTO; binding <= MCTX_BINDING_WILDCARD;
+       binding += MCTX_BINDING_WILDCARD) {
+    static basket memory;
+    mctx_subscription_options how = subscription_options();
+    mctx_address source = address_of(family == 4 ? "127.0.0.1" : "::1");
+    how.binding = binding;
+    mctx_subscription subscription = subscribe_with(context, &how);
+    for (uint32_t i = 1; i <= 3; i++) {
+      mctx_address group = group_at(family, i);
+      mctx_membership member = member_of(&group, "lo");
+      join_group(subscription, &group, "lo");
+      assert_ok(mctx_block(subscription, &member, sizeof member, &source, NULL));
+      if (i == 2) leave_group(subscription, &group, "lo");
+    }
+    basket_init(&memory);
+    assert_status(mctx_recv_batch(subscription, &memory.batch, 0, MILLI, NULL), MCTX_ERR_TIMEOUT);
+    (void)pollable_of(context);
+  }
   assert_ok(mctx_close(context, NULL));
 }
 
@@ -216,13 +290,63 @@ static void opening_without_memory_leaves_nothing(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* The same for a subscription that joins at once, and for a join. */
+static void subscribing_without_memory_leaves_nothing(void **state) {
+  uint32_t family = host_family(state);
+  static kernel_tables tables;
+  mctx_subscription subscription = 0;
+  mctx_error error = MCTX_ERROR_INIT;
+  mctx_membership members[3];
+  mctx_address source = address_of(family == 4 ? "127.0.0.1" : "::1");
+  host_alone();
+  mctx_context context = open_context();
+  mctx_subscription_options options = subscription_options();
+  for (uint32_t i = 0; i < 3; i++) {
+    mctx_address group = group_at(family, 1 + i);
+    members[i] = member_of(&group, "lo");
+  }
+  members[2].mode = MCTX_INCLUDE;
+  members[2].sources = &source;
+  members[2].source_count = 1;
+  uint32_t held = descriptors_held();
+  for (int by_join = 0; by_join <= 1; by_join++) {
+    mctx_status status = MCTX_ERR_NO_MEMORY;
+    uint64_t at = 0;
+    options.memberships = by_join ? NULL : members;
+    options.membership_count = by_join ? 0 : 3;
+    if (by_join) subscription = subscribe_with(context, &options);
+    uint32_t held_open = descriptors_held();
+    while (status != MCTX_OK && at < 100) {
+      start_counting();
+      refuse_at = ++at;
+      status = by_join ? mctx_join(subscription, members, sizeof members[0], 3, &error)
+                       : mctx_subscription_open(context, &options, &subscription, &error);
+      refuse_at = 0;
+      stop_counting();
+      if (status == MCTX_OK) break;
+      assert_status(status, MCTX_ERR_NO_MEMORY);
+      if (!by_join) assert_int_equal(live, 0);
+      assert_int_equal(descriptors_held(), held_open);
+      kernel_tables_read(&tables);
+      assert_int_equal(tables.group_count, 0);
+    }
+    assert_ok(status);
+    assert_true(at > 3);
+    assert_ok(mctx_close(subscription, NULL));
+    assert_int_equal(descriptors_held(), held);
+  }
+  assert_ok(mctx_close(context, NULL));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_count_works),
       BOTH_FAMILIES(sending_allocates_nothing),
       BOTH_FAMILIES(refused_sends_allocate_nothing),
+      BOTH_FAMILIES(receiving_allocates_nothing),
       BOTH_FAMILIES(closing_gives_everything_back),
       BOTH_FAMILIES(opening_without_memory_leaves_nothing),
+      BOTH_FAMILIES(subscribing_without_memory_leaves_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

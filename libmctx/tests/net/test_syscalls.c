@@ -4,38 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "host/host.h"
+#include "host/trace.h"
 
-enum { MOST = 256, CALLS = 512 };
+enum { MOST = 256 };
 
 static const char *const group = "239.7.7.7:5007";
 
 /* ---- under strace ---- */
 
-/* getppid() is the mark: nobody else calls it. */
-static void mark(void) {
-  (void)getppid();
-}
-
 static mctx_publication_options options;
 static mctx_slice slices[MOST];
 static char payload[MOST];
 
-static void expect(mctx_status status) {
-  if (status == MCTX_OK) return;
-  fprintf(stderr, "%s\n", mctx_status_name(status));
-  exit(1);
-}
-
 static void one_send(mctx_publication publication) {
-  expect(mctx_send(publication, "x", 1, NULL));
+  trace_expect(mctx_send(publication, "x", 1, NULL));
 }
 
 static void batch_of(mctx_publication publication, size_t count, int64_t timeout_ns) {
   uint64_t accepted;
-  expect(mctx_send_batch(publication, slices, count, 0, timeout_ns, &accepted, NULL));
+  trace_expect(mctx_send_batch(publication, slices, count, 0, timeout_ns, &accepted, NULL));
 }
 
 static void batch_of_1(mctx_publication publication) {
@@ -60,18 +48,18 @@ static void batch_of_none(mctx_publication publication) {
 
 static void segments_of_64(mctx_publication publication) {
   uint64_t accepted;
-  expect(mctx_send_segments(publication, payload, 64, 1, 0, 0, &accepted, NULL));
+  trace_expect(mctx_send_segments(publication, payload, 64, 1, 0, 0, &accepted, NULL));
 }
 
 static void wait_ready(mctx_publication publication) {
   uint32_t ready;
-  expect(mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, NULL));
+  trace_expect(mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, NULL));
 }
 
 static void counters(mctx_publication publication) {
   uint64_t values[64];
   uint32_t count;
-  expect(mctx_metrics(publication, values, 64, &count, NULL));
+  trace_expect(mctx_metrics(publication, values, 64, &count, NULL));
 }
 
 static void refused_handle(mctx_publication publication) {
@@ -114,67 +102,28 @@ static int act_traced(const cost *wanted) {
     slices[i].length = i % 100;
   }
   mctx_publication_options_init(&options, sizeof options);
-  expect(mctx_address_parse(group, &options.group, NULL));
+  trace_expect(mctx_address_parse(group, &options.group, NULL));
   options.connected = wanted->connected;
   options.error_queue = wanted->error_queue;
   options.send_buffer = 1 << 20;
-  expect(mctx_context_open(NULL, &context, NULL));
-  expect(mctx_publication_open(context, &options, &publication, NULL));
+  trace_expect(mctx_context_open(NULL, &context, NULL));
+  trace_expect(mctx_publication_open(context, &options, &publication, NULL));
   wanted->act(publication); /* whatever happens the first time only */
-  mark();
+  trace_mark();
   wanted->act(publication);
-  mark();
+  trace_mark();
   return 0;
 }
 
 /* ---- the reader ---- */
 
-static char self[4096];
-
-typedef struct trace {
-  char names[CALLS][32];
-  uint32_t count;
-} trace;
-
-/* The names of the calls between the first two marks. */
-static void read_trace(const char *path, trace *read) {
-  char line[1024];
-  int marks = 0;
-  FILE *file = fopen(path, "r");
-  assert_non_null(file);
-  read->count = 0;
-  while (fgets(line, sizeof line, file) != NULL) {
-    size_t length = strcspn(line, "(");
-    if (line[length] != '(' || length >= sizeof read->names[0]) continue;
-    line[length] = '\0';
-    if (strcmp(line, "getppid") == 0) {
-      marks++;
-    } else if (marks == 1 && read->count < CALLS) {
-      memcpy(read->names[read->count++], line, length + 1);
-    }
-  }
-  fclose(file);
-  assert_int_equal(marks, 2);
-}
-
-static bool can_trace(void) {
-  return host_has("strace") && host_try("strace -qq -o /dev/null true 2>/dev/null");
-}
-
 static void calls_to_the_kernel(void **state) {
   static trace seen;
   const cost *wanted = *state;
-  char path[] = "/tmp/mctx-trace-XXXXXX";
+  char arguments[32];
   host_alone();
-  if (!can_trace()) SKIP("strace is not there, or may not trace");
-  int file = mkstemp(path);
-  assert_true(file >= 0);
-  close(file);
-  setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* which does not work under strace */
-  bool done = host_try("strace -qq -o %s %s --traced %d", path, self, (int)(wanted - costs));
-  if (done) read_trace(path, &seen);
-  unlink(path);
-  assert_true(done);
+  snprintf(arguments, sizeof arguments, "--traced %d", (int)(wanted - costs));
+  trace_self(&seen, arguments);
   for (uint32_t i = 0; i < seen.count; i++)
     if (strcmp(seen.names[i], wanted->name) != 0) fail_msg("there was a call of %s", seen.names[i]);
   assert_int_equal(seen.count, wanted->count);
@@ -184,8 +133,6 @@ int main(int count, char **arguments) {
   struct CMUnitTest tests[COSTS];
   if (count == 3 && strcmp(arguments[1], "--traced") == 0)
     return act_traced(&costs[strtoul(arguments[2], NULL, 10) % COSTS]);
-  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-  if (length < 0) return 1;
   for (size_t i = 0; i < COSTS; i++)
     tests[i] =
         (struct CMUnitTest){costs[i].what, calls_to_the_kernel, NULL, NULL, (void *)(uintptr_t)&costs[i]};
