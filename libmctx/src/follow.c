@@ -40,6 +40,12 @@ static void emit(mctx__subscription *subscription, uint32_t type, uint32_t inter
   mctx__subscription_event(subscription, &event);
 }
 
+/* IPv6 leaves an interface for good when its MTU falls below 1280 (RFC 8200, section 5), memberships too. */
+static bool carries(const mctx__interface *interface, uint32_t family) {
+  enum { LEAST_MTU = 1280 };
+  return family == 4 || interface->info.mtu >= LEAST_MTU;
+}
+
 /* ---- what is gone ---- */
 
 /* Whether the interface of a membership went away, or does not belong to the default set any more. One that is
@@ -51,15 +57,17 @@ static bool is_lost(const following *follow, const mctx__member *member) {
     if (follow->changes->removed[i] == index) return true;
   const mctx__interface *interface = mctx__interface_by_index(&follow->interfaces, index);
   if (interface == NULL) return true;
+  if (member->refusal == MCTX_OK && !carries(interface, member->entry.group.family)) return true;
   return is_live(follow->subscription, member) && (interface->info.flags & MCTX_INTERFACE_ENSLAVED) != 0;
 }
 
-/* Leaves everything on one interface; returns how many memberships that were. */
-static uint32_t lose_interface(mctx__subscription *subscription, uint32_t index) {
+/* Leaves what is lost on one interface; returns how many memberships that were. */
+static uint32_t lose_interface(const following *follow, uint32_t index) {
+  mctx__subscription *subscription = follow->subscription;
   uint32_t count = 0;
   for (mctx__member *member = subscription->first; member != NULL;) {
     mctx__member *next = member->next;
-    if (member->entry.interface_index == index) {
+    if (member->entry.interface_index == index && is_lost(follow, member)) {
       count++;
       if (is_live(subscription, member))
         mctx__member_remove(subscription, member);
@@ -79,8 +87,7 @@ static void lose_all(const following *follow) {
       member = member->next;
       continue;
     }
-    emit(follow->subscription, MCTX_EVENT_INTERFACE_LOST, index, lose_interface(follow->subscription, index),
-         NULL);
+    emit(follow->subscription, MCTX_EVENT_INTERFACE_LOST, index, lose_interface(follow, index), NULL);
     member = follow->subscription->first;
   }
 }
@@ -144,7 +151,8 @@ static void rebuild_all(following *follow) {
   for (mctx__member *member = follow->subscription->first; member != NULL; member = member->next) {
     if (is_live(follow->subscription, member)) continue;
     const mctx__interface *interface = meant(follow, member);
-    if (interface != NULL && interface->info.index != member->entry.interface_index)
+    if (interface != NULL && interface->info.index != member->entry.interface_index &&
+        carries(interface, member->entry.group.family))
       rebuild(follow, member, interface);
   }
 }
