@@ -14,6 +14,14 @@ from conftest import PROJECT, SIMULATED
 import libmctx
 from libmctx import _load
 
+OTHERWISE = [
+    "tests/test_send.py",
+    "tests/test_receive.py",
+    "tests/test_views.py",
+    "tests/test_receive_blocking.py",
+]
+"""Tests of what goes another way without the shortcuts."""
+
 pytestmark = pytest.mark.skipif(SIMULATED, reason="this is that process")
 
 
@@ -38,7 +46,7 @@ def test_on_the_simulated_network(tmp_path: Path) -> None:
 def test_on_the_calls_that_other_interpreters_use() -> None:
     """The package does without the native shortcuts where the interpreter isn't CPython."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_send.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OTHERWISE],
         cwd=PROJECT,
         env={**os.environ, "LIBMCTX_PYTHON_SHORTCUTS": "0"},
         stdout=subprocess.PIPE,

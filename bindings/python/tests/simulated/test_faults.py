@@ -11,18 +11,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulation import DELIVERED, PARTIAL, SEND, SOCKET_OPEN, fault, sim
 
 import libmctx
 from libmctx import _ffi
 
-sim = ctypes.CDLL(libmctx.library_path())
-sim.mctx_sim_fault.argtypes = [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int64]
-sim.mctx_sim_buffer.argtypes = [ctypes.c_uint32, ctypes.c_int64]
-sim.mctx_sim_wire_count.restype = ctypes.c_uint64
-sim.mctx_sim_open_sockets.restype = ctypes.c_uint64
-sim.mctx_sim_wire_at.argtypes = [ctypes.c_uint64, ctypes.c_void_p]
-ALLOCATE, SOCKET_OPEN, SEND = 0, 4, 9
-FAIL, PARTIAL, DELIVERED = 1, 2, 4
 ETH0 = "10.0.0.1"
 
 
@@ -53,11 +46,6 @@ def wire() -> list[bytes]:
         if not datagram.local_only:
             found.append(bytes(datagram.payload[: datagram.stored]))
     return found
-
-
-def fault(nth: int, status: str, *, call: int = SEND, how: int = FAIL) -> None:
-    """Make a call of the system fail."""
-    assert sim.mctx_sim_fault(call, nth, how, _ffi.constant(f"MCTX_ERR_{status.upper()}"))
 
 
 @pytest.fixture
