@@ -17,7 +17,6 @@ this host cannot do that IP version.
 
 from __future__ import annotations
 
-import socket
 import struct
 import sys
 import time
@@ -67,27 +66,21 @@ class Demo:
             0, group, interfaces=self.loopback, sources=source, receive_buffer=receive_buffer
         )
 
-    def publish(self, group: str, ttl: int = 1, dscp: int = 0) -> libmctx.Publication:
+    def publish(self, group: str, source: str, ttl: int = 1, dscp: int = 0) -> libmctx.Publication:
         """Open a publication to the subscription's port."""
         return self.context.add_publication(
             group,
             self.subscription.port,
-            source=SOURCES[self.family],
+            source=source,
             interface=self.loopback,
             ttl=ttl,
             dscp=dscp,
         )
 
-    def publish_from_elsewhere(self, group: str) -> libmctx.Publication:
-        """Open one from another of the addresses that loopback answers to: it adopts a socket bound to that."""
-        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        own.bind(("127.0.0.2", 0))
-        return self.context.add_publication(group, self.subscription.port, socket=own, interface=self.loopback)
-
     def open_both(self, receive_buffer: int = 4 << 20) -> None:
         """Open a subscription and its publication."""
         self.subscribe(GROUPS[self.family], receive_buffer=receive_buffer)
-        self.publication = self.publish(GROUPS[self.family])
+        self.publication = self.publish(GROUPS[self.family], SOURCES[self.family])
 
     # ---- counting ----
 
@@ -172,22 +165,21 @@ class Demo:
 
     def run_ssm(self) -> None:
         """Send from two sources to a membership that includes the first."""
-        group = "232.77.67.1"
-        self.subscribe(group, SOURCES[4])
-        included, other = self.publish(group), self.publish_from_elsewhere(group)
-        sources = included.info().sender, other.info().sender
-        received = {source.port: 0 for source in sources if source}
+        group, sources = "232.77.67.1", ("127.0.0.1", "127.0.0.2")
+        self.subscribe(group, sources[0])
+        included, other = (self.publish(group, source) for source in sources)
+        received = dict.fromkeys(sources, 0)
         while self.sent < self.count:
             other.send(b"not included")
             included.send(b"included")  # last: whatever the other sent is there before
             self.sent += 1
-            while True:
+            payload: bytes | memoryview = b""
+            while payload != b"included":
                 datagram = self.subscription.recv(PATIENCE)
-                received[datagram.source_port or 0] += 1
-                if datagram.payload == b"included":
-                    break
-        for source in filter(None, sources):
-            print(group, source.addr, self.sent, received[source.port], sep="\t")
+                received[datagram.source_addr or ""] += 1
+                payload = datagram.payload
+        for source in sources:
+            print(group, source, self.sent, received[source], sep="\t")
 
     # ---- what is known of a datagram ----
 
@@ -195,7 +187,7 @@ class Demo:
         """Print what is known of two datagrams."""
         self.subscribe(GROUPS[self.family])
         for payload, ttl, dscp in (b"plain", 1, 0), (b"expedited", 8, 46):
-            self.publish(GROUPS[self.family], ttl=ttl, dscp=dscp).send(payload)
+            self.publish(GROUPS[self.family], SOURCES[self.family], ttl, dscp).send(payload)
             self.sent += 1
             datagram = self.subscription.recv(PATIENCE)
             clock, fraction = divmod(datagram.time_ns or 0, 1_000_000_000)
