@@ -72,6 +72,13 @@ static void set_scene(scene *own, const row *wanted, const mctx_interface_ref *i
   if (own->who == FLOODED) assert_int_equal(0, pthread_create(&own->flooder, NULL, keep_flooding, own));
 }
 
+/* Also when a test failed in between. */
+static int stop_flooding(void **state) {
+  (void)state;
+  enough = true;
+  return 0;
+}
+
 static void end_scene(scene *own) {
   enough = true;
   if (own->who == FLOODED) {
@@ -132,7 +139,7 @@ static void assert_joined_on(const scene *own, const char *interface) {
 /* ---- deleted and made anew ---- */
 
 static void lose_and_regain(const row *wanted, const mctx_interface_ref *ingress, bool same_index) {
-  scene own;
+  static scene own;
   set_scene(&own, wanted, ingress);
   assert_heard_through(&own, "vb", "before");
   for (int round = 0; round < 2; round++) {
@@ -172,7 +179,7 @@ static void an_interface_named_by_its_address_is_made_anew(void **state) {
 /* Between two calls, so that nobody saw it away. */
 static void it_is_back_before_anybody_looked(void **state) {
   const row *wanted = *state;
-  scene own;
+  static scene own;
   set_scene(&own, wanted, NULL);
   uint32_t old = host_index("va");
   host_run("ip link delete va");
@@ -186,7 +193,7 @@ static void it_is_back_before_anybody_looked(void **state) {
 /* It was that one index and no other that was named. */
 static void an_interface_named_by_its_index_comes_back_under_it(void **state) {
   const row *wanted = *state;
-  scene own;
+  static scene own;
   host_pair(); /* in which va always has the same index */
   mctx_interface_ref ingress = {.by = MCTX_INTERFACE_BY_INDEX, .index = host_index("va")};
   set_scene(&own, wanted, &ingress);
@@ -215,7 +222,7 @@ static void assert_no_event(mctx_handle handle) {
 }
 
 static void down_and_up_changes_nothing(void **state) {
-  scene own;
+  static scene own;
   set_scene(&own, *state, NULL);
   uint32_t index = host_index("va");
   for (int i = 0; i < 2; i++) {
@@ -231,7 +238,7 @@ static void down_and_up_changes_nothing(void **state) {
 }
 
 static void other_addresses_change_nothing(void **state) {
-  scene own;
+  static scene own;
   set_scene(&own, *state, NULL);
   uint32_t index = host_index("va");
   host_run("ip address flush dev va scope global");
@@ -246,7 +253,7 @@ static void other_addresses_change_nothing(void **state) {
 
 /* Its index lives, so it is the same interface; until another one has the name that the user said. */
 static void a_renamed_interface_stays(void **state) {
-  scene own;
+  static scene own;
   set_scene(&own, *state, NULL);
   uint32_t index = host_index("va");
   host_run("ip link set va down && ip link set va name vz && ip link set vz up");
@@ -265,7 +272,7 @@ static void a_renamed_interface_stays(void **state) {
 /* ---- a group that is left and joined while its interface is away ---- */
 
 static void it_can_be_left_and_joined_while_away(void **state) {
-  scene own;
+  static scene own;
   set_scene(&own, *state, NULL);
   uint32_t old = host_index("va");
   mctx_address second = group_at(own.family, 2);
@@ -316,7 +323,7 @@ int main(void) {
     for (size_t r = 0; r < ROWS; r++) {
       snprintf(names[count], sizeof names[0], "%s (IPv%u, %s)", all[i].name, rows[r].family,
                inside_names[rows[r].who]);
-      tests[count] = (struct CMUnitTest){names[count], all[i].function, NULL, NULL, &rows[r]};
+      tests[count] = (struct CMUnitTest){names[count], all[i].function, NULL, stop_flooding, &rows[r]};
       count++;
     }
   return cmocka_run_group_tests(tests, NULL, NULL);
