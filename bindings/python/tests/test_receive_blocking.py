@@ -65,8 +65,8 @@ def test_what_arrives_ends_the_wait(pair4: Pair, receive: Receive, where: str, t
     timer = threading.Timer(
         0.4, pair4.publication.send, (b"x",)
     )  # later than the first slice of the main thread
-    timer.start()
     start = time.monotonic()
+    timer.start()
     if where == "main":
         receive(pair4.subscription, timeout)
     else:
