@@ -7,21 +7,23 @@
  *
  * A subject is a subscription, and what is sent to it before each turn:
  *
- *   GROUPS,group|wildcard,METADATA,coalescing|plain,lone|first|coalesced,SIZE,DATAGRAMS
+ *   GROUPS,group|wildcard|peer,METADATA,coalescing|plain,lone|first|coalesced,SIZE,DATAGRAMS
  *
  * GROUPS from GROUP on, joined on INTERFACE; METADATA as a number; `lone` datagrams go to the groups in turns,
- * `first` ones to the first group, `coalesced` ones as superpackets to the groups in turns.
+ * `first` ones to the first group, `coalesced` ones as superpackets to the groups in turns. Of DATAGRAMS there
+ * are as many in a turn as the sockets have room for. A `peer` receives one group with the other library that
+ * the shared object named by PEER leads to.
  *
  * `time` measures all ways of all subjects in turns: fills the sockets with datagrams, then takes the time of
  * receiving them all. It prints the positions of the subjects and the names of the ways, then a line of
  * nanoseconds per datagram for each round. `count` makes the calls of one way, on sockets filled before, and
- * prints nothing. With `threads` a second thread sleeps. A shared object named by PEER adds the ways of another
- * library. Ends with 1 and a reason if a datagram was lost.
+ * prints nothing. With `threads` a second thread sleeps. Ends with 1 and a reason if a datagram was lost.
  *
  * The plain calls are made on the subscription's own descriptors, so all options are the same, and ask for what
  * the library asks for. They look at nothing of what they get: less than that no program can do.
  */
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <mctx.h>
 #include <net/if.h>
@@ -51,9 +53,18 @@ enum {
 
 enum traffic { LONE, FIRST, COALESCED };
 
+/* Another library, see peer/. */
+typedef struct peer_functions {
+  void *(*open)(const char *group, uint16_t port);
+  uint32_t (*recv)(void *peer, uint32_t wanted);
+  uint32_t (*recv_batch)(void *peer, uint32_t wanted);
+} peer_functions;
+
 typedef struct subject {
   uint32_t groups;
   bool is_wildcard;
+  bool is_peer;
+  void *peer;
   uint32_t metadata;
   bool coalesces;
   enum traffic traffic;
@@ -73,7 +84,9 @@ typedef struct bench {
   mctx_error error;
   mctx_context context;
   mctx_address group; /* the first */
+  const char *group_text;
   const char *interface;
+  peer_functions peer;
   int sender;
   unsigned char *payload;
   unsigned char *arena; /* room for a batch of whole messages */
@@ -223,18 +236,29 @@ static uint32_t library_batch(bench *all, subject *own, uint32_t wanted) {
   return count;
 }
 
+static uint32_t peer_recv(bench *all, subject *own, uint32_t wanted) {
+  return all->peer.recv(own->peer, wanted);
+}
+
+static uint32_t peer_batch(bench *all, subject *own, uint32_t wanted) {
+  return all->peer.recv_batch(own->peer, wanted);
+}
+
 typedef struct way {
   const char *name;
   uint32_t (*run)(bench *all, subject *own, uint32_t wanted);
 } way;
 
-static const way ways[] = {{"raw recvmsg", raw_recv},      {"raw recvmsg, kept", raw_keep},
-                           {"mctx_recv", library_recv},    {"mctx_recv, a small buffer", library_recv_small},
-                           {"raw recvmmsg", raw_recvmmsg}, {"mctx_recv_batch", library_batch}};
+static const way ways[] = {{"raw recvmsg", raw_recv},         {"raw recvmsg, kept", raw_keep},
+                           {"mctx_recv", library_recv},       {"mctx_recv, a small buffer", library_recv_small},
+                           {"raw recvmmsg", raw_recvmmsg},    {"mctx_recv_batch", library_batch},
+                           {"mcrx-core try_recv", peer_recv}, {"mcrx-core try_recv_batch_into", peer_batch}};
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
 static bool applies(const way *chosen, const subject *own) {
+  if (own->is_peer || chosen->run == peer_recv || chosen->run == peer_batch)
+    return own->is_peer && (chosen->run == raw_recv || chosen->run == peer_recv || chosen->run == peer_batch);
   if (chosen->run == raw_recvmmsg) return own->socket_count == 1;
   if (chosen->run == library_recv_small) return own->coalesces;
   return true;
@@ -281,6 +305,7 @@ static int read_subject(const char *text, subject *own) {
              traffic, &own->size, &own->datagrams) != 7)
     return 2;
   own->is_wildcard = strcmp(binding, "wildcard") == 0;
+  own->is_peer = strcmp(binding, "peer") == 0;
   own->coalesces = strcmp(coalescing, "coalescing") == 0;
   own->traffic = strcmp(traffic, "coalesced") == 0 ? COALESCED : strcmp(traffic, "first") == 0 ? FIRST : LONE;
   return own->groups > 0 && own->size > 0 && own->size <= MESSAGE_MAX / 2 ? 0 : 2;
@@ -308,6 +333,24 @@ static int subscribe(bench *all, subject *own) {
   return status == MCTX_OK ? 0 : fail("cannot open a subscription", &all->error);
 }
 
+static int open_peer(bench *all, subject *own) {
+  const char *path = getenv("PEER");
+  void *object = path != NULL ? dlopen(path, RTLD_NOW) : NULL;
+  if (object == NULL) {
+    fprintf(stderr, "no peer: %s\n", path != NULL ? dlerror() : "PEER names none");
+    return 1;
+  }
+  /* A function is found as data; so says POSIX. */
+  *(void **)&all->peer.open = dlsym(object, "peer_open");
+  *(void **)&all->peer.recv = dlsym(object, "peer_recv");
+  *(void **)&all->peer.recv_batch = dlsym(object, "peer_recv_batch");
+  if (all->peer.open != NULL && all->peer.recv != NULL && all->peer.recv_batch != NULL)
+    own->peer = all->peer.open(all->group_text, own->port);
+  if (own->peer != NULL) return 0;
+  fprintf(stderr, "the peer does not receive\n");
+  return 1;
+}
+
 /* The subscription's sockets are the process's only ones on its port. */
 static int find_sockets(subject *own) {
   own->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -323,11 +366,24 @@ static int find_sockets(subject *own) {
   return own->socket_count > 0 ? 0 : 1;
 }
 
+/* Fewer datagrams, so that none is lost where the system grants small buffers: the kernel's own share of a
+ * datagram is an estimate. */
+static int fit(subject *own) {
+  int granted = 0;
+  socklen_t length = sizeof granted;
+  if (getsockopt(own->sockets[0], SOL_SOCKET, SO_RCVBUF, &granted, &length) != 0) return 1;
+  const uint32_t spread = own->traffic == FIRST ? 1 : own->socket_count;
+  const uint32_t most = (uint32_t)granted / (2 * own->size + 1024) * spread;
+  if (own->datagrams > most) own->datagrams = most;
+  return own->datagrams > 0 ? 0 : 1;
+}
+
 static int open_subject(bench *all, subject *own, uint32_t position) {
   own->port = (uint16_t)(FIRST_PORT + position);
-  if (subscribe(all, own) != 0 || find_sockets(own) != 0) return 1;
+  if ((own->is_peer ? open_peer(all, own) : subscribe(all, own)) != 0 || find_sockets(own) != 0) return 1;
+  if (fit(own) != 0) return 1;
   /* Whoever isolates by himself needs the packet info. */
-  const uint32_t wanted = own->metadata | (own->is_wildcard ? MCTX_META_GROUP : 0);
+  const uint32_t wanted = own->metadata | (own->is_wildcard || own->is_peer ? MCTX_META_GROUP : 0);
   own->wants_name = (wanted & MCTX_META_SOURCE) != 0;
   own->wants_control = (wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || own->coalesces;
   return 0;
@@ -508,6 +564,7 @@ int main(int argc, char **argv) {
   const bool counts = strcmp(argv[4], "count") == 0;
   const int first = counts ? 7 : 6;
   if (argc <= first) return 2;
+  all.group_text = argv[1];
   all.interface = argv[2];
   all.subject_count = (uint32_t)(argc - first);
   all.subjects = calloc(all.subject_count, sizeof *all.subjects);
