@@ -266,6 +266,7 @@ void case_run(const char *name, json *definition, text *transcript, outcome *res
   pthread_cond_init(&r->changed, NULL);
   sim_case_begin();
   uint64_t before = resources_held();
+  uint64_t misuses = sim_misuses();
   variable_set(r, "lo", yyjson_mut_strcpy(r->doc, loopback_name()), FIELD_EXACT);
   variable_set(r, "lo_index", yyjson_mut_uint(r->doc, loopback_index()), FIELD_INDEX);
 
@@ -280,6 +281,7 @@ void case_run(const char *name, json *definition, text *transcript, outcome *res
     strand_fail(&s, "leak", "%llu descriptors before, %llu after", (unsigned long long)before,
                 (unsigned long long)after);
   }
+  if (sim_misuses() != misuses) strand_fail(&s, "leak", "what was not open was used");
   text_add(transcript, text_get(&s.transcript), s.transcript.length);
   result->failed = s.where[0] != '\0';
   result->step = s.step;

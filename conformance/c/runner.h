@@ -267,6 +267,8 @@ extern const char *const handle_kind_names[];
 bool sim_available(void);
 void sim_case_begin(void);
 uint64_t sim_held(void);
+/* How often the library used what was not open. */
+uint64_t sim_misuses(void);
 /* A socket of the simulated network as peer. */
 bool sim_socket(uint32_t family, const mctx_address *local, mctx_os_handle *native);
 void sim_socket_close(const mctx_os_handle *native);
@@ -276,7 +278,7 @@ void peers_close(run *r);
 peer *peer_find(call *c, const char *name);
 /* The name of a new peer: "peer:1". */
 value *peer_add(call *c, mctx_os_handle native, bool simulated);
-/* Descriptors open in this process, or sockets and events of the simulated network. */
+/* Descriptors open in this process, or what the library holds of the simulated network, memory too. */
 uint64_t resources_held(void);
 uint32_t loopback_index(void);
 const char *loopback_name(void);

@@ -29,6 +29,8 @@ static struct controls {
   uint64_t (*open_events)(void);
   uint64_t (*open_pollers)(void);
   uint64_t (*open_watches)(void);
+  uint64_t (*live_blocks)(void);
+  uint64_t (*misuses)(void);
   int32_t (*deliver)(const mctx_sim_arrival *);
   uint64_t (*queued)(void);
   int32_t (*limit_set)(uint32_t, uint64_t);
@@ -75,6 +77,8 @@ static void look_up_all(void) {
   look_up("mctx_sim_open_events", &sim.open_events);
   look_up("mctx_sim_open_pollers", &sim.open_pollers);
   look_up("mctx_sim_open_watches", &sim.open_watches);
+  look_up("mctx_sim_live_blocks", &sim.live_blocks);
+  look_up("mctx_sim_misuses", &sim.misuses);
   look_up("mctx_sim_deliver", &sim.deliver);
   look_up("mctx_sim_queued", &sim.queued);
   look_up("mctx_sim_limit_set", &sim.limit_set);
@@ -93,12 +97,16 @@ bool sim_available(void) {
   return found;
 }
 
+uint64_t sim_misuses(void) {
+  return sim_available() ? sim.misuses() : 0;
+}
+
 void sim_case_begin(void) {
   if (sim_available()) sim.reset();
 }
 
 uint64_t sim_held(void) {
-  return sim.open_sockets() + sim.open_events() + sim.open_pollers() + sim.open_watches();
+  return sim.open_sockets() + sim.open_events() + sim.open_pollers() + sim.open_watches() + sim.live_blocks();
 }
 
 bool sim_socket(uint32_t family, const mctx_address *local, mctx_os_handle *native) {

@@ -47,7 +47,7 @@ class _FailedError(Exception):
 
 
 def resources_held(simulation: Simulation | None) -> int:
-    """Count the descriptors of this process, or what is open on the simulated network."""
+    """Count the descriptors of this process, or what the library holds of the simulated network."""
     return simulation.held() if simulation is not None else len(os.listdir("/dev/fd"))
 
 
@@ -256,6 +256,7 @@ def run_case(name: str, definition: dict[str, Any], fields: Fields, simulation: 
     if simulation is not None:
         simulation.reset()
     before = resources_held(simulation)
+    misuses = simulation.misuses() if simulation is not None else 0
     run = _Run(name, fields, simulation)
     strand = _Strand(run, definition["steps"])
     strand.go()
@@ -264,4 +265,6 @@ def run_case(name: str, definition: dict[str, Any], fields: Fields, simulation: 
     if after != before and not strand.outcome.failed:
         strand.outcome.where = "leak"
         strand.outcome.because = f"{before} descriptors before, {after} after"
+    if simulation is not None and simulation.misuses() != misuses and not strand.outcome.failed:
+        strand.outcome.where, strand.outcome.because = "leak", "what was not open was used"
     return strand.outcome

@@ -110,6 +110,8 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "open_events": (c_uint64,),
     "open_pollers": (c_uint64,),
     "open_watches": (c_uint64,),
+    "live_blocks": (c_uint64,),
+    "misuses": (c_uint64,),
     "deliver": (c_int32, POINTER(_Arrival)),
     "queued": (c_uint64,),
     "limit_set": (c_int32, c_uint32, c_uint64),
@@ -189,9 +191,13 @@ class Simulation:
         self._reset()
 
     def held(self) -> int:
-        """Return how many sockets, events, pollers and watches are open."""
+        """Return how many sockets, events, pollers and watches are open, and blocks of memory are held."""
         watching = self._open_events() + self._open_pollers() + self._open_watches()
-        return int(self._open_sockets() + watching)
+        return int(self._open_sockets() + watching + self._live_blocks())
+
+    def misuses(self) -> int:
+        """Return how often the library used what was not open."""
+        return int(self._misuses())
 
     # ---- sockets ----
 
