@@ -151,6 +151,27 @@ static void test_an_interface_too_narrow_for_ipv6_refuses(void **state) {
   mctx__socket_close(socket);
 }
 
+/* Below IPv6's least MTU the kernel takes an interface's IPv6 away, and its memberships with it: they stay
+ * dead, and count as joined until they are left. */
+static void test_an_interface_too_narrow_for_a_while(void **state) {
+  const mctx_address group = group_of(6, 1);
+  (void)state;
+  host_namespace();
+  lab_cable();
+  va = (uint32_t)if_nametoindex("va");
+  mctx__socket socket = lab_socket(6);
+  assert_done(mctx__socket_join(socket, &group, va));
+  host_run("ip link set va mtu 1279 && ip link set va mtu 1500");
+  assert_int_equal(0, users_of(&group, va));
+  assert_status(MCTX_ERR_MEMBERSHIP_EXISTS, mctx__socket_join(socket, &group, va));
+  assert_done(mctx__socket_leave(socket, &group, va));
+  assert_done(mctx__socket_join(socket, &group, va));
+  assert_int_equal(1, users_of(&group, va));
+  host_run("ip link set va mtu 1279");
+  assert_done(mctx__socket_leave(socket, &group, va));
+  mctx__socket_close(socket);
+}
+
 /* What was joined on an interface that is gone is left by its old index, also when the name is there again. */
 static void test_leaving_what_died(void **state) {
   const uint32_t family = cable_up(state);
@@ -458,6 +479,7 @@ int main(void) {
       BOTH_FAMILIES(test_joining_from_one_source),
       BOTH_FAMILIES(test_an_interface_that_is_down_accepts),
       cmocka_unit_test(test_an_interface_too_narrow_for_ipv6_refuses),
+      cmocka_unit_test(test_an_interface_too_narrow_for_a_while),
       BOTH_FAMILIES(test_leaving_what_died),
       BOTH_FAMILIES(test_leaving_what_died_under_an_index_used_again),
       cmocka_unit_test(test_a_socket_takes_twenty_groups),

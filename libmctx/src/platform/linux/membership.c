@@ -3,6 +3,7 @@
 #include "../posix/posix.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include "linux.h"
 
@@ -60,7 +61,11 @@ mctx__result mctx__socket_join_source(mctx__socket socket, const mctx_address *g
 }
 
 static mctx__result filter_set(mctx__socket socket, struct group_filter *filter, const mctx_address *group,
-                               const mctx_address *sources, uint32_t count) {
+                               uint32_t interface_index, uint32_t mode, const mctx_address *sources,
+                               uint32_t count) {
+  memset(filter, 0, GROUP_FILTER_SIZE(0));
+  filter->gf_interface = interface_index;
+  filter->gf_fmode = mode == MCTX_INCLUDE ? MCAST_INCLUDE : MCAST_EXCLUDE;
   (void)mctx__sockaddr_set(&filter->gf_group, group);
   filter->gf_numsrc = count;
   for (uint32_t i = 0; i < count; i++)
@@ -80,9 +85,7 @@ mctx__result mctx__socket_filter(mctx__socket socket, const mctx_address *group,
   }
   if (count > STACKED) filter = mctx__allocate(GROUP_FILTER_SIZE(count));
   if (filter == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
-  filter->gf_interface = interface_index;
-  filter->gf_fmode = mode == MCTX_INCLUDE ? MCAST_INCLUDE : MCAST_EXCLUDE;
-  const mctx__result result = filter_set(socket, filter, group, sources, count);
+  const mctx__result result = filter_set(socket, filter, group, interface_index, mode, sources, count);
   if (count > STACKED) mctx__release(filter);
   return result;
 }
