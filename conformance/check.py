@@ -48,28 +48,28 @@ VALUES = {
     "mctx_kind": "",
     "mctx_retry": "",
     "mctx_error_flag": "",
-    "mctx_capability_id": "mctx_capability",
-    "mctx_capability_state": "mctx_capability",
+    "mctx_capability_id": "mctx_capability.capability",
+    "mctx_capability_state": "mctx_capability.state",
     "mctx_interface_by": "",
-    "mctx_interface_flag": "mctx_interface_list_get sim_interface_set",
+    "mctx_interface_flag": "mctx_interface_list_get.flags sim_interface_set.flags",
     "mctx_os_handle_type": "",
-    "mctx_ready": "mctx_wait",
-    "mctx_wait_flag": "mctx_recv mctx_recv_batch mctx_wait mctx_wait_many mctx_send_batch",
-    "mctx_event_type": "mctx_events",
-    "mctx_publication_flag": "mctx_publication_get_info",
-    "mctx_publication_state": "mctx_publication_get_info",
-    "mctx_filter_mode": "mctx_memberships",
-    "mctx_binding": "mctx_subscription_get_info",
-    "mctx_metadata": "mctx_subscription_get_info",
-    "mctx_subscription_flag": "mctx_subscription_get_info",
-    "mctx_subscription_state": "mctx_subscription_get_info",
-    "mctx_clock": "mctx_subscription_get_info",
-    "mctx_membership_flag": "mctx_memberships",
-    "mctx_datagram_flag": "mctx_recv_batch",
-    "mctx_message_flag": "mctx_recv_batch",
-    "mctx_receive_batch_flag": "mctx_recv_batch",
+    "mctx_ready": "mctx_wait.ready",
+    "mctx_wait_flag": "mctx_wait.flags mctx_recv.flags",
+    "mctx_event_type": "mctx_events.events",
+    "mctx_publication_flag": "mctx_publication_get_info.flags",
+    "mctx_publication_state": "mctx_publication_get_info.flags",
+    "mctx_filter_mode": "mctx_memberships.memberships",
+    "mctx_binding": "mctx_subscription_get_info.binding",
+    "mctx_metadata": "mctx_subscription_get_info.metadata",
+    "mctx_subscription_flag": "mctx_subscription_get_info.flags",
+    "mctx_subscription_state": "mctx_subscription_get_info.flags",
+    "mctx_clock": "mctx_subscription_get_info.clock",
+    "mctx_membership_flag": "mctx_memberships.memberships",
+    "mctx_datagram_flag": "mctx_recv_batch.records",
+    "mctx_message_flag": "mctx_recv.message mctx_recv_batch.messages",
+    "mctx_receive_batch_flag": "mctx_recv_batch.flags",
 }
-"""Enumerations whose names cases write, and the operations that must; "": any."""
+"""Enumerations whose names cases write, and the arguments or results that must; "": any."""
 COUNTED = {"context": 1, "publication": 2, "subscription": 3}
 """Results that have counters, and the kinds of their handles."""
 
@@ -221,16 +221,28 @@ def members_in(value: Any) -> Iterator[str]:
 
 
 def words_in(value: Any) -> Iterator[str]:
-    """Yield all texts and names of members in a value."""
+    """Yield all texts in a value."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
-        for item in value:
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from words_in(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield name
-            yield from words_in(item)
+
+
+def words_of(step: dict[str, Any], part: str = "") -> set[str]:
+    """Return the texts that a step passes or expects, of an error too; or those of one argument or result."""
+    args, expect, error = step.get("args", {}), step.get("expect", {}), step.get("error", {})
+    if part:
+        return {*words_in([args.get(part), expect.get(part)])}
+    return {*words_in([args, expect, error]), *error}
+
+
+def words_at(steps: list[dict[str, Any]], places: str) -> set[str]:
+    """Return the texts that steps have at some places, "operation.part", or anywhere."""
+    if not places:
+        return {word for step in steps for word in words_of(step)}
+    split = [place.split(".") for place in places.split()]
+    return {word for step in steps for op, part in split if step["op"] == op for word in words_of(step, part)}
 
 
 def codes_in(wanted: Any) -> set[str]:
@@ -280,13 +292,8 @@ def coverage(files: dict[str, Any], header: str, library: str) -> dict[str, bool
         used = {name for step in steps if step["op"] == function for name in fields_of(step, parts)}
         for field in fields(header, struct):
             offered[f"member {struct}.{field}"] = field in used or RENAMED.get(field) in used
-    for enum, operations in VALUES.items():
-        looked_at = [step for step in steps if not operations or step["op"] in operations.split()]
-        words = {
-            word
-            for step in looked_at
-            for word in words_in([step.get("args"), step.get("expect"), step.get("error")])
-        }
+    for enum, places in VALUES.items():
+        words = words_at(steps, places)
         offered |= {f"value {enum}.{name}": name in words for name in enumerators(header, enum)}
     for kind, number in COUNTED.items():
         counted = {name for case in cases for name in counters_in(case)[kind]}
