@@ -9,7 +9,7 @@ PYTEST   := .venv/bin/python -m pytest
 export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
 .DEFAULT_GOAL := all
-.PHONY: all cross fuzz demo test test-setup test-c test-python test-conformance test-docs lint docs conformance bench bench-counts bench-program soak install clean help
+.PHONY: all cross fuzz demo test test-setup test-c test-python test-conformance test-docs lint docs conformance bench bench-counts bench-peers bench-program soak install clean help
 
 all: ## build the library, its static twin and the simulated one
 	@scripts/setup.sh debian gcc
@@ -67,7 +67,11 @@ bench: bench-program ## speed against plain sockets: tables, and build/bench/ben
 	@scripts/setup.sh group bench || echo "goes on without what is compared with"
 	@BUILD=$(BUILD) $(BENCH)
 
-bench-counts: bench-program ## instructions, locks, allocations and system calls of a send, against their record
+bench-peers: ## build the receiver of the Rust registry for `make bench`, where cargo is
+	@command -v cargo >/dev/null || { echo "cargo is missing: the comparison with mcrx-core is left out"; exit 1; }
+	@cargo build --quiet --release --locked --manifest-path libmctx/tests/bench/peer/Cargo.toml --target-dir $(BUILD)/peers
+
+bench-counts: bench-program ## instructions, locks, allocations and system calls of a send and a receive, against their record
 	@BUILD=$(BUILD) $(BENCH) --check
 
 soak: all ## a hundred million random schedules of faults

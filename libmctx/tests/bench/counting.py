@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""Exact counts: what a run of 2n calls has more than one of n, divided by n."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "aligned_alloc", "memalign", "posix_memalign"))
+CALLS = 100
+
+
+def run_tool(command: list[str]) -> None:
+    """Run a tool; raise OSError with what it said if it fails."""
+    if shutil.which(command[0]) is None:
+        raise OSError(f"{command[0]} is missing")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = re.sub(r"^==\d+==\s*", "", done.stderr, flags=re.MULTILINE).strip()
+        raise OSError(f"{command[0]}: {(said.splitlines() or ['it failed'])[-1]}")
+
+
+@lru_cache
+def locked_addresses(binary: str) -> frozenset[int]:
+    """Return where a binary has instructions that lock the bus: by prefix, or an exchange with memory."""
+    if not Path(binary).is_file():  # the kernel's page, or what has no name
+        return frozenset()
+    if shutil.which("objdump") is None:
+        raise OSError("objdump is missing")
+    command = ["objdump", "-d", "--no-show-raw-insn", binary]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^ *([0-9a-f]+):\s+(?:lock\b|xchg\s.*\().*$", code, re.MULTILINE)
+    return frozenset(int(address, 16) for address in found)
+
+
+def read_profile(text: str) -> Counter[str]:
+    """Add up what callgrind wrote down: instructions, the locked ones of them, and calls that allocate."""
+    found: Counter[str] = Counter()
+    binary = callee = ""
+    of_call = False
+    for line in text.splitlines():
+        key, _, value = line.partition("=")
+        if line.startswith("0x") and not of_call:
+            address, _, cost = line.split()
+            found["instructions"] += int(cost)
+            if int(address, 16) in locked_addresses(binary):
+                found["locked operations"] += int(cost)
+        of_call = key == "calls"  # the next line has the cost of what was called
+        if of_call and callee in ALLOCATORS:
+            found["allocations"] += int(value.split()[0])
+        elif key == "ob":
+            binary = value
+        elif key == "cfn":
+            callee = value
+    return found
+
+
+def profiled(command: list[str]) -> Counter[str]:
+    """Run a program instruction by instruction."""
+    with tempfile.TemporaryDirectory() as folder:
+        profile = Path(folder) / "profile"
+        options = ["--dump-instr=yes", "--compress-pos=no", "--compress-strings=no"]
+        run_tool(["valgrind", "--tool=callgrind", *options, f"--callgrind-out-file={profile}", *command])
+        found = read_profile(profile.read_text())
+    if not (found["locked operations"] and found["allocations"]):
+        raise OSError("callgrind saw none of what every program does")  # so its zeros mean nothing
+    return found
+
+
+def traced(command: list[str]) -> Counter[str]:
+    """Count the system calls of a program, those that send for a receiver's sake left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        run_tool(["strace", "-f", "-e", "trace=!sendmsg", "-o", str(log), *command])
+        return Counter({"system calls": len(re.findall(r"^\d+ +\w+\(", log.read_text(), re.MULTILINE))})
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is counted: one call of a way, and what it has more than another one."""
+
+    label: str
+    way: str
+    base: str
+    program: tuple[str, ...]
+    subject: tuple[str, ...] = ()
+
+
+@lru_cache
+def counted(
+    program: tuple[str, ...], way: str, subject: tuple[str, ...], count: Callable[[list[str]], Counter[str]]
+) -> dict[str, float]:
+    """Count what one call of a way takes."""
+    once, twice = (count([*program, "count", way, str(times * CALLS), *subject]) for times in (1, 2))
+    return {name: (twice[name] - once[name]) / CALLS for name in twice}
+
+
+def count_call(call: Call) -> dict[str, float | str]:
+    """Return all counts of one call; a text instead of a number says why one could not be taken."""
+    names = ("instructions", "locked operations", "allocations")
+    values: dict[str, float | str] = {}
+    try:
+        ours, theirs = (counted(call.program, way, call.subject, profiled) for way in (call.way, call.base))
+        values.update((f"{name} beyond a {call.base}", ours[name] - theirs[name]) for name in names)
+    except OSError as error:
+        values.update((f"{name} beyond a {call.base}", str(error)) for name in names)
+    try:
+        values["system calls"] = counted(call.program, call.way, call.subject, traced)["system calls"]
+    except OSError as error:
+        values["system calls"] = str(error)
+    return values
