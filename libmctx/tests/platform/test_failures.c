@@ -63,6 +63,39 @@ static void test_a_route_when_memory_runs_out(void **state) {
   assert_status(MCTX_ERR_NO_MEMORY, result);
 }
 
+static void test_a_long_filter_when_memory_runs_out(void **state) {
+  enum { LONG = 65 }; /* shorter ones need none: to take back a change never fails for that */
+  const mctx_address group = lab_address("ff11::db8:0:1", 0, 0);
+  mctx_address sources[LONG];
+  (void)state;
+  mctx__socket socket = lab_socket(6);
+  for (uint32_t i = 0; i < LONG; i++) {
+    sources[i] = lab_address("fd09::", 0, 0);
+    sources[i].bytes[15] = (uint8_t)i;
+  }
+  for (uint32_t count = LONG - 1; count <= LONG; count++) {
+    allocations = 0;
+    failing = 1;
+    const mctx__result result = mctx__socket_filter(socket, &group, 12345, MCTX_INCLUDE, sources, count);
+    failing = 0;
+    assert_int_equal(count == LONG ? 1 : 0, allocations);
+    assert_status(count == LONG ? MCTX_ERR_NO_MEMORY : MCTX_ERR_INTERFACE_NOT_FOUND, result);
+  }
+  mctx__socket_close(socket);
+}
+
+static void test_a_wait_for_many_when_memory_runs_out(void **state) {
+  mctx__waited waited[2] = {{.socket = MCTX__NO_SOCKET, .ready = 77}, {.socket = MCTX__NO_SOCKET, .ready = 77}};
+  (void)state;
+  allocations = 0;
+  failing = 1;
+  const mctx__result result = mctx__wait_many(waited, 2, 0);
+  failing = 0;
+  if (allocations == 0) SKIP("something else took the place of the allocator");
+  assert_status(MCTX_ERR_NO_MEMORY, result);
+  assert_int_equal(0, waited[0].ready | waited[1].ready);
+}
+
 /* ---- tables that change ---- */
 
 static unsigned parts;      /* of answers, received so far */
@@ -147,6 +180,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_interfaces_when_memory_runs_out),
       cmocka_unit_test(test_a_route_when_memory_runs_out),
+      cmocka_unit_test(test_a_long_filter_when_memory_runs_out),
+      cmocka_unit_test(test_a_wait_for_many_when_memory_runs_out),
       cmocka_unit_test(test_tables_that_change_are_read_again),
       cmocka_unit_test(test_tables_that_never_rest),
   };
