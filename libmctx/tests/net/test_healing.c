@@ -211,6 +211,22 @@ static void an_interface_named_by_its_index_comes_back_under_it(void **state) {
   end_scene(&own);
 }
 
+/* IPv6 leaves an interface whose MTU is below 1280 (RFC 8200), and the memberships with it. */
+static void an_mtu_that_was_too_small_grows(void **state) {
+  static scene own;
+  set_scene(&own, *state, NULL);
+  uint32_t index = host_index("va");
+  host_run("ip link set va mtu 1200");
+  if (own.family == 6) assert_event(own.subscription, MCTX_EVENT_INTERFACE_LOST, index, 2);
+  host_run("ip link set va mtu 1500");
+  host_await_link("va");
+  assert_heard_through(&own, "vb", "grown");
+  if (own.family == 6) assert_event(own.subscription, MCTX_EVENT_REBUILT, index, 2);
+  assert_int_equal(members_on(own.subscription, index), 2);
+  assert_joined_on(&own, "va");
+  end_scene(&own);
+}
+
 /* ---- changes that lose nothing ---- */
 
 static void assert_no_event(mctx_handle handle) {
@@ -305,6 +321,7 @@ static const named all[] = {
     NAMED(an_interface_named_by_its_address_is_made_anew),
     NAMED(it_is_back_before_anybody_looked),
     NAMED(an_interface_named_by_its_index_comes_back_under_it),
+    NAMED(an_mtu_that_was_too_small_grows),
     NAMED(down_and_up_changes_nothing),
     NAMED(other_addresses_change_nothing),
     NAMED(a_renamed_interface_stays),

@@ -110,6 +110,19 @@ static void hop_limit_and_traffic_class_are_told(void **state) {
 
 /* ---- time ---- */
 
+/* Later than it was sent, and earlier than it was read. */
+static bool is_timed_on_arrival(mctx_subscription subscription, const mctx_address *group) {
+  int64_t before = utc_ns();
+  say_there(NULL, "vb", group, "x");
+  sleep_ms(2);
+  int64_t behind = utc_ns();
+  sleep_ms(2);
+  assert_true(take_next(subscription, &got, PATIENCE_MS));
+  assert_true(got.message.present & MCTX_META_TIME);
+  assert_true(got.message.time_ns >= before);
+  return got.message.time_ns <= behind;
+}
+
 static void the_time_of_receipt_is_between_sending_and_reading(void **state) {
   uint32_t family = host_family(state);
   host_pair();
@@ -117,18 +130,11 @@ static void the_time_of_receipt_is_between_sending_and_reading(void **state) {
   mctx_address group = group_at(family, 1);
   mctx_subscription subscription = subscribe(context, &group, "va");
   assert_int_equal(subscription_info(subscription).clock, MCTX_CLOCK_SYSTEM);
-  say_there(NULL, "vb", &group, "first");
-  assert_takes(subscription, "first"); /* the kernel starts to take times once a socket asks for them */
-  for (int i = 0; i < 10; i++) {
-    int64_t before = utc_ns();
-    say_there(NULL, "vb", &group, "x");
-    sleep_ms(2);
-    int64_t behind = utc_ns();
-    sleep_ms(2);
-    assert_true(take_next(subscription, &got, PATIENCE_MS));
-    assert_true(got.message.present & MCTX_META_TIME);
-    assert_in_range(got.message.time_ns, before, behind);
-  }
+  bool begun = false; /* the kernel starts to take times a moment after the first socket asks for them */
+  for (int i = 0; i < 200 && !begun; i++)
+    begun = is_timed_on_arrival(subscription, &group);
+  for (int i = 0; i < 10; i++)
+    assert_true(is_timed_on_arrival(subscription, &group));
   assert_ok(mctx_close(context, NULL));
 }
 
