@@ -181,11 +181,13 @@ static void test_two_spans(void **state) {
 }
 
 static void test_receiving_from_what_is_no_socket(void **state) {
+  const mctx__span spans[2] = {{buffer, 8}, {NULL, 0}};
   mctx__arrival arrival;
   (void)state;
   for (size_t way = 0; way < WAYS; way++) {
-    assert_status(MCTX_ERR_NOT_A_SOCKET,
-                  receive(MCTX__NO_SOCKET, ways[way].wanted, ways[way].coalescing, 8, &arrival));
+    const mctx__result result =
+        mctx__socket_receive(MCTX__NO_SOCKET, ways[way].wanted, ways[way].coalescing, spans, &arrival);
+    assert_status(MCTX_ERR_NOT_A_SOCKET, result);
   }
 }
 
