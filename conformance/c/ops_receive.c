@@ -8,7 +8,7 @@
 #define BUFFER_SIZE       65536
 #define ARENA_SIZE        (4 << 20)
 #define DATAGRAM_CAPACITY 4096
-#define MESSAGE_CAPACITY  1024
+#define MESSAGE_CAPACITY  4096
 #define SHIFT             4 /* off the alignment that records need */
 
 static mctx_subscription arg_subscription(call *c) {
@@ -79,10 +79,11 @@ static void receive(call *c) {
                 arg_i64(c, "timeout_ns", 0), POINTER(c, "length", &length), wanted ? &message : NULL,
                 (uint32_t)arg_u64(c, "message_size", wanted ? sizeof message : 0), ERROR(c));
   if (!arg_null(c, "length")) out_check(c, &length, sizeof length);
+  bool whole = wanted && arg(c, "message_size") == NULL;
+  if (whole) out_check(c, &message, sizeof message);
   if (c->status == MCTX_OK) {
     bool truncated = wanted && (message.flags & MCTX_MESSAGE_TRUNCATED) != 0;
-    bool whole = arg(c, "message_size") == NULL;
-    result(c, "datagram", make_received(c->doc, data, length, truncated, wanted && whole ? &message : NULL));
+    result(c, "datagram", make_received(c->doc, data, length, truncated, whole ? &message : NULL));
     if (wants_records(c)) result(c, "message", make_message(c->doc, &message));
   }
   free(data);
@@ -156,8 +157,8 @@ static void receive_batch(call *c) {
   batch.messages = records(c, "messages", messages);
   c->status = mctx_recv_batch(arg_subscription(c), POINTER(c, "batch", &batch),
                               arg_bits(c, "flags", wait_flag_names), arg_i64(c, "timeout_ns", 0), ERROR(c));
-  bool written = !arg_null(c, "batch") && batch.size == sizeof batch;
-  if (written) out_check(c, &batch.datagram_count, sizeof batch.datagram_count + sizeof batch.message_count);
+  const uint64_t counts[] = {batch.datagram_count, batch.message_count};
+  if (!arg_null(c, "batch") && batch.size == sizeof batch) out_check(c, counts, sizeof counts);
   if (c->status == MCTX_OK) show_batch(c, &batch);
   free(arena);
   free(datagrams);
