@@ -296,6 +296,27 @@ static void what_is_held_back_survives_a_change_that_lets_it_through(void **stat
   assert_closed(context);
 }
 
+static void what_is_held_back_without_its_source_survives_what_does_not_concern_it(void **state) {
+  (void)state;
+  unsigned char bytes[100];
+  size_t length;
+  mctx_subscription_options options = subscription_options();
+  options.metadata = 0;
+  context = open_context();
+  subscription = subscribe_with(context, &options);
+  const mctx_address nine = address_of("10.0.0.9");
+  const mctx_membership included = filtered("239.1.1.1", "eth0", MCTX_INCLUDE, &nine, 1);
+  assert_ok(try_join(subscription, &included, NULL));
+  arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 100);
+  for (uint64_t i = 0; i < 3; i++) {
+    assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+    assert_pattern(bytes, 100 * i, length);
+    join(subscription, i == 0 ? "239.1.1.2" : i == 1 ? "ff15::1" : "239.1.1.3", "eth0");
+  }
+  assert_nothing(subscription);
+  assert_closed(context);
+}
+
 static void many_segments_of_a_message_are_delivered_as_far_as_there_are_records(void **state) {
   (void)state;
   open_default();
@@ -815,6 +836,7 @@ int main(void) {
       fixture_test(a_batch_takes_what_recv_held_back_first),
       fixture_test(what_is_held_back_is_not_delivered_after_a_leave_or_a_block),
       fixture_test(what_is_held_back_survives_a_change_that_lets_it_through),
+      fixture_test(what_is_held_back_without_its_source_survives_what_does_not_concern_it),
       fixture_test(many_segments_of_a_message_are_delivered_as_far_as_there_are_records),
       fixture_test(a_batch_packs_datagrams_and_tells_of_their_messages),
       fixture_test(a_batch_stops_where_a_whole_message_has_no_room),
