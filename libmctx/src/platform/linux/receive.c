@@ -199,7 +199,7 @@ mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coa
   arrival->stored = arrival->truncated ? room : arrival->length;
   arrival->segment_size = 0;
   arrival->drops = 0; /* a socket that lost nothing does not say so */
-  const uint32_t told = controls_read(control, message.msg_controllen, arrival);
+  const uint32_t told = controls_read(message.msg_control, message.msg_controllen, arrival);
   if ((wanted & MCTX_META_SOURCE) != 0) source_read(&source, arrival);
   arrival->present = wanted & (told | MCTX_META_SOURCE | MCTX_META_DROPS);
   return MCTX__DONE;
