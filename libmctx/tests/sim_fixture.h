@@ -58,10 +58,21 @@ static inline void assert_holdings(holdings expected) {
 
 static holdings fixture_before;
 
+/* Contexts that a failed test may have left behind: they must not spoil the tests that follow. */
+static mctx_context fixture_contexts[64];
+static uint32_t fixture_context_count;
+
+static inline void fixture_close_all(void) {
+  while (fixture_context_count > 0)
+    (void)mctx_close(fixture_contexts[--fixture_context_count % 64], NULL);
+}
+
 /* The table of handles is made by the first object and stays. */
 static inline int fixture_setup(void **state) {
   (void)state;
   mctx_context context;
+  mctx_sim_clear_faults();
+  fixture_close_all();
   mctx_sim_reset();
   if (mctx_context_open(NULL, &context, NULL) != MCTX_OK || mctx_close(context, NULL) != MCTX_OK) return -1;
   mctx_sim_reset();
@@ -74,6 +85,7 @@ static inline int fixture_teardown(void **state) {
   mctx_sim_clear_faults();
   assert_holdings(fixture_before);
   assert_int_equal(fixture_before.misuses, 0);
+  fixture_context_count = 0; /* all are closed */
   return 0;
 }
 
@@ -96,6 +108,7 @@ static inline void assert_address(const mctx_address *address, const char *expec
 static inline mctx_context open_context(void) {
   mctx_context context;
   assert_ok(mctx_context_open(NULL, &context, NULL));
+  fixture_contexts[fixture_context_count++ % 64] = context;
   return context;
 }
 
