@@ -35,6 +35,7 @@ static const struct {
     {EINVAL, FILTER, MCTX_ERR_MEMBERSHIP_NOT_FOUND},
     {ENOBUFS, ANY, MCTX_ERR_NO_MEMORY},
     {ENOMEM, ANY, MCTX_ERR_NO_MEMORY},
+    {ENOSPC, ANY, MCTX_ERR_NO_MEMORY}, /* a user's share of what a system keeps, as the members of pollers */
     {EMFILE, ANY, MCTX_ERR_TOO_MANY_DESCRIPTORS},
     {ENFILE, ANY, MCTX_ERR_TOO_MANY_DESCRIPTORS},
     {EMSGSIZE, ANY, MCTX_ERR_DATAGRAM_TOO_LARGE},
