@@ -113,8 +113,11 @@ static void hide_link(struct nlmsghdr *message) {
   }
 }
 
+static ssize_t (*telling)(struct msghdr *message); /* answers in the kernel's place */
+
 /* Takes the place of libc's: the kernel's answers go through here. */
 ssize_t recvmsg(int descriptor, struct msghdr *message, int flags) {
+  if (telling != NULL) return telling(message);
   const ssize_t received = syscall(SYS_recvmsg, descriptor, message, flags);
   struct nlmsghdr *first = message->msg_iov != NULL ? message->msg_iov->iov_base : NULL;
   ssize_t left = received;
@@ -176,6 +179,81 @@ static void test_tables_that_never_rest(void **state) {
   assert_int_equal(before, (int)descriptors_held());
 }
 
+/* ---- control messages that this kernel does not send ---- */
+
+static _Alignas(struct cmsghdr) unsigned char told[512];
+static size_t told_length;
+
+/* Adds a message that says to be `length` bytes long; zero of them is what a broken one says. */
+static void tell(int level, int type, const void *data, size_t size, size_t length) {
+  const struct cmsghdr header = {.cmsg_len = length, .cmsg_level = level, .cmsg_type = type};
+  memcpy(told + told_length, &header, sizeof header);
+  memcpy(told + told_length + CMSG_LEN(0), data, size);
+  told_length += CMSG_SPACE(size);
+}
+
+static ssize_t tell_all(struct msghdr *message) {
+  assert_true(told_length <= message->msg_controllen);
+  memcpy(message->msg_control, told, told_length);
+  message->msg_controllen = told_length;
+  return 5;
+}
+
+static mctx__arrival arrival_of(uint32_t wanted) {
+  const mctx__span spans[2] = {{told, 16}, {NULL, 0}};
+  mctx__arrival arrival;
+  memset(&arrival, 0xa5, sizeof arrival);
+  telling = tell_all;
+  const mctx__result result = mctx__socket_receive((mctx__socket){0}, wanted, true, spans, &arrival);
+  telling = NULL;
+  told_length = 0;
+  assert_done(result);
+  assert_int_equal(5, arrival.length);
+  return arrival;
+}
+
+static const int number = 77;
+static const int64_t now[2] = {5000000000, 123456789}; /* more than 32 bits of seconds */
+
+static void test_times_of_64_bits(void **state) {
+  (void)state;
+  tell(SOL_SOCKET, 64 /* SO_TIMESTAMPNS_NEW */, now, sizeof now, CMSG_LEN(sizeof now));
+  mctx__arrival arrival = arrival_of(MCTX_META_TIME);
+  assert_int_equal(MCTX_META_TIME, arrival.present);
+  assert_true(arrival.time_ns == INT64_C(5000000000123456789));
+}
+
+static void test_messages_in_another_order_and_unknown_ones(void **state) {
+  static const uint8_t odd[3] = {1, 2, 3};
+  const struct in_pktinfo info = {.ipi_ifindex = 9, .ipi_addr.s_addr = htonl(0xe9fc0001)};
+  (void)state;
+  tell(IPPROTO_UDP, 104 /* UDP_GRO */, &number, sizeof number, CMSG_LEN(sizeof number));
+  tell(99, 99, odd, sizeof odd, CMSG_LEN(sizeof odd));
+  tell(IPPROTO_IP, IP_TTL, &number, sizeof number, CMSG_LEN(sizeof number));
+  tell(IPPROTO_IP, IP_PKTINFO, &info, sizeof info, CMSG_LEN(sizeof info));
+  mctx__arrival arrival = arrival_of(MCTX_META_ALL & ~(uint32_t)MCTX_META_SOURCE);
+  assert_int_equal(MCTX_META_GROUP | MCTX_META_HOP_LIMIT | MCTX_META_DROPS, arrival.present);
+  assert_int_equal(77, arrival.segment_size);
+  assert_int_equal(77, arrival.hop_limit);
+  assert_int_equal(9, arrival.interface_index);
+  assert_int_equal(1, arrival.group.bytes[3]);
+  assert_int_equal(0, arrival.drops);
+}
+
+/* What was cut is not there; what stands before it is. */
+static void test_messages_that_were_cut(void **state) {
+  const struct in_pktinfo info = {.ipi_ifindex = 9};
+  (void)state;
+  for (size_t length = 0; length < CMSG_LEN(sizeof info); length++) {
+    tell(SOL_SOCKET, SO_RXQ_OVFL, &number, sizeof number, CMSG_LEN(sizeof number));
+    tell(IPPROTO_IP, IP_PKTINFO, &info, sizeof info, length);
+    told_length -= CMSG_SPACE(sizeof info) - (length < CMSG_LEN(0) ? CMSG_LEN(0) : length);
+    mctx__arrival arrival = arrival_of(MCTX_META_GROUP | MCTX_META_DROPS);
+    assert_int_equal(MCTX_META_DROPS, arrival.present);
+    assert_int_equal(77, arrival.drops);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_interfaces_when_memory_runs_out),
@@ -184,6 +262,9 @@ int main(void) {
       cmocka_unit_test(test_a_wait_for_many_when_memory_runs_out),
       cmocka_unit_test(test_tables_that_change_are_read_again),
       cmocka_unit_test(test_tables_that_never_rest),
+      cmocka_unit_test(test_times_of_64_bits),
+      cmocka_unit_test(test_messages_in_another_order_and_unknown_ones),
+      cmocka_unit_test(test_messages_that_were_cut),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
