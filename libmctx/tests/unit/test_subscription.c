@@ -681,6 +681,35 @@ static void after_close_every_call_says_closed(void **state) {
   assert_closed(context);
 }
 
+/* ---- forks ---- */
+
+static void in_a_child_a_subscription_is_forked_and_its_copies_are_closed(void **state) {
+  (void)state;
+  open_plain();
+  join(subscription, "239.1.1.1", NULL);
+  join(subscription, "ff15::1", NULL);
+  mctx_os_handle native;
+  assert_ok(mctx_pollable(context, &native, NULL));
+  uint32_t number;
+  (void)arrive(1, "10.0.0.9", "239.1.1.1", 2);
+  mctx_sim_become_child();
+  assert_status(try_recv(subscription, &number), MCTX_ERR_FORKED);
+  const mctx_membership wish = membership_of("239.1.1.2", NULL);
+  assert_status(try_join(subscription, &wish, NULL), MCTX_ERR_FORKED);
+  assert_status(mctx_close(subscription, NULL), MCTX_ERR_FORKED);
+  assert_int_equal(mctx_sim_open_sockets(), 0);
+  assert_int_equal(mctx_sim_open_pollers(), 0);
+  assert_int_equal(mctx_sim_open_watches(), 0);
+  assert_int_equal(mctx_sim_open_events(), 0);
+  mctx_context fresh = open_context();
+  mctx_subscription own = subscribe(fresh);
+  join(own, "239.1.1.1", NULL);
+  (void)arrive(2, "10.0.0.9", "239.1.1.1", 2);
+  assert_received(own, 2);
+  assert_closed(fresh);
+  fixture_before = holdings_now(); /* the memory of the parent's objects stays the child's loss */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       fixture_test(the_defaults_are_those_that_are_documented),
@@ -701,6 +730,7 @@ int main(void) {
       fixture_test(memberships_are_read_in_pieces_and_by_id),
       fixture_test(a_context_lists_its_subscriptions_and_closes_them),
       fixture_test(after_close_every_call_says_closed),
+      fixture_test(in_a_child_a_subscription_is_forked_and_its_copies_are_closed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
