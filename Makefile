@@ -74,10 +74,11 @@ bench-peers: ## build the receiver of the Rust registry for `make bench`, where 
 bench-counts: bench-program ## instructions, locks, allocations and system calls of a send and a receive, against their record
 	@BUILD=$(BUILD) $(BENCH) --check
 
-soak: all ## a hundred million random schedules of faults
+soak: all ## a hundred million random schedules of faults, a million closes under blocked receivers
 	@scripts/setup.sh debian libcmocka-dev
-	@$(MAKE_C) libmctx/tests all SUITES=fault
+	@$(MAKE_C) libmctx/tests all SUITES="fault stress"
 	@MCTX_FAULT_RUNS=100000000 scripts/run_tests.py --limit 36000 $(BUILD)/tests/fault/test_batch_random
+	@MCTX_CLOSE_ROUNDS=1000000 scripts/run_tests.py --limit 36000 $(BUILD)/tests/stress/test_receiver_close
 
 install: ## install the C library and its header: PREFIX=/usr/local DESTDIR=
 	@$(MAKE_C) libmctx install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)

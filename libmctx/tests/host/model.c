@@ -139,15 +139,23 @@ void assert_kernel_agrees(const model *expected, uint32_t count) {
 
 const cable cables[CABLES] = {{"va", "vb", 9}, {"wa", "wb", 10}, {"xa", "xb", 11}};
 
+static void lay_sources(const cable *along) {
+  there_begin();
+  for (int k = 1; k < PROBE_SOURCES; k++)
+    host_address(along->peer, along->net, PROBE_FIRST_SOURCE + k);
+  there_end();
+}
+
 void lay_cables(void) {
   host_pair();
+  lay_sources(&cables[0]);
   for (size_t i = 1; i < CABLES; i++)
-    host_cable(cables[i].own, cables[i].peer, cables[i].net);
-  there_begin();
-  for (size_t i = 0; i < CABLES; i++)
-    for (int k = 1; k < PROBE_SOURCES; k++)
-      host_address(cables[i].peer, cables[i].net, PROBE_FIRST_SOURCE + k);
-  there_end();
+    lay_cable(i);
+}
+
+void lay_cable(size_t number) {
+  host_cable(cables[number].own, cables[number].peer, cables[number].net);
+  lay_sources(&cables[number]);
 }
 
 enum { SAYING = 128, SAYINGS = 256 };

@@ -6,7 +6,7 @@
 
 #include "host/subscription.h"
 
-enum { MODEL_SOURCES = 8, MODEL_MEMBERS = 64 };
+enum { MODEL_SOURCES = 16, MODEL_MEMBERS = 64 };
 
 /* One group on one interface, with its filter. */
 typedef struct model_member {
@@ -48,6 +48,8 @@ extern const cable cables[CABLES];
 
 /* A pair of hosts with three cables; there the sources .2, .3 and .4 on each. */
 void lay_cables(void);
+/* Makes the second or third anew after one end was deleted. */
+void lay_cable(size_t number);
 
 /* One datagram from every source there, through every cable, to groups 1 to `groups`. It says which. */
 void probe(uint32_t family, uint32_t groups);
