@@ -64,6 +64,67 @@ void *mctx_python_recv(void *self, void *timeout_ns) {
               python.PyBytes_FromStringAndSize((const char *)&message, (ptrdiff_t)sizeof message));
 }
 
+/* A batch that is being turned into objects. */
+typedef struct collecting {
+  const mctx_receive_batch *batch;
+  void *type;
+  void *payload_name;
+  void *record_name;
+  void *record; /* of the datagram before, or NULL */
+  uint32_t message;
+  uint32_t truncated;
+} collecting;
+
+/* The datagrams of a message share their record, but for a truncated one. */
+static void *record_for(collecting *own, const mctx_datagram *datagram) {
+  const uint32_t truncated = datagram->flags & MCTX_DATAGRAM_TRUNCATED;
+  if (own->record != NULL && own->message == datagram->message && own->truncated == truncated)
+    return own->record;
+  mctx_message message = own->batch->messages[datagram->message];
+  message.flags &= ~(uint32_t)MCTX_MESSAGE_TRUNCATED;
+  if (truncated != 0) message.flags |= MCTX_MESSAGE_TRUNCATED;
+  python.Py_DecRef(own->record);
+  own->record = python.PyBytes_FromStringAndSize((const char *)&message, (ptrdiff_t)sizeof message);
+  own->message = datagram->message;
+  own->truncated = truncated;
+  return own->record;
+}
+
+static void *make_datagram(collecting *own, const mctx_datagram *datagram) {
+  const char *data = (const char *)own->batch->arena + datagram->offset;
+  void *record = record_for(own, datagram);
+  void *payload = python.PyBytes_FromStringAndSize(data, (ptrdiff_t)datagram->length);
+  void *object = record != NULL && payload != NULL ? python.PyType_GenericAlloc(own->type, 0) : NULL;
+  if (object != NULL && (python.PyObject_SetAttr(object, own->payload_name, payload) != 0 ||
+                         python.PyObject_SetAttr(object, own->record_name, record) != 0)) {
+    python.Py_DecRef(object);
+    object = NULL;
+  }
+  python.Py_DecRef(payload);
+  return object;
+}
+
+void *mctx_python_collect(void *self, void *arguments) {
+  (void)self;
+  collecting own = {.type = python.PyTuple_GetItem(arguments, 0),
+                    .payload_name = python.PyTuple_GetItem(arguments, 1),
+                    .record_name = python.PyTuple_GetItem(arguments, 2)};
+  void *address = python.PyTuple_GetItem(arguments, 3);
+  if (address == NULL) return NULL;
+  own.batch = (const mctx_receive_batch *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);
+  if (own.batch == NULL || python.PyErr_Occurred() != NULL) return NULL;
+  const ptrdiff_t count = (ptrdiff_t)own.batch->datagram_count;
+  void *list = python.PyList_New(count);
+  for (ptrdiff_t i = 0; list != NULL && i < count; i++) {
+    void *datagram = make_datagram(&own, &own.batch->datagrams[i]);
+    if (datagram != NULL && python.PyList_SetItem(list, i, datagram) == 0) continue;
+    python.Py_DecRef(list);
+    list = NULL;
+  }
+  python.Py_DecRef(own.record);
+  return list;
+}
+
 int mctx_python_hold(void *tuple, ptrdiff_t count, mctx_python_buffer *buffers, mctx_slice *slices) {
   for (ptrdiff_t i = 0; i < count; i++) {
     void *object = python.PyTuple_GetItem(tuple, i);

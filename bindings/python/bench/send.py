@@ -135,30 +135,39 @@ def measure(size: int, rounds: int, datagrams: int) -> list[Row]:
                 for _ in repeat:
                     call(argument)
                 times[way.name].append((time.thread_time_ns() - start) / len(repeat) / way.datagrams)
-    return [row(way, size, times[way.name], times[way.reference]) for way in chosen]
+    return [
+        make_row(way.name, way.reference, way.goal, size, times[way.name], times[way.reference])
+        for way in chosen
+    ]
 
 
-def row(way: Way, size: int, times: list[float], reference: list[float]) -> Row:
+def make_row(
+    way: str, reference: str, goal: float | None, size: int, times: list[float], others: list[float]
+) -> Row:
     """Compare turn by turn: the median of the ratios, and their quartiles."""
-    ratios = [ours / theirs for ours, theirs in zip(times, reference, strict=True)]
+    ratios = [ours / theirs for ours, theirs in zip(times, others, strict=True)]
     low, middle, high = (round(each, 3) for each in statistics.quantiles(ratios, n=4))
-    return Row(way.name, way.reference, size, round(statistics.median(times), 1), middle, low, high, way.goal)
+    return Row(way, reference, size, round(statistics.median(times), 1), middle, low, high, goal)
 
 
-def main() -> int:
-    """Measure, print a table, and write JSON where it is wanted."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+def compare(
+    description: str, measured: Callable[[int, int, int], list[Row]], *, rounds: int, datagrams: int
+) -> int:
+    """Measure each size, print a table, and write JSON where it is wanted; return the exit status."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
-    parser.add_argument("--rounds", type=int, default=500, help="turns (default: %(default)s)")
-    parser.add_argument("--datagrams", type=int, default=256, help="in each turn (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=rounds, help="turns (default: %(default)s)")
+    parser.add_argument("--datagrams", type=int, default=datagrams, help="in each turn (default: %(default)s)")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    rows = [row for size in SIZES for row in measure(size, arguments.rounds, arguments.datagrams)]
-    print(f"{'bytes':>5}  {'way':<44} {'ns':>7}  {'ratio':>6}  goal")
+    rows = [row for size in SIZES for row in measured(size, arguments.rounds, arguments.datagrams)]
+    width = max(len(row.way) for row in rows)
+    print(f"{'bytes':>5}  {'way':<{width}} {'ns':>7}  {'ratio':>6}")
     for row in rows:
-        goal = "" if row.goal is None else f"<= {row.goal}"
-        print(f"{row.bytes:>5}  {row.way:<44} {row.ns_per_datagram:>7.0f}  {row.ratio:>6.3f}  {goal}".rstrip())
+        goal = "" if row.goal is None else f", goal <= {row.goal:.3g}"
+        line = f"{row.bytes:>5}  {row.way:<{width}} {row.ns_per_datagram:>7.0f}  {row.ratio:>6.3f}"
+        print(f"{line} of {row.reference}{goal}")
     if arguments.json:
         result = {
             "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -171,4 +180,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compare(str(__doc__), measure, rounds=500, datagrams=256))

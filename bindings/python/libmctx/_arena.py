@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from libmctx import _ffi
 from libmctx._waiting import Call
-from libmctx.datagram import TRUNCATED, Datagram, DatagramInfo, DatagramView
+from libmctx.datagram import Datagram, DatagramInfo, DatagramView, without_truncation
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _D = TypeVar("_D", bound=Datagram)
 
 _MESSAGE = ctypes.sizeof(_ffi.Message)
-_MESSAGE_TRUNCATED = _ffi.constant("MCTX_MESSAGE_TRUNCATED")
+_TRUNCATED = _ffi.constant("MCTX_DATAGRAM_TRUNCATED")
+_AT_FLAGS = _ffi.Message.flags.offset // 4
 _EVENTS = _ffi.constant("MCTX_RECEIVE_BATCH_EVENTS")
 _ONE = 65_536
 """Bytes that hold any datagram."""
@@ -32,14 +33,12 @@ _MOST = 1 << 22
 """Bytes of an arena, unless one message needs more."""
 
 
+collect = _ffi.collect if _ffi.has_python_shortcuts else None
+
+
 @lru_cache(maxsize=512)
 def _splitter(count: int) -> struct.Struct:
     return struct.Struct(f"{_MESSAGE}s" * count)
-
-
-def _cut(message: _ffi.Message) -> int:
-    """Return the flags of the only datagram of a message."""
-    return TRUNCATED if message.flags & _MESSAGE_TRUNCATED else 0
 
 
 class Batch(list[_D]):
@@ -110,6 +109,7 @@ class Arena:
 
     __slots__ = (
         "_batch",
+        "_batch_at",
         "_datagrams",
         "_is_lent",
         "_length",
@@ -118,6 +118,7 @@ class Arena:
         "_payloads",
         "_pool",
         "_start",
+        "_words",
         "capacity",
         "error",
         "handle",
@@ -134,6 +135,7 @@ class Arena:
         self._datagrams = (_ffi.Datagram * capacity)()
         self._numbers = memoryview(self._datagrams).cast("B").cast("I")
         self._messages = (_ffi.Message * capacity)()
+        self._words = memoryview(self._messages).cast("B").cast("I")
         self._length = ctypes.c_size_t()
         batch = self._batch = _ffi.ReceiveBatch(size=ctypes.sizeof(_ffi.ReceiveBatch))
         batch.arena_size = len(self._payloads)
@@ -141,6 +143,7 @@ class Arena:
         batch.message_stride = _MESSAGE
         batch.messages.address = ctypes.addressof(self._messages)
         batch.message_capacity = capacity
+        self._batch_at = ctypes.addressof(batch)
         self._locate()
 
     def _locate(self) -> None:
@@ -195,14 +198,18 @@ class Arena:
     # ---- what was received ----
 
     def _records(self, count: int) -> Iterable[bytes]:
-        """Return the record of each datagram's message."""
+        """Return the record of each datagram, which those of a message share."""
         messages: int = self._batch.message_count
         records = _splitter(messages).unpack_from(self._messages)
+        numbers = self._numbers[2 : 4 * count : 4]
+        if self._words[_AT_FLAGS : _MESSAGE // 4 * messages : _MESSAGE // 4].tobytes().translate(None, b"\0\1"):
+            whole = [without_truncation(each) for each in records]
+            cut = self._numbers[3 : 4 * count : 4]
+            pairs = zip(numbers, cut, strict=True)
+            return [(records if flags & _TRUNCATED else whole)[each] for each, flags in pairs]
         if messages == 1:
             return repeat(records[0])
-        if messages == count:
-            return records
-        return map(records.__getitem__, self._numbers[2 : 4 * count : 4])
+        return records if messages == count else map(records.__getitem__, numbers)
 
     def _copies(self, count: int) -> list[bytes]:
         """Copy the payloads."""
@@ -223,11 +230,14 @@ class Arena:
             return [whole[start : start + length] for start, length in zip(offsets, lengths, strict=True)]
 
     def _received(self, count: int, make: Callable[..., _D], payloads: Iterable[Any]) -> Batch[_D]:
-        datagrams = map(make, payloads, self._records(count), self._numbers[3 : 4 * count : 4])
+        datagrams = map(make, payloads, self._records(count))
         return Batch(datagrams, has_events=bool(self._batch.flags & _EVENTS))
 
     def copied(self) -> Batch[Datagram]:
         """Return what was received, copied."""
+        if collect is not None:
+            datagrams = collect((Datagram, "payload", "_record", self._batch_at))
+            return Batch(datagrams, has_events=bool(self._batch.flags & _EVENTS))
         count: int = self._batch.datagram_count
         return self._received(count, Datagram, self._copies(count))
 
@@ -244,9 +254,8 @@ class Arena:
     def one(self) -> Datagram:
         """Return the one datagram that was received, copied."""
         payload = bytes(memoryview(self._payloads)[: self._length.value])
-        return Datagram(payload, bytes(self._messages[0]), _cut(self._messages[0]))
+        return Datagram(payload, bytes(self._messages[0]))
 
     def told(self) -> tuple[int, DatagramInfo]:
         """Return how long the one datagram in other memory is, and what is known of it."""
-        message = self._messages[0]
-        return self._length.value, DatagramInfo(bytes(message), _cut(message))
+        return self._length.value, DatagramInfo(bytes(self._messages[0]))

@@ -597,6 +597,10 @@ _API = (
     "PyErr_Occurred",
     "PyEval_SaveThread",
     "PyEval_RestoreThread",
+    "PyList_New",
+    "PyList_SetItem",
+    "PyType_GenericAlloc",
+    "PyObject_SetAttr",
 )
 
 
@@ -636,12 +640,28 @@ if has_python_shortcuts:
         b"Receive one datagram.",
     )
 
-    for _method in (_send_method, _recv_method):  # functions made of them may outlive this module
+    _collect_method = _MethodDef(
+        b"mctx_python_collect",
+        ctypes.cast(_quick["mctx_python_collect"], c_void_p),
+        _METH_O,
+        b"Make the datagrams of a batch.",
+    )
+
+    for _method in (
+        _send_method,
+        _recv_method,
+        _collect_method,
+    ):  # functions made of them may outlive this module
         ctypes.pythonapi.Py_IncRef(py_object(_method))
 
     def sender(handle: int) -> Callable[[Any], Any]:
         """Make the function that sends on a publication: of a payload, returns an int or an error record."""
         return _new_function(_send_method, handle, None)  # type: ignore[no-any-return]
+
+    collect: Callable[[tuple[type, str, str, int]], list[Any]] | None = None
+    """Makes a batch's datagrams: of their type, its attributes' names, and the batch's address."""
+    if constant("sizeof(mctx_message)") == ctypes.sizeof(Message):
+        collect = _new_function(_collect_method, None, None)
 
     def receiver(handle: int) -> Callable[[int], Any]:
         """Make the function that receives on a subscription: of nanoseconds, returns two bytes or an error."""

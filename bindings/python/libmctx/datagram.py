@@ -23,7 +23,7 @@ _TRAFFIC_CLASS = _ffi.constant("MCTX_META_TRAFFIC_CLASS")
 _TIME = _ffi.constant("MCTX_META_TIME")
 _DROPS = _ffi.constant("MCTX_META_DROPS")
 _COALESCED: int = _ffi.constant("MCTX_MESSAGE_COALESCED")
-TRUNCATED: int = _ffi.constant("MCTX_DATAGRAM_TRUNCATED")
+_TRUNCATED: int = _ffi.constant("MCTX_MESSAGE_TRUNCATED")
 
 _EPOCH = _datetime.datetime(1970, 1, 1, tzinfo=_datetime.timezone.utc)
 _SHOWN = 32
@@ -54,6 +54,13 @@ def _native_address(endpoint: Endpoint) -> _ffi.Address:
     return address
 
 
+def without_truncation(record: bytes) -> bytes:
+    """Return the record for those datagrams of a truncated message that are whole."""
+    message = _ffi.Message.from_buffer_copy(record)
+    message.flags &= ~_TRUNCATED
+    return bytes(message)
+
+
 class DatagramInfo:
     """What is known of a datagram beside its payload.
 
@@ -61,16 +68,13 @@ class DatagramInfo:
     None.
     """
 
-    __slots__ = ("_flags", "_record")
+    __slots__ = ("_record",)
 
     _record: bytes
-    """Its ``mctx_message``."""
-    _flags: int
-    """The flags of its ``mctx_datagram``."""
+    """Its ``mctx_message``, whose flags say of this datagram whether it is truncated."""
 
-    def __init__(self, record: bytes, flags: int) -> None:
+    def __init__(self, record: bytes) -> None:
         self._record = record
-        self._flags = flags
 
     def _has(self, what: int) -> bool:
         present: int = _read_32(self._record)[0]
@@ -184,13 +188,16 @@ class DatagramInfo:
     @property
     def coalesced(self) -> bool:
         """Whether the kernel made one message of it and others: time and drops are not of each then."""
-        flags: int = _read_32(self._record, _AT_FLAGS)[0]
-        return flags & _COALESCED != 0
+        return self._flag(_COALESCED)
 
     @property
     def truncated(self) -> bool:
         """Whether it was longer than the memory for it: the rest is lost."""
-        return self._flags & TRUNCATED != 0
+        return self._flag(_TRUNCATED)
+
+    def _flag(self, flag: int) -> bool:
+        flags: int = _read_32(self._record, _AT_FLAGS)[0]
+        return flags & flag != 0
 
     @property
     def length(self) -> int | None:
@@ -241,9 +248,9 @@ class DatagramInfo:
             if value is not None:
                 message.present |= bit
                 setattr(message, name, _native_address(value) if isinstance(value, Endpoint) else value)
-        message.flags = _COALESCED if known["coalesced"] else 0
+        message.flags = (known["coalesced"] and _COALESCED) | (known["truncated"] and _TRUNCATED)
         new: Any = cls
-        made: Self = new(*rest, bytes(message), TRUNCATED if known["truncated"] else 0)
+        made: Self = new(*rest, bytes(message))
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -291,15 +298,14 @@ class Datagram(DatagramInfo):
 
     payload: bytes
 
-    def __init__(self, payload: bytes, record: bytes, flags: int) -> None:
+    def __init__(self, payload: bytes, record: bytes) -> None:
         self.payload = payload
         self._record = record
-        self._flags = flags
 
     @property
     def length(self) -> int | None:
         """Its length in bytes as it was sent; None if it was truncated and the system doesn't tell."""
-        return self._told_length() if self._flags & TRUNCATED else len(self.payload)
+        return self._told_length() if self.truncated else len(self.payload)
 
     def __bytes__(self) -> bytes:
         return bytes(self.payload)
@@ -339,7 +345,7 @@ class DatagramView(Datagram):
     def _of(cls, datagram: Datagram) -> DatagramView:
         """Make one of a datagram with bytes."""
         new: Any = cls
-        view: DatagramView = new(memoryview(datagram.payload), datagram._record, datagram._flags)
+        view: DatagramView = new(memoryview(datagram.payload), datagram._record)
         return view
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -372,7 +372,7 @@ class Subscription(OpenObject):
         pending = None if is_endless or timeout == 0 else self._wait(timeout)
         got = direct(_FIRST_NS if is_endless else 0 if pending is None else pending.next())
         if type(got) is tuple:
-            return Datagram(got[0], got[1], 0)
+            return Datagram(got[0], got[1])
         code = errors.code_of(got)
         if is_endless and code in (_TIMEOUT, _SIGNAL):
             return self._wait(None)
@@ -504,7 +504,7 @@ class Subscription(OpenObject):
         if self._direct is not None and not self._kept and not self._late:
             got = self._direct(0)
             if type(got) is tuple:
-                return Datagram(got[0], got[1], 0)
+                return Datagram(got[0], got[1])
             if errors.code_of(got) == _WOULD_BLOCK:
                 return None
             raise errors.from_bytes(got)

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import libmctx
+from libmctx import _ffi
 
 SOME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 
@@ -478,6 +479,28 @@ def test_unicast_to_the_port_stays_the_other_programs(context: libmctx.Context) 
         pair.subscription.recv(0.05)
 
 
+def test_records_of_a_message_that_was_cut(pair4: Pair) -> None:
+    """No system does it today: the last datagram of a coalesced message is cut, and those before are whole."""
+    with pair4.subscription._arena(600) as arena:
+        arena._payloads[:10] = b"aaaabbbbcc"
+        arena._batch.datagram_count, arena._batch.message_count = 3, 2
+        arena._messages[0].flags = _ffi.constant("MCTX_MESSAGE_COALESCED")
+        arena._messages[1].flags = 3
+        for number, (offset, length, message, flags) in enumerate([(0, 4, 0, 0), (4, 4, 1, 0), (8, 2, 1, 1)]):
+            arena._datagrams[number] = _ffi.Datagram(offset, length, message, flags)
+        arena._messages[1].length, arena._messages[1].datagram_count = 8, 2
+        views: list[list[Any]] = [
+            arena._received(3, libmctx.Datagram, arena._copies(3)),
+            arena.copied(),
+            arena.lent(),
+        ]
+    for batch in views:
+        assert [each.truncated for each in batch] == [False, False, True]
+        assert [bytes(each) for each in batch] == [b"aaaa", b"bbbb", b"cc"]
+        assert [each.length for each in batch] == [4, 4, None]
+        assert all(each.coalesced for each in batch)
+
+
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
 def test_no_reference_is_lost(pair4: Pair) -> None:
     receives: list[Callable[[], bytes]] = [
@@ -488,3 +511,7 @@ def test_no_reference_is_lost(pair4: Pair) -> None:
         pair4.publication.send(bytes(1000))
         payload = receive()
         assert sys.getrefcount(payload) == 2
+    pair4.coalesced(20)
+    batch = pair4.subscription.recv_many(600, 5)
+    record = batch[0]._record
+    assert sys.getrefcount(record) == 20 + 2
