@@ -18,10 +18,14 @@ CORE_SOURCES := \
   src/table.c \
   src/receiver.c \
   src/member.c \
+  src/wish.c \
   src/join.c \
+  src/leave.c \
+  src/refilter.c \
   src/membership.c \
   src/follow.c \
   src/subscription.c \
+  src/take.c \
   src/receive.c \
   src/wait.c \
   src/metrics.c \

@@ -20,7 +20,7 @@ PLATFORM = SOURCES / "platform"
 BANNED = """strcpy strcat sprintf vsprintf gets atoi atol strtok strerror inet_ntoa assert abort alloca exit
     printf puts"""
 ALLOCATION = "malloc calloc realloc free posix_memalign aligned_alloc"
-ISO_HEADERS = "limits.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h string.h"
+ISO_HEADERS = "limits.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h"
 SYSTEMS = r"_WIN32|WIN32|__linux__|__unix__|__APPLE__|__FreeBSD__|__NetBSD__|__OpenBSD__|_MSC_VER|__MINGW32__"
 FILE_LINES = 600
 FUNCTION_LINES = 100

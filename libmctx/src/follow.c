@@ -7,6 +7,8 @@
 #include "interface.h"
 #include "join.h"
 
+#define RETRY_NS INT64_C(1000000000) /* after a shortage */
+
 /* What became of the memberships on one interface of the snapshot. */
 typedef struct tally {
   uint32_t rebuilt;
@@ -22,7 +24,12 @@ typedef struct following {
   mctx__interfaces interfaces;
   mctx__change change;
   tally *tallies; /* one for each interface */
+  bool is_short;  /* something failed for want of memory, descriptors or the like: that may pass */
 } following;
+
+static void note_shortage(following *follow, mctx_status status) {
+  if (mctx_status_kind(status) == MCTX_KIND_LIMIT) follow->is_short = true;
+}
 
 static bool is_live(const mctx__subscription *subscription, const mctx__member *member) {
   return member->is_default && (subscription->flags & MCTX_SUBSCRIPTION_FROZEN) == 0;
@@ -134,16 +141,22 @@ static void rebuild(following *follow, mctx__member *member, const mctx__interfa
   if (mctx__member_find(subscription, &member->entry.group, interface->info.index) != NULL) return;
   mctx__member_lose(subscription, member);
   member->refusal = MCTX_OK;
-  if (!mctx__filter_copy(&filter, &member->filter)) return;
-  if (!mctx__member_place(subscription, member, interface->info.index)) {
-    mctx__filter_free(&filter);
+  if (!mctx__filter_copy(&filter, &member->filter)) {
+    note_shortage(follow, MCTX_ERR_NO_MEMORY);
     return;
   }
-  if (mctx__member_tell(subscription, &follow->change, member, &filter).status == MCTX_OK) {
+  if (!mctx__member_place(subscription, member, interface->info.index)) {
+    mctx__filter_free(&filter);
+    note_shortage(follow, MCTX_ERR_NO_MEMORY);
+    return;
+  }
+  mctx__result result = mctx__member_tell(subscription, &follow->change, member, &filter);
+  if (result.status == MCTX_OK) {
     tally_of(follow, interface)->rebuilt++;
     return;
   }
   mctx__member_lose(subscription, member);
+  note_shortage(follow, result.status);
   count_refusal(follow, interface, &member->entry.group);
 }
 
@@ -190,6 +203,7 @@ static void join_new(following *follow, const mctx__standing *standing, const mc
     tally_of(follow, interface)->appeared++;
   else if (mctx__is_refusal(result.status))
     count_refusal(follow, interface, &standing->group);
+  note_shortage(follow, result.status);
 }
 
 static void join_default_set(following *follow) {
@@ -223,7 +237,7 @@ static void tell_tallies(const following *follow) {
 }
 
 /* False: the interfaces cannot be looked at now. */
-static bool follow_changes(mctx__subscription *subscription, const mctx__changes *changes) {
+static bool follow_changes(mctx__subscription *subscription, const mctx__changes *changes, bool *is_short) {
   following follow = {.subscription = subscription, .changes = changes};
   if (mctx__interfaces_load(&follow.interfaces).status != MCTX_OK) return false;
   follow.tallies = mctx__allocate((follow.interfaces.count + 1) * sizeof *follow.tallies);
@@ -236,6 +250,7 @@ static bool follow_changes(mctx__subscription *subscription, const mctx__changes
     mctx__change_settle(subscription, &follow.change);
     tell_tallies(&follow);
   }
+  *is_short = follow.is_short;
   mctx__release(follow.tallies);
   mctx__interfaces_free(&follow.interfaces);
   return is_able;
@@ -250,15 +265,19 @@ static void keep_changes(mctx__changes *kept, const mctx__changes *taken) {
 
 bool mctx__subscription_follow(mctx__subscription *subscription) {
   mctx__changes taken = {0};
+  bool is_short = false;
   if (subscription->watch.value == MCTX__NO_WATCH.value) return true;
   mctx__mutex_lock(&subscription->mutex);
   mctx__watch_take(subscription->watch, &taken);
   keep_changes(&subscription->changes, &taken);
-  bool is_done = !subscription->changes.any || follow_changes(subscription, &subscription->changes);
+  const bool is_due = subscription->changes.any ||
+                      (subscription->retry_ns != 0 && mctx__clock_coarse() >= subscription->retry_ns);
+  const bool is_done = !is_due || follow_changes(subscription, &subscription->changes, &is_short);
   if (is_done) subscription->changes = (mctx__changes){0};
   mctx__subscription_lock(subscription);
   subscription->has_changes = !is_done;
   subscription->is_behind = !is_done;
+  if (is_due && is_done) subscription->retry_ns = is_short ? mctx__clock_coarse() + RETRY_NS : 0;
   mctx__held_signal(subscription);
   mctx__subscription_unlock(subscription);
   mctx__mutex_unlock(&subscription->mutex);

@@ -12,6 +12,8 @@ mctx_status mctx__join_array(const mctx__call *call, mctx__subscription *subscri
 /* The group that is joined on all of the default set; NULL if it is not. */
 mctx__standing *mctx__standing_find(const mctx__subscription *subscription, const mctx_address *group);
 
+void mctx__standing_remove(mctx__subscription *subscription, mctx__standing *standing);
+
 /* Joins a group on one interface of the default set. If that refuses, the membership stays in the list,
  * refused, and is part of the change all the same; mctx__is_refusal() tells that from failures of the call. */
 mctx__result mctx__join_default(mctx__subscription *subscription, mctx__change *change,

@@ -135,6 +135,7 @@ static void take_out(mctx__subscription *subscription, mctx__part *part) {
   mctx__table_remove(&subscription->parts, &part->entry);
   if (part->filter.count > 0) receiver->lists--;
   if (receiver->last == part) receiver->last = NULL;
+  if (subscription->held.part == part) subscription->held.part = NULL;
   if (receiver->sole == part) {
     receiver->sole = NULL;
     receiver->sole_interface = part->entry.interface_index;
@@ -373,6 +374,7 @@ static void settle_part(mctx__subscription *subscription, mctx__part *part) {
   mctx__receiver *receiver = part->receiver;
   const bool was_fresh = part->state == MCTX__PART_FRESH;
   if (!was_fresh && part->filter.count > 0) receiver->lists--;
+  if (subscription->held.part == part) subscription->held.part = NULL; /* to be looked at again */
   mctx__filter before = part->filter;
   part->filter = part->next_filter;
   part->next_filter = before; /* freed without the lock */
@@ -383,9 +385,7 @@ static void settle_part(mctx__subscription *subscription, mctx__part *part) {
     mctx__table_add(&subscription->parts, &part->entry);
     subscription->fresh_parts--;
   }
-  const bool is_checked = (receiver->collected & MCTX_META_GROUP & ~subscription->metadata) != 0;
-  if (was_fresh && receiver->parts == 1 && !is_checked && mctx__receiver_isolates(receiver) &&
-      (part->filter.mode == MCTX_INCLUDE || part->filter.count == 0))
+  if (was_fresh && receiver->parts == 1 && !receiver->is_checked && mctx__receiver_isolates(receiver))
     receiver->sole = part;
   receiver->wanted = receiver->collected;
   if (receiver->sole == NULL && receiver->lists > 0) receiver->wanted |= MCTX_META_SOURCE;

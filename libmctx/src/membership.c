@@ -37,33 +37,18 @@ static mctx_membership_info describe(mctx__subscription *subscription, const mct
   return info;
 }
 
-/* Enters the subscription with its mutex. */
-static mctx_status enter(const mctx__call *call, mctx__subscription **subscription) {
-  mctx__object *object;
-  mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
-  if (status != MCTX_OK) return status;
-  *subscription = (mctx__subscription *)object;
-  mctx__mutex_lock(&(*subscription)->mutex);
-  return MCTX_OK;
-}
-
-static void leave(mctx__subscription *subscription) {
-  mctx__mutex_unlock(&subscription->mutex);
-  mctx__unpin(&subscription->object);
-}
-
 /* Enters with one membership; on failure nothing is entered. */
 static mctx_status enter_membership(const mctx__call *call, uint32_t id, mctx__subscription **subscription,
                                     const mctx__member **member) {
-  mctx_status status = enter(call, subscription);
+  mctx_status status = mctx__subscription_enter(call, subscription);
   if (status != MCTX_OK) return status;
   *member = (*subscription)->first;
   while (*member != NULL && (*member)->id != id)
     *member = (*member)->next;
   if (*member != NULL) return MCTX_OK;
-  leave(*subscription);
+  mctx__subscription_leave(*subscription);
   return MCTX__FAIL(call, MCTX_ERR_MEMBERSHIP_NOT_FOUND, .field = "id", .value = id,
-                    .hint = "mctx_memberships() tells the ids of those that there are");
+                    .hint = "the memberships of the subscription tell their ids");
 }
 
 mctx_status mctx_memberships(mctx_subscription subscription, mctx_membership_info *memberships, uint32_t stride,
@@ -75,7 +60,7 @@ mctx_status mctx_memberships(mctx_subscription subscription, mctx_membership_inf
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
   mctx_status status = mctx__array_check(&call, memberships, stride, capacity, "memberships");
-  if (status == MCTX_OK) status = enter(&call, &own);
+  if (status == MCTX_OK) status = mctx__subscription_enter(&call, &own);
   if (status != MCTX_OK) return status;
   const int64_t now = mctx__clock_coarse();
   for (const mctx__member *member = own->first; member != NULL && position < capacity; member = member->next) {
@@ -83,7 +68,7 @@ mctx_status mctx_memberships(mctx_subscription subscription, mctx_membership_inf
     mctx__element_write(memberships, stride, position++, &info, sizeof info);
   }
   *count = own->member_count;
-  leave(own);
+  mctx__subscription_leave(own);
   return MCTX_OK;
 }
 
@@ -101,7 +86,7 @@ mctx_status mctx_membership_sources(mctx_subscription subscription, uint32_t id,
   for (uint32_t i = 0; i < member->filter.count && i < capacity; i++)
     sources[i] = member->filter.sources[i];
   *count = member->filter.count;
-  leave(own);
+  mctx__subscription_leave(own);
   return MCTX_OK;
 }
 
@@ -132,6 +117,6 @@ mctx_status mctx_membership_name(mctx_subscription subscription, uint32_t id, ui
   else
     status = MCTX__FAIL(&call, MCTX_ERR_NOT_FOUND, .field = "position", .value = position,
                         .hint = "positions go from 0 to `name_count` less one");
-  leave(own);
+  mctx__subscription_leave(own);
   return status;
 }

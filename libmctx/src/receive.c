@@ -1,186 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Receiving: whose turn it is, whether a message may be delivered, and where its datagrams go. All of it under
- * the subscription's lock, which is given up for every wait.
+ * Receiving one datagram or many: where a message's datagrams go, what is told of them and what is kept for
+ * later. All of it under the subscription's lock, which is given up for every wait.
  */
-#include "address.h"
 #include "options.h"
-#include "subscription.h"
+#include "take.h"
 #include "wait.h"
 
-enum {
-  MESSAGES_PER_CALL = 256, /* looked at, whatever becomes of them */
-  TURN = 16,               /* receives that the ready sockets share before the poller is asked again */
-  LOOK_AFTER = 64          /* receives from the only socket before the poller is asked for changes */
-};
+#define ARENA_USED UINT64_C(0xffffffff) /* offsets have 32 bits */
+#define BEHIND_NS  INT64_C(10000000)    /* until interfaces are looked at again after that failed */
+#define COARSE_NS  INT64_C(20000000)    /* that the coarse clock may be behind */
 
-/* Keeps the way of every datagram in one piece: behind a system call the processor has forgotten where to
- * return to, and each return costs as much as twenty instructions. */
-#if defined(__GNUC__)
-#define IN_PLACE inline __attribute__((always_inline))
-#else
-#define IN_PLACE inline
-#endif
-
-#define ARENA_USED     UINT64_C(0xffffffff) /* offsets have 32 bits */
-#define DROPS_QUIET_NS INT64_C(1000000000)
-#define BEHIND_NS      INT64_C(10000000) /* until interfaces are looked at again after that failed */
-
-/* One call in progress. */
-typedef struct receiving {
-  mctx__subscription *subscription;
-  uint32_t budget;   /* messages that may still be looked at */
-  bool is_empty;     /* the only socket has nothing */
-  bool has_received; /* something that is delivered */
-  int64_t now_ns;    /* roughly */
-} receiving;
-
-static const mctx__result would_block = {MCTX_ERR_WOULD_BLOCK, 0};
 static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};
 static const mctx_address no_address;
-
-/* ---- whose turn it is ---- */
-
-/* Asks the poller who is readable. */
-static void look(mctx__subscription *subscription) {
-  subscription->until_look = LOOK_AFTER;
-  subscription->ready_at = 0;
-  /* A poller that fails has nobody ready; a wait will say why. */
-  (void)mctx__poller_ready(subscription->poller, subscription->ready, MCTX__READY_TAGS,
-                           &subscription->ready_count);
-  for (uint32_t i = 0; i < subscription->ready_count; i++)
-    if (subscription->ready[i] == MCTX__TAG_WATCH) subscription->has_changes = true;
-}
-
-/* The next socket that was readable when the poller was asked last; NULL: there is none. */
-static mctx__receiver *next_ready(mctx__subscription *subscription) {
-  while (subscription->ready_at < subscription->ready_count) {
-    uint64_t tag = subscription->ready[subscription->ready_at++];
-    if (tag == MCTX__TAG_EVENT || tag == MCTX__TAG_WATCH) continue;
-    subscription->turn = subscription->ready_count < TURN ? TURN / subscription->ready_count : 1;
-    return (mctx__receiver *)(uintptr_t)tag;
-  }
-  return NULL;
-}
-
-/* The socket to receive from now; NULL: none has anything. */
-static IN_PLACE mctx__receiver *next_receiver(receiving *call) {
-  mctx__subscription *subscription = call->subscription;
-  if (subscription->only != NULL) {
-    /* Changes wait where nothing else does; a call that received something leaves them to the next one. */
-    if (subscription->until_look-- == 0 || (call->is_empty && !call->has_received)) look(subscription);
-    return call->is_empty ? NULL : subscription->only;
-  }
-  if (subscription->turn == 0) {
-    subscription->current = next_ready(subscription);
-    if (subscription->current == NULL) {
-      look(subscription);
-      subscription->current = next_ready(subscription);
-    }
-    if (subscription->current == NULL) return NULL;
-  }
-  subscription->turn--;
-  return subscription->current;
-}
-
-void mctx__receive_forget(mctx__subscription *subscription, const mctx__receiver *receiver) {
-  uint64_t tag = (uint64_t)(uintptr_t)receiver;
-  if (subscription->current == receiver) {
-    subscription->current = NULL;
-    subscription->turn = 0;
-  }
-  for (uint32_t i = subscription->ready_at; i < subscription->ready_count; i++)
-    if (subscription->ready[i] == tag) subscription->ready[i] = MCTX__TAG_EVENT;
-}
-
-/* ---- whether it may be delivered ---- */
-
-static MCTX__COLD void discard(mctx__subscription *subscription, const mctx__receiver *receiver,
-                               const mctx__arrival *arrival, uint32_t interface_index, bool filtered) {
-  uint32_t reason = MCTX__DISCARD_GROUP;
-  if (filtered) {
-    reason = MCTX__DISCARD_SOURCE;
-  } else if (!mctx__is_multicast(&arrival->group)) {
-    reason = MCTX__DISCARD_UNICAST;
-  } else if (mctx__table_find(&subscription->members, 0, interface_index, &arrival->group) != NULL) {
-    reason = MCTX__DISCARD_COPY;
-  } else if (receiver->group.family != 0 || mctx__receiver_has_group(subscription, receiver, &arrival->group)) {
-    reason = MCTX__DISCARD_INTERFACE;
-  }
-  subscription->counters.discarded[reason]++;
-}
-
-/* The membership that a message was received for; NULL: it is not delivered. */
-static IN_PLACE mctx__part *admit(mctx__subscription *subscription, mctx__receiver *receiver,
-                                  const mctx__arrival *arrival) {
-  if (receiver->sole != NULL) return receiver->sole;
-  uint32_t index = arrival->interface_index;
-  if ((arrival->present & MCTX_META_GROUP) == 0 || index == 0) index = receiver->sole_interface;
-  mctx__part *part = receiver->last;
-  if (part == NULL || !mctx__entry_is(&part->entry, index, &arrival->group)) {
-    part = (mctx__part *)mctx__table_find(&subscription->parts, receiver->id, index, &arrival->group);
-    if (part == NULL) {
-      discard(subscription, receiver, arrival, index, false);
-      return NULL;
-    }
-    receiver->last = part;
-  }
-  if (mctx__filter_is_open(&part->filter) || mctx__filter_passes(&part->filter, &arrival->source)) return part;
-  discard(subscription, receiver, arrival, index, true);
-  return NULL;
-}
-
-static MCTX__COLD void note_drops(mctx__subscription *subscription, mctx__receiver *receiver, uint32_t drops) {
-  uint32_t more = drops - receiver->drops; /* the counter wraps */
-  receiver->drops = drops;
-  subscription->drops += more;
-  subscription->counters.kernel_drops += more;
-  int64_t now = mctx__clock_monotonic();
-  bool was_quiet = subscription->drops_ns == 0 || now - subscription->drops_ns >= DROPS_QUIET_NS;
-  subscription->drops_ns = now;
-  if (!was_quiet) return;
-  const mctx_event event = {.type = MCTX_EVENT_DROPS,
-                            .handle = subscription->object.handle,
-                            .time_ns = mctx__clock_utc(),
-                            .value = subscription->drops};
-  mctx__events_add(&subscription->events, &event);
-}
-
-/* Takes messages off the sockets until one may be delivered; MCTX_OK with `part` and `from` set, else why there
- * is none. */
-static IN_PLACE mctx__result take_message(receiving *call, const mctx__span spans[2], mctx__arrival *arrival,
-                                          mctx__receiver **from, mctx__part **part) {
-  mctx__subscription *subscription = call->subscription;
-  while (call->budget > 0) {
-    mctx__receiver *receiver = next_receiver(call);
-    if (receiver == NULL) return would_block;
-    call->budget--;
-    mctx__result result =
-        mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, arrival);
-    if (result.status == MCTX_ERR_SIGNAL) continue;
-    if (result.status != MCTX_OK) {
-      subscription->turn = 0;
-      if (result.status != MCTX_ERR_WOULD_BLOCK) return result;
-      call->is_empty = true;
-      continue;
-    }
-    if ((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops)
-      note_drops(subscription, receiver, arrival->drops);
-    *part = admit(subscription, receiver, arrival);
-    *from = receiver;
-    if (*part != NULL) {
-      call->has_received = true;
-      return result;
-    }
-  }
-  return would_block;
-}
 
 /* ---- what is told and counted ---- */
 
 /* Datagrams of one message that are delivered. */
-static IN_PLACE void count(const receiving *call, mctx__part *part, uint64_t datagrams, uint64_t bytes,
-                           bool is_new) {
+static MCTX__IN_PLACE void count(const mctx__receiving *call, mctx__part *part, uint64_t datagrams,
+                                 uint64_t bytes, bool is_new) {
   mctx__receive_counters *counters = &call->subscription->counters;
   mctx__member *member = part->member;
   counters->packets_received += datagrams;
@@ -199,8 +37,8 @@ static void count_failure(mctx__subscription *subscription, mctx_status status) 
 }
 
 /* What was asked for of what there is; the fields are set one by one, once. */
-static IN_PLACE void describe_message(const mctx__subscription *subscription, const mctx__arrival *arrival,
-                                      mctx_message *message) {
+static MCTX__IN_PLACE void describe_message(const mctx__subscription *subscription,
+                                            const mctx__arrival *arrival, mctx_message *message) {
   const uint32_t present = arrival->present & subscription->metadata;
   const bool has_group = (present & MCTX_META_GROUP) != 0;
   message->present = present;
@@ -219,7 +57,7 @@ static IN_PLACE void describe_message(const mctx__subscription *subscription, co
 /* ---- held datagrams ---- */
 
 static bool holds(const mctx__subscription *subscription) {
-  return subscription->held.offset < subscription->held.end;
+  return subscription->held.bytes != NULL && subscription->held.offset < subscription->held.end;
 }
 
 void mctx__held_signal(mctx__subscription *subscription) {
@@ -242,7 +80,7 @@ static void hold_nothing(mctx__subscription *subscription) {
 
 void mctx__held_review(mctx__subscription *subscription) {
   mctx__held *held = &subscription->held;
-  if (!holds(subscription)) return;
+  if (!holds(subscription) || held->part != NULL) return; /* nothing changed for it */
   const mctx__arrival *arrival = &held->arrival;
   mctx__part *part =
       (mctx__part *)mctx__table_find(&subscription->parts, held->owner, held->interface_index, &held->group);
@@ -276,8 +114,8 @@ typedef struct one_datagram {
   mctx_message *message; /* NULL: nobody asks */
 } one_datagram;
 
-static IN_PLACE void describe_one(const mctx__subscription *subscription, const mctx__arrival *arrival,
-                                  uint64_t length, bool truncated, const one_datagram *one) {
+static MCTX__IN_PLACE void describe_one(const mctx__subscription *subscription, const mctx__arrival *arrival,
+                                        uint64_t length, bool truncated, const one_datagram *one) {
   if (one->message == NULL) return;
   describe_message(subscription, arrival, one->message);
   one->message->length = length;
@@ -287,7 +125,7 @@ static IN_PLACE void describe_one(const mctx__subscription *subscription, const 
   if (truncated) one->message->flags |= MCTX_MESSAGE_TRUNCATED;
 }
 
-static void take_held(receiving *call, one_datagram *one) {
+static void take_held(mctx__receiving *call, one_datagram *one) {
   mctx__subscription *subscription = call->subscription;
   mctx__held *held = &subscription->held;
   const uint64_t length = held_length(held);
@@ -321,7 +159,7 @@ static void hold_rest(mctx__subscription *subscription, const one_datagram *one,
 }
 
 /* Receives one datagram if there is one. With the lock held. */
-static IN_PLACE mctx__result try_one(receiving *call, one_datagram *one) {
+static MCTX__IN_PLACE mctx__result try_one(mctx__receiving *call, one_datagram *one) {
   mctx__subscription *subscription = call->subscription;
   mctx__arrival arrival;
   mctx__receiver *receiver;
@@ -333,7 +171,7 @@ static IN_PLACE mctx__result try_one(receiving *call, one_datagram *one) {
   }
   if (subscription->held.bytes != NULL && one->capacity < MCTX__MESSAGE_MAX)
     spans[1] = (mctx__span){subscription->held.bytes + one->capacity, MCTX__MESSAGE_MAX - one->capacity};
-  mctx__result result = take_message(call, spans, &arrival, &receiver, &part);
+  mctx__result result = mctx__take_message(call, spans, &arrival, &receiver, &part);
   if (result.status != MCTX_OK) return result;
 
   const bool several = arrival.segment_size != 0 && arrival.stored > arrival.segment_size;
@@ -362,8 +200,8 @@ static bool has_room(const mctx_receive_batch *batch, uint64_t used, uint64_t le
 }
 
 /* Makes records of a message whose bytes are in the arena from `used` on. */
-static IN_PLACE void record(receiving *call, mctx_receive_batch *batch, uint64_t used,
-                            const mctx__arrival *arrival, mctx__part *part, bool is_new) {
+static MCTX__IN_PLACE void record(mctx__receiving *call, mctx_receive_batch *batch, uint64_t used,
+                                  const mctx__arrival *arrival, mctx__part *part, bool is_new) {
   mctx__subscription *subscription = call->subscription;
   const uint32_t segments = segments_of(arrival);
   const uint64_t slots = batch->datagram_capacity - batch->datagram_count;
@@ -397,7 +235,7 @@ static IN_PLACE void record(receiving *call, mctx_receive_batch *batch, uint64_t
 }
 
 /* What an earlier receive left, as a message of its own. */
-static uint64_t record_held(receiving *call, mctx_receive_batch *batch) {
+static uint64_t record_held(mctx__receiving *call, mctx_receive_batch *batch) {
   mctx__held *held = &call->subscription->held;
   mctx__arrival rest = held->arrival;
   rest.stored = held->end - held->offset;
@@ -409,7 +247,7 @@ static uint64_t record_held(receiving *call, mctx_receive_batch *batch) {
 }
 
 /* Receives as much as there is and has room. With the lock held. MCTX_OK with at least one datagram. */
-static IN_PLACE mctx__result try_many(receiving *call, mctx_receive_batch *batch) {
+static MCTX__IN_PLACE mctx__result try_many(mctx__receiving *call, mctx_receive_batch *batch) {
   mctx__subscription *subscription = call->subscription;
   const uint64_t least = subscription->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1;
   uint64_t used = 0;
@@ -420,7 +258,7 @@ static IN_PLACE mctx__result try_many(receiving *call, mctx_receive_batch *batch
     mctx__receiver *receiver;
     mctx__part *part;
     const mctx__span spans[2] = {{(unsigned char *)batch->arena + used, MCTX__MESSAGE_MAX}, {NULL, 0}};
-    result = take_message(call, spans, &arrival, &receiver, &part);
+    result = mctx__take_message(call, spans, &arrival, &receiver, &part);
     if (result.status != MCTX_OK) break;
     record(call, batch, used, &arrival, part, true);
     used += arrival.stored;
@@ -433,7 +271,7 @@ static IN_PLACE mctx__result try_many(receiving *call, mctx_receive_batch *batch
 /* ---- calls ---- */
 
 /* Receives or waits, until something was received or the time has passed. */
-typedef mctx__result trying(receiving *call, void *target);
+typedef mctx__result trying(mctx__receiving *call, void *target);
 
 static mctx__result wait_readable(mctx__subscription *subscription, uint32_t flags, int64_t deadline_ns) {
   uint32_t ready;
@@ -459,40 +297,60 @@ static mctx__result pause_behind(mctx__subscription *subscription, uint32_t flag
   return result.status == MCTX_ERR_TIMEOUT && until < deadline_ns ? MCTX__DONE : result;
 }
 
+/* What a try leaves to be done about the interfaces. */
+typedef struct outlook {
+  bool has_changes; /* they are to be looked at now */
+  int64_t retry_ns; /* or at that time; 0: there is nothing to do */
+} outlook;
+
 /* One try: what failed before comes first. */
-static IN_PLACE mctx__result attempt(mctx__subscription *subscription, trying *try_it, void *target,
-                                     bool *has_changes) {
-  receiving call = {.subscription = subscription, .budget = MESSAGES_PER_CALL, .now_ns = mctx__clock_coarse()};
+static MCTX__IN_PLACE mctx__result attempt(mctx__subscription *subscription, trying *try_it, void *target,
+                                           outlook *left) {
+  mctx__receiving call = {
+      .subscription = subscription, .budget = MCTX__MESSAGES_PER_CALL, .now_ns = mctx__clock_coarse()};
   mctx__subscription_lock(subscription);
   mctx__result result = subscription->pending;
   subscription->pending = MCTX__DONE;
   if (result.status == MCTX_OK) result = try_it(&call, target);
   if (result.status == MCTX_OK) subscription->counters.receive_calls++;
-  *has_changes = subscription->has_changes;
+  left->has_changes = subscription->has_changes;
+  left->retry_ns = subscription->retry_ns;
   mctx__subscription_unlock(subscription);
   return result;
 }
 
+/* Looks at the interfaces if it is time to. False: that failed. */
+static bool look_around(mctx__subscription *subscription, const outlook *left) {
+  const bool is_due = left->has_changes || (left->retry_ns != 0 && mctx__clock_coarse() >= left->retry_ns);
+  return !is_due || mctx__subscription_follow(subscription);
+}
+
+/* Waits until there is something to receive, or to do about the interfaces. */
+static mctx__result wait_more(mctx__subscription *subscription, uint32_t flags, int64_t deadline_ns,
+                              const outlook *left, bool is_behind) {
+  /* The handle is readable for that alone: try again a little later. */
+  if (is_behind) return pause_behind(subscription, flags, deadline_ns);
+  const int64_t retry_ns = left->retry_ns != 0 ? left->retry_ns + COARSE_NS : deadline_ns;
+  const bool is_retry = retry_ns < deadline_ns;
+  mctx__result result = wait_readable(subscription, flags, is_retry ? retry_ns : deadline_ns);
+  return is_retry && result.status == MCTX_ERR_TIMEOUT ? MCTX__DONE : result;
+}
+
 /* Goes on after the first try. */
 static MCTX__COLD mctx__result run_on(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns,
-                                      trying *try_it, void *target, mctx__result result, bool has_changes) {
+                                      trying *try_it, void *target, mctx__result result, outlook left) {
   int64_t deadline = 0;
-  for (;; result = attempt(subscription, try_it, target, &has_changes)) {
-    const bool is_behind = has_changes && !mctx__subscription_follow(subscription);
+  for (;; result = attempt(subscription, try_it, target, &left)) {
+    const bool is_behind = !look_around(subscription, &left);
     if (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0) return result;
     if (deadline == 0) {
       if (timeout_ns < 0 && !mctx__subscription_has_groups(subscription)) return nothing_joined;
       deadline = mctx__deadline(timeout_ns);
     }
-    if (is_behind) { /* the handle is readable for that alone: try again a little later */
-      result = pause_behind(subscription, flags, deadline);
-      if (result.status == MCTX_OK) continue;
-      return result;
-    }
-    result = wait_readable(subscription, flags, deadline);
+    result = wait_more(subscription, flags, deadline, &left, is_behind);
     /* What arrives but is not delivered must not keep a call beyond its time. */
     if (result.status == MCTX_OK && deadline != MCTX__FOREVER && mctx__clock_monotonic() >= deadline) {
-      result = attempt(subscription, try_it, target, &has_changes);
+      result = attempt(subscription, try_it, target, &left);
       if (result.status == MCTX_ERR_WOULD_BLOCK) result.status = MCTX_ERR_TIMEOUT;
       return result;
     }
@@ -500,12 +358,13 @@ static MCTX__COLD mctx__result run_on(mctx__subscription *subscription, uint32_t
   }
 }
 
-static IN_PLACE mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns,
-                                 trying *try_it, void *target) {
-  bool has_changes;
-  mctx__result result = attempt(subscription, try_it, target, &has_changes);
-  if (!has_changes && (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0)) return result;
-  return run_on(subscription, flags, timeout_ns, try_it, target, result, has_changes);
+static MCTX__IN_PLACE mctx__result run(mctx__subscription *subscription, uint32_t flags, int64_t timeout_ns,
+                                       trying *try_it, void *target) {
+  outlook left;
+  mctx__result result = attempt(subscription, try_it, target, &left);
+  const bool has_nothing = result.status == MCTX_ERR_WOULD_BLOCK && (timeout_ns != 0 || left.retry_ns != 0);
+  if (!left.has_changes && !has_nothing) return result;
+  return run_on(subscription, flags, timeout_ns, try_it, target, result, left);
 }
 
 /* Counts and describes what a call that received nothing came to. */
@@ -520,7 +379,7 @@ static MCTX__COLD mctx_status failed(const mctx__call *call, mctx__subscription 
   return MCTX__FAIL(call, result.status, .os_code = result.os_code);
 }
 
-static IN_PLACE mctx__result try_one_of(receiving *call, void *target) {
+static MCTX__IN_PLACE mctx__result try_one_of(mctx__receiving *call, void *target) {
   return try_one(call, target);
 }
 
@@ -623,7 +482,7 @@ static mctx_status check_room(const mctx__call *call, const mctx__subscription *
   return MCTX_OK;
 }
 
-static IN_PLACE mctx__result try_many_of(receiving *call, void *target) {
+static MCTX__IN_PLACE mctx__result try_many_of(mctx__receiving *call, void *target) {
   return try_many(call, target);
 }
 

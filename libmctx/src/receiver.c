@@ -285,6 +285,7 @@ mctx__result mctx__receiver_check(mctx__subscription *subscription, mctx__receiv
     if (result.status != MCTX_OK) return result;
     receiver->collected |= MCTX_META_GROUP;
   }
+  receiver->is_checked = true;
   mctx__subscription_lock(subscription);
   if (receiver->sole != NULL) receiver->sole_interface = receiver->sole->entry.interface_index;
   receiver->sole = NULL;

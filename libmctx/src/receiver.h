@@ -25,8 +25,9 @@ struct mctx__receiver {
   bool is_full;             /* the system lets it join no more */
   bool is_stuck;            /* it could not leave a group: full for ever */
   uint32_t collected;       /* mctx_metadata bits that the socket collects */
-  uint32_t parts;           /* memberships, those that are being joined too */
-  uint32_t lists;           /* of them, settled ones whose filter lists sources */
+  bool is_checked; /* it had a membership, or a change of one, that the system alone does not isolate */
+  uint32_t parts;  /* memberships, those that are being joined too */
+  uint32_t lists;  /* of them, settled ones whose filter lists sources */
   /* Read by receives: written under the subscription's lock. */
   bool coalescing;
   uint32_t wanted;         /* mctx_metadata bits to take off each message */

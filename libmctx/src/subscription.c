@@ -14,6 +14,20 @@ enum { DEFAULT_GROUP_SOCKETS = 256, DEFAULT_RECEIVE_BUFFER = 4 << 20, MAX_INTERF
 
 /* ---- small services ---- */
 
+mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription **subscription) {
+  mctx__object *object;
+  mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
+  if (status != MCTX_OK) return status;
+  *subscription = (mctx__subscription *)object;
+  mctx__mutex_lock(&(*subscription)->mutex);
+  return MCTX_OK;
+}
+
+void mctx__subscription_leave(mctx__subscription *subscription) {
+  mctx__mutex_unlock(&subscription->mutex);
+  mctx__unpin(&subscription->object);
+}
+
 void mctx__subscription_event(mctx__subscription *subscription, const mctx_event *event) {
   mctx_event own = *event;
   own.handle = subscription->object.handle;

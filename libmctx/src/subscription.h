@@ -17,7 +17,7 @@ typedef struct mctx__held {
   uint64_t offset;      /* of the next datagram */
   uint64_t end;         /* equal to offset: nothing is held */
   mctx__arrival arrival;
-  mctx__part *part; /* for which it was received, and what finds it again: */
+  mctx__part *part; /* for which it was received; NULL: that changed. What finds it again: */
   uint32_t owner;
   uint32_t interface_index;
   mctx_address group;
@@ -43,6 +43,7 @@ struct mctx__subscription {
   _Alignas(64) atomic_flag lock;
   bool has_changes;  /* the watch has something to tell */
   bool is_behind;    /* it told, and the interfaces could not be looked at */
+  int64_t retry_ns;  /* when what could not be joined for a shortage is tried again; 0: nothing */
   bool is_exposed;   /* somebody watches the pollable handle */
   bool is_signalled; /* the event says that something is held */
   uint32_t waiters;
@@ -107,6 +108,10 @@ static inline void mctx__subscription_lock(mctx__subscription *subscription) {
 static inline void mctx__subscription_unlock(mctx__subscription *subscription) {
   atomic_flag_clear_explicit(&subscription->lock, memory_order_release);
 }
+
+/* Enters a subscription with its mutex held; on failure it is not entered. */
+mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription **subscription);
+void mctx__subscription_leave(mctx__subscription *subscription);
 
 /* Takes and keeps an event. */
 void mctx__subscription_event(mctx__subscription *subscription, const mctx_event *event);

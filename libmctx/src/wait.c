@@ -300,7 +300,7 @@ static bool are_endless(const several *all, int64_t timeout_ns) {
 }
 
 static mctx_status run_several(several *all, uint32_t flags, int64_t timeout_ns, uint32_t *ready_count) {
-  all->objects = mctx__allocate((all->count + 1) * sizeof *all->objects);
+  all->objects = mctx__allocate((all->count + 1) * sizeof(void *));
   all->waited = mctx__allocate((2 * (size_t)all->count + 1) * sizeof *all->waited);
   mctx_status status = MCTX_OK;
   if (all->objects == NULL || all->waited == NULL)

@@ -162,45 +162,57 @@ static inline uint32_t controls_read(const unsigned char *at, size_t length, mct
   return present;
 }
 
-/* Nothing but the payload is of interest. */
-static mctx__result payload_receive(int descriptor, const mctx__span *span, mctx__arrival *arrival) {
-  const ssize_t received = recv(descriptor, span->data, span->length, FLAGS);
-  if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
-  arrival->present = 0;
-  arrival->segment_size = 0;
+/* The lengths, given what the system said. */
+static inline void lengths_set(mctx__arrival *arrival, ssize_t received, uint64_t room) {
   arrival->length = (uint64_t)received;
-  arrival->truncated = arrival->length > span->length;
-  arrival->stored = arrival->truncated ? span->length : arrival->length;
+  arrival->truncated = arrival->length > room;
+  arrival->stored = arrival->truncated ? room : arrival->length;
+}
+
+/* The payload, and its source if that is wanted: a fifth cheaper than a call that may bring more. */
+static mctx__result plain_receive(int descriptor, bool wants_source, const mctx__span *span,
+                                  mctx__arrival *arrival) {
+  sockaddr_either source;
+  socklen_t length = sizeof source;
+  const ssize_t received =
+      wants_source ? recvfrom(descriptor, span->data, span->length, FLAGS, (struct sockaddr *)&source, &length)
+                   : recv(descriptor, span->data, span->length, FLAGS);
+  if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  lengths_set(arrival, received, span->length);
+  arrival->segment_size = 0;
+  arrival->present = 0;
+  if (!wants_source) return MCTX__DONE;
+  source_read(&source, arrival);
+  arrival->present = MCTX_META_SOURCE;
   return MCTX__DONE;
 }
 
 mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
                                   const mctx__span spans[2], mctx__arrival *arrival) {
-  if (wanted == 0 && !coalescing && spans[1].length == 0) {
-    return payload_receive(mctx__descriptor(socket), spans, arrival);
+  const bool wants_source = (wanted & MCTX_META_SOURCE) != 0;
+  const bool wants_control = (wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || coalescing;
+  if (!wants_control && spans[1].length == 0) {
+    return plain_receive(mctx__descriptor(socket), wants_source, spans, arrival);
   }
   _Alignas(struct cmsghdr) unsigned char control[CONTROL_SIZE];
   sockaddr_either source;
   struct iovec into[2] = {{spans[0].data, spans[0].length}, {spans[1].data, spans[1].length}};
   struct msghdr message = {.msg_iov = into, .msg_iovlen = spans[1].length != 0 ? 2 : 1};
-  if ((wanted & MCTX_META_SOURCE) != 0) {
+  if (wants_source) {
     message.msg_name = &source;
     message.msg_namelen = sizeof source;
   }
-  if ((wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || coalescing) {
+  if (wants_control) {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
   }
   const ssize_t received = recvmsg(mctx__descriptor(socket), &message, FLAGS);
   if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
-  const uint64_t room = (uint64_t)spans[0].length + spans[1].length;
-  arrival->length = (uint64_t)received;
-  arrival->truncated = arrival->length > room;
-  arrival->stored = arrival->truncated ? room : arrival->length;
+  lengths_set(arrival, received, (uint64_t)spans[0].length + spans[1].length);
   arrival->segment_size = 0;
   arrival->drops = 0; /* a socket that lost nothing does not say so */
   const uint32_t told = controls_read(message.msg_control, message.msg_controllen, arrival);
-  if ((wanted & MCTX_META_SOURCE) != 0) source_read(&source, arrival);
+  if (wants_source) source_read(&source, arrival);
   arrival->present = wanted & (told | MCTX_META_SOURCE | MCTX_META_DROPS);
   return MCTX__DONE;
 }

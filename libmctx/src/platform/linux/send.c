@@ -40,23 +40,29 @@ typedef struct guard {
   _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 } guard;
 
-/* The head of the messages to an endpoint; `own` is used if it is guarded. */
-static struct msghdr header_of(const mctx__endpoint *endpoint, guard *own) {
-  const socklen_t length = endpoint->length & ~(uint32_t)GUARDED;
-  struct msghdr header = {.msg_iovlen = 1, .msg_namelen = length};
-  if (length != 0) header.msg_name = (void *)(uintptr_t)endpoint->bytes;
-  if ((endpoint->length & GUARDED) == 0) return header;
-  header.msg_control = own->control;
-  header.msg_controllen = sizeof own->control;
-  memset(own, 0, sizeof *own);
-  struct cmsghdr *control = CMSG_FIRSTHDR(&header);
+static void guard_make(guard *own, const mctx__endpoint *endpoint) {
   struct in6_pktinfo info = {.ipi6_ifindex = 0};
+  struct cmsghdr *control = (struct cmsghdr *)(void *)own->control;
+  memset(own, 0, sizeof *own);
   control->cmsg_level = IPPROTO_IPV6;
   control->cmsg_type = IPV6_PKTINFO;
   control->cmsg_len = CMSG_LEN(sizeof info);
   memcpy(&info.ipi6_addr, endpoint->bytes + SOURCE_AT, sizeof info.ipi6_addr);
   memcpy(CMSG_DATA(control), &info, sizeof info);
-  return header;
+}
+
+/* Puts it beside messages; those that are sent to the connection lose the name that they were given. */
+MCTX__COLD static void guard_messages(guard *own, const mctx__endpoint *endpoint, struct mmsghdr *messages,
+                                      uint32_t count) {
+  const socklen_t length = endpoint->length & ~(uint32_t)GUARDED;
+  guard_make(own, endpoint);
+  for (uint32_t i = 0; i < count; i++) {
+    struct msghdr *header = &messages[i].msg_hdr;
+    header->msg_name = length != 0 ? (void *)(uintptr_t)endpoint->bytes : NULL;
+    header->msg_namelen = length;
+    header->msg_control = own->control;
+    header->msg_controllen = sizeof own->control;
+  }
 }
 
 static mctx__result refusal_of(const mctx__endpoint *endpoint, int code) {
@@ -67,28 +73,30 @@ static mctx__result refusal_of(const mctx__endpoint *endpoint, int code) {
 
 /* ---- sending ---- */
 
-static mctx__result send_guarded(int descriptor, const mctx__endpoint *endpoint, const void *data,
-                                 size_t length) {
+MCTX__COLD static mctx__result send_guarded(int descriptor, const mctx__endpoint *endpoint, const void *data,
+                                            size_t length) {
   guard own;
   struct iovec payload = {(void *)(uintptr_t)data, length};
-  struct msghdr message = header_of(endpoint, &own);
-  message.msg_iov = &payload;
-  if (sendmsg(descriptor, &message, FLAGS) >= 0) return MCTX__DONE;
+  struct mmsghdr message = {.msg_hdr = {.msg_iov = &payload, .msg_iovlen = 1}};
+  guard_messages(&own, endpoint, &message, 1);
+  if (sendmsg(descriptor, &message.msg_hdr, FLAGS) >= 0) return MCTX__DONE;
   return refusal_of(endpoint, errno);
+}
+
+static struct sockaddr *destination_of(const mctx__endpoint *endpoint) {
+  return endpoint->length == 0 ? NULL : (struct sockaddr *)(uintptr_t)endpoint->bytes;
 }
 
 mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
                                size_t length) {
   const int descriptor = mctx__descriptor(socket);
   ssize_t sent;
-  if (endpoint->length == 0) {
+  if (endpoint->length == 0)
     sent = send(descriptor, data, length, FLAGS);
-  } else if ((endpoint->length & GUARDED) != 0) {
+  else if ((endpoint->length & GUARDED) != 0)
     return send_guarded(descriptor, endpoint, data, length);
-  } else {
-    sent = sendto(descriptor, data, length, FLAGS, (const struct sockaddr *)(uintptr_t)endpoint->bytes,
-                  (socklen_t)endpoint->length);
-  }
+  else
+    sent = sendto(descriptor, data, length, FLAGS, destination_of(endpoint), (socklen_t)endpoint->length);
   return sent >= 0 ? MCTX__DONE : mctx__failure(errno, MCTX__ASKED_SEND);
 }
 
@@ -97,7 +105,8 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
   struct mmsghdr messages[MCTX__SEND_MANY_MAX];
   struct iovec payloads[MCTX__SEND_MANY_MAX];
   guard own;
-  const struct msghdr header = header_of(endpoint, &own);
+  const struct msghdr header = {
+      .msg_name = destination_of(endpoint), .msg_namelen = (socklen_t)endpoint->length, .msg_iovlen = 1};
   uint32_t ready = 0;
   *taken = 0;
   if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
@@ -109,6 +118,7 @@ mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *e
     messages[ready].msg_hdr.msg_iov = &payloads[ready];
   }
   if (ready == 0) return count == 0 ? MCTX__DONE : mctx__failure(EMSGSIZE, MCTX__ASKED_SEND);
+  if ((endpoint->length & GUARDED) != 0) guard_messages(&own, endpoint, messages, ready);
   const int sent = sendmmsg(mctx__descriptor(socket), messages, ready, FLAGS);
   if (sent < 0) return refusal_of(endpoint, errno);
   *taken = (uint32_t)sent;

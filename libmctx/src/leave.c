@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Leaving groups: all elements of a call are marked before the first is left. */
+#include "interface.h"
+#include "join.h"
+#include "options.h"
+#include "wish.h"
+
+/* A default member that is left by hand stays left when the interfaces are looked at again. */
+static mctx_status except_interface(const mctx__call *call, const mctx__subscription *subscription,
+                                    const mctx__wish *asked, mctx__member *member) {
+  const mctx__standing *standing = mctx__standing_find(subscription, &asked->group);
+  if (asked->ingress.by == MCTX_INTERFACE_ANY || standing == NULL || member->names == NULL) return MCTX_OK;
+  if (mctx__names_have(standing->except, &member->names->ref)) return MCTX_OK;
+  return mctx__name_add(&member->except, &member->names->ref) ? MCTX_OK : mctx__wish_no_memory(call, asked);
+}
+
+static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subscription,
+                                const mctx__interfaces *interfaces, const mctx__wish *asked) {
+  mctx__standing *standing =
+      asked->ingress.by == MCTX_INTERFACE_ANY ? mctx__standing_find(subscription, &asked->group) : NULL;
+  bool any = standing != NULL && !standing->is_leaving;
+  if (standing != NULL) standing->is_leaving = true;
+  for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
+    if (member->is_leaving || !mctx__wish_means(interfaces, asked, member)) continue;
+    mctx_status status = except_interface(call, subscription, asked, member);
+    if (status != MCTX_OK) return status;
+    member->is_leaving = true;
+    any = true;
+  }
+  return any ? MCTX_OK : mctx__wish_not_joined(call, interfaces, asked);
+}
+
+static void leave_exception(const mctx__subscription *subscription, mctx__member *member) {
+  if (member->except == NULL) return;
+  mctx__standing *standing = mctx__standing_find(subscription, &member->entry.group);
+  member->except->next = standing->except;
+  standing->except = member->except;
+  member->except = NULL;
+}
+
+static void leave_marked(mctx__subscription *subscription) {
+  for (mctx__member *member = subscription->first; member != NULL;) {
+    mctx__member *next = member->next;
+    if (member->is_leaving) {
+      leave_exception(subscription, member);
+      mctx__member_remove(subscription, member);
+    }
+    member = next;
+  }
+  for (mctx__standing *at = subscription->standing; at != NULL;) {
+    mctx__standing *next = at->next;
+    if (at->is_leaving) mctx__standing_remove(subscription, at);
+    at = next;
+  }
+}
+
+static void unmark(mctx__subscription *subscription) {
+  for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
+    member->is_leaving = false;
+    mctx__names_free(&member->except);
+  }
+  for (mctx__standing *at = subscription->standing; at != NULL; at = at->next)
+    at->is_leaving = false;
+}
+
+static mctx_status leave_array(const mctx__call *call, mctx__subscription *subscription,
+                               const mctx_membership *memberships, uint32_t stride, uint64_t count) {
+  mctx__interfaces interfaces;
+  mctx__wish *wishes;
+  mctx_status status =
+      mctx__wishes_read(call, subscription, memberships, stride, count, MCTX__WITHOUT_FILTER, &wishes);
+  if (status != MCTX_OK) return status;
+  status = mctx__interfaces_list(call, &interfaces, "interface");
+  if (status != MCTX_OK) goto free_wishes;
+  status = mctx__wishes_check_scopes(call, &interfaces, wishes, count);
+  for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
+    status = mark_leaving(call, subscription, &interfaces, &wishes[i]);
+  if (status == MCTX_OK)
+    leave_marked(subscription);
+  else
+    unmark(subscription);
+  mctx__interfaces_free(&interfaces);
+free_wishes:
+  mctx__wishes_free(wishes, count);
+  return status;
+}
+
+mctx_status mctx_leave(mctx_subscription subscription, const mctx_membership *memberships, uint32_t stride,
+                       uint32_t count, mctx_error *error) {
+  const mctx__call call = {__func__, subscription, error};
+  mctx__subscription *own;
+  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
+  mctx_status status = mctx__array_check(&call, memberships, stride, count, "memberships");
+  if (status == MCTX_OK) status = mctx__subscription_enter(&call, &own);
+  if (status != MCTX_OK) return status;
+  if (count > 0) status = leave_array(&call, own, memberships, stride, count);
+  mctx__subscription_leave(own);
+  return status;
+}

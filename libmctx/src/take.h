@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking messages off the sockets of a subscription, with its lock held: whose turn it is, and whether a
+ * message may be delivered. */
+#ifndef MCTX_TAKE_H
+#define MCTX_TAKE_H
+
+#include "subscription.h"
+
+/* Keeps the way of every datagram in one piece: behind a system call the processor has forgotten where to
+ * return to, and each return costs as much as twenty instructions. */
+#if defined(__GNUC__)
+#define MCTX__IN_PLACE inline __attribute__((always_inline))
+#else
+#define MCTX__IN_PLACE inline
+#endif
+
+enum { MCTX__MESSAGES_PER_CALL = 256 /* looked at, whatever becomes of them */ };
+
+/* One call in progress. */
+typedef struct mctx__receiving {
+  mctx__subscription *subscription;
+  uint32_t budget;   /* messages that may still be looked at */
+  bool is_empty;     /* the only socket has nothing */
+  bool has_received; /* something that is delivered */
+  int64_t now_ns;    /* roughly */
+} mctx__receiving;
+
+/* Asks the poller who is readable. */
+void mctx__look(mctx__subscription *subscription);
+/* The next socket that was readable when the poller was asked last; NULL: there is none. */
+mctx__receiver *mctx__next_ready(mctx__subscription *subscription);
+/* Counts a message that is not delivered, by its reason. */
+MCTX__COLD void mctx__discard_message(mctx__subscription *subscription, const mctx__receiver *receiver,
+                                      const mctx__arrival *arrival, uint32_t interface_index, bool filtered);
+/* The system lost messages of a socket. */
+MCTX__COLD void mctx__note_drops(mctx__subscription *subscription, mctx__receiver *receiver, uint32_t drops);
+
+/* The socket to receive from now; NULL: none has anything. */
+static MCTX__IN_PLACE mctx__receiver *mctx__next_receiver(mctx__receiving *call) {
+  mctx__subscription *subscription = call->subscription;
+  if (subscription->only != NULL) {
+    /* Changes wait where nothing else does; a call that received something leaves them to the next one. */
+    if (subscription->until_look-- == 0 || (call->is_empty && !call->has_received)) mctx__look(subscription);
+    return call->is_empty ? NULL : subscription->only;
+  }
+  if (subscription->turn == 0) {
+    subscription->current = mctx__next_ready(subscription);
+    if (subscription->current == NULL) {
+      mctx__look(subscription);
+      subscription->current = mctx__next_ready(subscription);
+    }
+    if (subscription->current == NULL) return NULL;
+  }
+  subscription->turn--;
+  return subscription->current;
+}
+
+/* The membership that a message was received for; NULL: it is not delivered. */
+static MCTX__IN_PLACE mctx__part *mctx__admit(mctx__subscription *subscription, mctx__receiver *receiver,
+                                              const mctx__arrival *arrival) {
+  if (receiver->sole != NULL) return receiver->sole;
+  uint32_t index = arrival->interface_index;
+  if ((arrival->present & MCTX_META_GROUP) == 0 || index == 0) index = receiver->sole_interface;
+  mctx__part *part = receiver->last;
+  if (part == NULL || !mctx__entry_is(&part->entry, index, &arrival->group)) {
+    part = (mctx__part *)mctx__table_find(&subscription->parts, receiver->id, index, &arrival->group);
+    if (part == NULL) {
+      mctx__discard_message(subscription, receiver, arrival, index, false);
+      return NULL;
+    }
+    receiver->last = part;
+  }
+  if (mctx__filter_is_open(&part->filter) || mctx__filter_passes(&part->filter, &arrival->source)) return part;
+  mctx__discard_message(subscription, receiver, arrival, index, true);
+  return NULL;
+}
+
+/* Takes messages off the sockets until one may be delivered; MCTX_OK with `part` and `from` set, else why there
+ * is none. */
+static MCTX__IN_PLACE mctx__result mctx__take_message(mctx__receiving *call, const mctx__span spans[2],
+                                                      mctx__arrival *arrival, mctx__receiver **from,
+                                                      mctx__part **part) {
+  mctx__subscription *subscription = call->subscription;
+  while (call->budget > 0) {
+    mctx__receiver *receiver = mctx__next_receiver(call);
+    if (receiver == NULL) return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
+    call->budget--;
+    mctx__result result =
+        mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, arrival);
+    if (result.status == MCTX_ERR_SIGNAL) continue;
+    if (result.status != MCTX_OK) {
+      subscription->turn = 0;
+      if (result.status != MCTX_ERR_WOULD_BLOCK) return result;
+      call->is_empty = true;
+      continue;
+    }
+    if ((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops)
+      mctx__note_drops(subscription, receiver, arrival->drops);
+    *part = mctx__admit(subscription, receiver, arrival);
+    *from = receiver;
+    if (*part != NULL) {
+      call->has_received = true;
+      return result;
+    }
+  }
+  return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
+}
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "wish.h"
+
+#include <stdio.h>
+
+#include "address.h"
+#include "interface.h"
+#include "options.h"
+
+enum { MAX_SOURCES = 1 << 20 };
+
+/* ---- what is asked for ---- */
+
+static mctx_status check_group(const mctx__call *call, const mctx__subscription *subscription,
+                               const mctx_address *group) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[200];
+  if (!mctx__is_wellformed(group) || group->prefix != 0)
+    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = "group", .value = group->family,
+                      .hint = "an address without a prefix length, as from mctx_address_parse()");
+  if (!mctx__is_multicast(group)) {
+    snprintf(hint, sizeof hint, "%s%sgroups are 224.0.0.0 to 239.255.255.255 and ff00::/8",
+             group->family != 0 ? mctx__host_text(group, text) : "", group->family != 0 ? " is none: " : "");
+    return MCTX__FAIL(call, MCTX_ERR_GROUP_NOT_MULTICAST, .field = "group", .hint = hint);
+  }
+  if (group->port != 0 && group->port != subscription->port)
+    return MCTX__FAIL(
+        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.port", .value = group->port,
+        .limit = subscription->port,
+        .hint = "a subscription has one port: leave the group's out, or open another subscription");
+  return MCTX_OK;
+}
+
+mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[160];
+  if (!mctx__is_wellformed(source) || source->prefix != 0)
+    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = "sources", .value = source->family,
+                      .hint = "an address without a prefix length, as from mctx_address_parse()");
+  if (source->family == 0 || mctx__is_unspecified(source))
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = "sources",
+                      .hint = "name a sender's address; any source is an exclude filter without a list");
+  if (source->family != family) {
+    snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
+             mctx__host_text(source, text), (unsigned)source->family, (unsigned)family);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = "sources", .hint = hint);
+  }
+  if (mctx__is_multicast(source)) {
+    snprintf(hint, sizeof hint, "%s is a group: a source is a sender's unicast address",
+             mctx__host_text(source, text));
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = "sources", .hint = hint);
+  }
+  return MCTX_OK;
+}
+
+static mctx_status read_filter(const mctx__call *call, const mctx_membership *membership,
+                               mctx__filter *filter) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[128];
+  const uint64_t count = membership->source_count;
+  if (membership->mode > MCTX_INCLUDE)
+    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = "mode", .value = membership->mode,
+                      .limit = MCTX_INCLUDE, .hint = "use MCTX_EXCLUDE or MCTX_INCLUDE");
+  if (membership->sources == NULL && count > 0)
+    return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "sources", .value = count);
+  if (count > MAX_SOURCES)
+    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = "source_count", .value = count,
+                      .limit = MAX_SOURCES, .hint = "a filter lists at most 1048576 sources");
+  if (membership->mode == MCTX_INCLUDE && count == 0)
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_REQUIRED, .field = "sources",
+                      .hint = "name the sources to include; to receive from nobody, leave the group");
+  for (uint64_t i = 0; i < count; i++) {
+    mctx_status status = mctx__source_check(call, &membership->sources[i], membership->group.family);
+    if (status != MCTX_OK) return status;
+  }
+  if (!mctx__filter_make(filter, membership->mode, membership->sources, (uint32_t)count))
+    return MCTX__FAIL(call, MCTX_ERR_NO_MEMORY, .field = "sources", .value = count);
+  for (uint32_t i = 1; i < filter->count; i++) {
+    if (!mctx__same_host(&filter->sources[i - 1], &filter->sources[i])) continue;
+    snprintf(hint, sizeof hint, "%s is there more than once", mctx__host_text(&filter->sources[i], text));
+    mctx__filter_free(filter);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_REPEATED, .field = "sources", .hint = hint);
+  }
+  return MCTX_OK;
+}
+
+/* A scope id is another way to name an interface. */
+static mctx_status read_ingress(const mctx__call *call, const mctx_membership *membership, mctx__wish *own) {
+  mctx_status status = mctx__interface_check(call, &membership->ingress, 0);
+  if (status != MCTX_OK) return status;
+  own->ingress = membership->ingress;
+  own->scope = membership->group.scope_id;
+  if (own->scope != 0 && own->ingress.by == MCTX_INTERFACE_ANY)
+    own->ingress = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_INDEX, .index = own->scope};
+  return MCTX_OK;
+}
+
+/* Where both are given, they must mean the same. */
+mctx_status mctx__wishes_check_scopes(const mctx__call *call, const mctx__interfaces *interfaces,
+                                      const mctx__wish *wishes, uint64_t count) {
+  for (uint64_t i = 0; i < count; i++) {
+    if (wishes[i].scope == 0) continue;
+    const mctx__interface *interface = mctx__interface_find(interfaces, &wishes[i].ingress);
+    if (interface == NULL || interface->info.index == wishes[i].scope) continue;
+    mctx_status status = MCTX__FAIL(
+        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = wishes[i].scope,
+        .limit = interface->info.index,
+        .hint = "the group's scope names another interface than the one asked for: give one of them");
+    mctx__describe_item(call, wishes[i].item);
+    return status;
+  }
+  return MCTX_OK;
+}
+
+static mctx_status read_wish(const mctx__call *call, const mctx__subscription *subscription,
+                             const mctx_membership *membership, enum mctx__filtering filtering,
+                             mctx__wish *own) {
+  mctx_status status = check_group(call, subscription, &membership->group);
+  if (status != MCTX_OK) return status;
+  if (membership->reserved != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "reserved", .value = membership->reserved);
+  if (filtering == MCTX__WITHOUT_FILTER && (membership->mode != MCTX_EXCLUDE || membership->source_count != 0))
+    return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "sources", .value = membership->source_count,
+                      .hint = "this call takes no filter: leave mode and sources out");
+  own->group = membership->group;
+  own->group.port = 0;
+  own->group.scope_id = 0;
+  status = read_ingress(call, membership, own);
+  if (status == MCTX_OK && filtering == MCTX__WITH_FILTER) status = read_filter(call, membership, &own->filter);
+  return status;
+}
+
+void mctx__wishes_free(mctx__wish *wishes, uint64_t count) {
+  for (uint64_t i = 0; wishes != NULL && i < count; i++)
+    mctx__filter_free(&wishes[i].filter);
+  mctx__release(wishes);
+}
+
+/* All elements are looked at before anything happens. */
+mctx_status mctx__wishes_read(const mctx__call *call, const mctx__subscription *subscription,
+                              const mctx_membership *memberships, uint32_t stride, uint64_t count,
+                              enum mctx__filtering filtering, mctx__wish **wishes) {
+  mctx__wish *own = mctx__allocate(count * sizeof *own);
+  if (own == NULL) return MCTX__FAIL(call, MCTX_ERR_NO_MEMORY, .field = "memberships", .value = count);
+  for (uint64_t i = 0; i < count; i++) {
+    mctx_membership membership;
+    own[i].item = i;
+    mctx_status status =
+        mctx__element_read(call, memberships, stride, i, &membership, sizeof membership, "memberships");
+    if (status == MCTX_OK) status = read_wish(call, subscription, &membership, filtering, &own[i]);
+    if (status == MCTX_OK) continue;
+    mctx__describe_item(call, i);
+    mctx__wishes_free(own, count);
+    return status;
+  }
+  *wishes = own;
+  return MCTX_OK;
+}
+
+static const char *usual_hint(mctx_status status) {
+  switch (status) {
+    case MCTX_ERR_TOO_MANY_MEMBERSHIPS:
+      return "the system has no memory left for memberships of this socket: raise net.core.optmem_max";
+    case MCTX_ERR_TOO_MANY_SOURCES:
+      return "the system has no memory left for filters of this socket: raise net.core.optmem_max";
+    case MCTX_ERR_TOO_MANY_DESCRIPTORS:
+      return "each socket behind the subscription is a descriptor: raise the limit (`ulimit -n`), close some, "
+             "or "
+             "lower max_group_sockets";
+    case MCTX_ERR_ADDRESS_IN_USE:
+      return "another program has the port and does not share it, or this subscription asks for it alone "
+             "(reuse_port 0): `ss -ulpn` shows who";
+    case MCTX_ERR_UNSUPPORTED:
+      return "the interface does not carry this IP version: IPv6 wants an MTU of 1280 at least, and not to be "
+             "switched off there";
+    case MCTX_ERR_FAMILY_UNSUPPORTED:
+      return "this host has no support for this IP version: switch it on, or join groups of the other";
+    default:
+      return NULL;
+  }
+}
+
+mctx_status mctx__wish_refused(const mctx__call *call, const mctx__wish *asked,
+                               const mctx__interface *interface, mctx__result result) {
+  char text[MCTX__ADDRESS_TEXT];
+  char message[256];
+  snprintf(message, sizeof message, "%s cannot be joined on %s: %s", mctx__host_text(&asked->group, text),
+           interface != NULL ? interface->info.name : "any interface", mctx_status_text(result.status));
+  const char *field = result.status == MCTX_ERR_ADDRESS_IN_USE ? "port" : "group";
+  mctx_status status = MCTX__FAIL(call, result.status, .os_code = result.os_code, .field = field,
+                                  .message = message, .hint = usual_hint(result.status));
+  mctx__describe_item(call, asked->item);
+  return status;
+}
+
+mctx_status mctx__wish_failed(const mctx__call *call, const mctx__wish *asked, mctx_status code,
+                              const char *hint) {
+  char text[MCTX__ADDRESS_TEXT];
+  char message[160];
+  snprintf(message, sizeof message, "%s: %s", mctx__host_text(&asked->group, text), mctx_status_text(code));
+  mctx_status status = MCTX__FAIL(call, code, .field = "group", .message = message, .hint = hint);
+  mctx__describe_item(call, asked->item);
+  return status;
+}
+
+mctx_status mctx__wish_no_memory(const mctx__call *call, const mctx__wish *asked) {
+  return mctx__wish_failed(call, asked, MCTX_ERR_NO_MEMORY, NULL);
+}
+
+/* ---- finding what is joined ---- */
+
+/* Whether an element means a membership: by the interface that its name means now, or by the name itself. */
+bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *asked, const mctx__member *member) {
+  if (member->entry.group.family != asked->group.family ||
+      !mctx__same_host(&member->entry.group, &asked->group))
+    return false;
+  if (asked->ingress.by == MCTX_INTERFACE_ANY) return true;
+  const mctx__interface *interface = mctx__interface_find(interfaces, &asked->ingress);
+  if (interface != NULL) return member->entry.interface_index == interface->info.index;
+  return mctx__names_have(member->names, &asked->ingress);
+}
+
+mctx_status mctx__wish_not_joined(const mctx__call *call, const mctx__interfaces *interfaces,
+                                  const mctx__wish *asked) {
+  if (asked->ingress.by != MCTX_INTERFACE_ANY && mctx__interface_find(interfaces, &asked->ingress) == NULL) {
+    mctx_status status = mctx__interface_not_found(call, interfaces, &asked->ingress, NULL);
+    mctx__describe_item(call, asked->item);
+    return status;
+  }
+  return mctx__wish_failed(call, asked, MCTX_ERR_MEMBERSHIP_NOT_FOUND,
+                           "the memberships of the subscription tell what is joined, and where");
+}

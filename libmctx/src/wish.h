@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What a call on memberships asks for: read and checked, matched with what is joined, and how it fails. */
+#ifndef MCTX_WISH_H
+#define MCTX_WISH_H
+
+#include "subscription.h"
+
+typedef struct mctx__wish {
+  uint64_t item;
+  mctx_address group;         /* no port, no scope */
+  uint32_t scope;             /* that the group was given with, or 0 */
+  mctx_interface_ref ingress; /* MCTX_INTERFACE_ANY: everywhere; its name is the caller's */
+  mctx__filter filter;
+} mctx__wish;
+
+/* Whether an element's filter counts. */
+enum mctx__filtering { MCTX__WITH_FILTER, MCTX__WITHOUT_FILTER };
+
+/* Reads the elements of a call, all of them before anything happens. */
+mctx_status mctx__wishes_read(const mctx__call *call, const mctx__subscription *subscription,
+                              const mctx_membership *memberships, uint32_t stride, uint64_t count,
+                              enum mctx__filtering filtering, mctx__wish **wishes);
+void mctx__wishes_free(mctx__wish *wishes, uint64_t count);
+/* Where a scope and an interface are given, they must mean the same. */
+mctx_status mctx__wishes_check_scopes(const mctx__call *call, const mctx__interfaces *interfaces,
+                                      const mctx__wish *wishes, uint64_t count);
+mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family);
+
+/* Whether it means a membership: by the interface that its name means now, or by the name itself. */
+bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *asked, const mctx__member *member);
+
+/* Failures, with the item. The system refuses it, on an interface or anywhere (NULL): */
+mctx_status mctx__wish_refused(const mctx__call *call, const mctx__wish *asked,
+                               const mctx__interface *interface, mctx__result result);
+mctx_status mctx__wish_failed(const mctx__call *call, const mctx__wish *asked, mctx_status code,
+                              const char *hint);
+mctx_status mctx__wish_no_memory(const mctx__call *call, const mctx__wish *asked);
+mctx_status mctx__wish_not_joined(const mctx__call *call, const mctx__interfaces *interfaces,
+                                  const mctx__wish *asked);
+
+#endif
