@@ -526,6 +526,116 @@ static void wrong_arguments_of_recv_are_named(void **state) {
   assert_closed(context);
 }
 
+/* ---- any mixture ---- */
+
+enum { STREAM = 64, LARGEST = 3000 };
+
+static uint64_t chance_state;
+
+static uint32_t chance(uint32_t below) {
+  chance_state ^= chance_state << 13;
+  chance_state ^= chance_state >> 7;
+  chance_state ^= chance_state << 17;
+  return (uint32_t)((chance_state >> 20) % below);
+}
+
+/* What was sent and not received yet, oldest first: the length of each datagram, and its number. */
+typedef struct stream {
+  uint64_t lengths[STREAM];
+  uint32_t first;
+  uint32_t next;
+} stream;
+
+static unsigned char byte_of(uint32_t number, uint64_t position) {
+  return (unsigned char)(number * 31 + position);
+}
+
+static void send_message(stream *sent) {
+  static unsigned char payload[65536];
+  mctx_sim_arrival arrival = arrival_of("10.0.0.9", "239.1.1.1", 2);
+  const uint32_t count = chance(3) == 0 ? 1 + chance(12) : 1;
+  const uint64_t size = chance(4) == 0 ? chance(4) : chance(LARGEST);
+  if (size == 0 && count > 1) return;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint64_t length = i > 0 && i + 1 == count ? 1 + chance((uint32_t)size) : size;
+    for (uint64_t k = 0; k < length; k++)
+      payload[arrival.length + k] = byte_of(sent->next, k);
+    arrival.length += length;
+    sent->lengths[sent->next++ % STREAM] = length;
+  }
+  arrival.segment_size = count > 1 ? (uint32_t)size : 0;
+  arrival.payload = payload;
+  assert_int_equal(mctx_sim_deliver(&arrival), 1);
+}
+
+static void check_datagram(stream *sent, const unsigned char *bytes, uint64_t length, uint64_t room, bool cut) {
+  assert_true(sent->first < sent->next);
+  const uint64_t whole = sent->lengths[sent->first % STREAM];
+  assert_int_equal(length, whole < room ? whole : room);
+  assert_int_equal(cut, whole > room);
+  for (uint64_t i = 0; i < length; i++)
+    assert_int_equal(bytes[i], byte_of(sent->first, i));
+  sent->first++;
+}
+
+static void receive_one(stream *sent) {
+  static unsigned char bytes[100000];
+  const size_t room = chance(3) == 0 ? sizeof bytes : chance(LARGEST);
+  size_t length;
+  mctx_message message;
+  mctx_status status = mctx_recv(subscription, bytes, room, 0, 0, &length, &message, sizeof message, NULL);
+  if (sent->first == sent->next) {
+    assert_status(status, MCTX_ERR_WOULD_BLOCK);
+    return;
+  }
+  assert_ok(status);
+  assert_int_equal(message.length, sent->lengths[sent->first % STREAM]);
+  check_datagram(sent, bytes, length, room, (message.flags & MCTX_MESSAGE_TRUNCATED) != 0);
+}
+
+static void receive_many(stream *sent) {
+  mctx_receive_batch *batch = batch_in(&memory);
+  batch->arena_size = 65536 + chance(100000);
+  batch->datagram_capacity = 128 + chance(20);
+  batch->message_capacity = 1 + chance(10);
+  mctx_status status = mctx_recv_batch(subscription, batch, 0, 0, NULL);
+  assert_true((status == MCTX_ERR_WOULD_BLOCK) == (sent->first == sent->next));
+  uint64_t told = 0;
+  for (uint64_t i = 0; i < batch->message_count; i++)
+    told += memory.messages[i].datagram_count;
+  assert_int_equal(told, batch->datagram_count);
+  for (uint64_t i = 0; i < batch->datagram_count; i++) {
+    const mctx_datagram *one = &memory.datagrams[i];
+    assert_true((uint64_t)one->offset + one->length <= batch->arena_size);
+    check_datagram(sent, memory.arena + one->offset, one->length, UINT64_MAX, one->flags != 0);
+  }
+}
+
+static void any_mixture_of_calls_delivers_each_byte_once(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 60; seed++) {
+    stream sent = {.first = 0};
+    chance_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    mctx_subscription_options options = subscription_options();
+    options.coalescing = (int32_t)chance(2);
+    if (chance(2) == 0) options.binding = MCTX_BINDING_WILDCARD;
+    if (chance(2) == 0) options.metadata = 0;
+    open_group_on_eth0(&options);
+    if (chance(2) == 0) join(subscription, "239.1.1.2", "eth0"); /* more than one socket */
+    for (int step = 0; step < 400; step++) {
+      const uint32_t what = chance(3);
+      if (what == 0 && sent.next - sent.first + 12 <= STREAM) send_message(&sent);
+      if (what == 1) receive_one(&sent);
+      if (what == 2) receive_many(&sent);
+    }
+    while (sent.first < sent.next)
+      receive_one(&sent);
+    assert_nothing(subscription);
+    assert_int_equal(counter(subscription, "packets_received"), sent.next);
+    assert_closed(context);
+  }
+}
+
 /* ---- metadata ---- */
 
 static void only_what_was_asked_for_is_told(void **state) {
@@ -843,6 +953,7 @@ int main(void) {
       fixture_test(records_of_another_stride_are_written_there),
       fixture_test(a_small_arena_is_refused_before_anything_is_read),
       fixture_test(wrong_arguments_of_recv_are_named),
+      fixture_test(any_mixture_of_calls_delivers_each_byte_once),
       fixture_test(only_what_was_asked_for_is_told),
       fixture_test(drops_of_all_sockets_are_added_up_and_an_event_says_when_they_begin),
       fixture_test(a_batch_says_that_events_wait),
