@@ -172,7 +172,7 @@ static inline void lengths_set(mctx__arrival *arrival, ssize_t received, uint64_
 /* The payload, and its source if that is wanted: a fifth cheaper than a call that may bring more. */
 static mctx__result plain_receive(int descriptor, bool wants_source, const mctx__span *span,
                                   mctx__arrival *arrival) {
-  sockaddr_either source;
+  sockaddr_either source = {.v6 = {.sin6_family = AF_UNSPEC}};
   socklen_t length = sizeof source;
   const ssize_t received =
       wants_source ? recvfrom(descriptor, span->data, span->length, FLAGS, (struct sockaddr *)&source, &length)
