@@ -41,16 +41,16 @@ enum mctx_sim_call {
   MCTX_SIM_JOIN = 11, /* from any source or from one */
   MCTX_SIM_LEAVE = 12,
   MCTX_SIM_FILTER = 13,
-  MCTX_SIM_RECEIVE = 14,
-  MCTX_SIM_POLLER = 15, /* open and add */
-  MCTX_SIM_WATCH = 16,  /* open */
-  MCTX_SIM_HOLD = 17,   /* to an interface */
+  MCTX_SIM_RECEIVE = 14, /* of one message or of many */
+  MCTX_SIM_POLLER = 15,  /* open and add */
+  MCTX_SIM_WATCH = 16,   /* open */
+  MCTX_SIM_HOLD = 17,    /* to an interface */
   MCTX_SIM_CALLS = 18
 };
 
 enum mctx_sim_fault_type {
   MCTX_SIM_FAIL = 1,     /* the call returns `value`, an mctx_status, and does nothing */
-  MCTX_SIM_PARTIAL = 2,  /* a send of many takes `value` datagrams and returns; at least 1 */
+  MCTX_SIM_PARTIAL = 2,  /* a send or receive of many takes `value` datagrams and returns; at least 1 */
   MCTX_SIM_EARLIER = 3,  /* an earlier datagram's error, `value`, surfaces: the call returns it, once, takes
                             nothing,  and the error queue has an entry */
   MCTX_SIM_DELIVERED = 4 /* the call returns `value`, but its first datagram reached the members of this host */

@@ -86,17 +86,10 @@ static void describe(const mctx__sim_message *message, mctx__arrival *arrival) {
   if ((arrival->present & MCTX_META_DROPS) != 0) arrival->drops = message->drops;
 }
 
-mctx__result mctx__socket_receive(mctx__socket name, uint32_t wanted, bool coalescing,
-                                  const mctx__span spans[2], mctx__arrival *arrival) {
-  mctx__sim_lock();
-  mctx__result outcome = mctx__sim_call(MCTX_SIM_RECEIVE);
-  if (outcome.status != MCTX_OK) goto done;
-  mctx__sim_socket *socket = mctx__sim_socket_find(name);
-  outcome = mctx__sim_error(MCTX_ERR_IO);
-  if (socket == NULL) goto done;
-  outcome = mctx__sim_error(MCTX_ERR_WOULD_BLOCK);
+/* Takes the first message; there is one. */
+static void take(mctx__sim_socket *socket, uint32_t wanted, bool coalescing, const mctx__span spans[2],
+                 mctx__arrival *arrival) {
   const mctx__sim_message *message = socket->first;
-  if (message == NULL) goto done;
   /* Who does not ask for segment sizes on a socket that coalesces takes many datagrams for one. */
   if (!coalescing && socket->options[MCTX__COALESCING] != 0) mctx__sim_misused();
   /* A datagram's source needs no collecting. */
@@ -107,10 +100,34 @@ mctx__result mctx__socket_receive(mctx__socket name, uint32_t wanted, bool coale
   arrival->truncated = arrival->stored < arrival->length;
   describe(message, arrival);
   drop_first(socket);
-  outcome = MCTX__DONE;
-done:
+}
+
+mctx__result mctx__socket_receive_many(mctx__socket name, uint32_t wanted, bool coalescing,
+                                       const mctx__span (*spans)[2], uint32_t count, mctx__arrival *arrivals,
+                                       uint32_t *received) {
+  mctx__sim_fault fault;
+  mctx__result outcome = MCTX__DONE;
+  *received = 0;
+  mctx__sim_lock();
+  mctx__sim_socket *socket = mctx__sim_socket_find(name);
+  if (socket == NULL) outcome = mctx__sim_error(MCTX_ERR_IO);
+  if (mctx__sim_strikes(MCTX_SIM_RECEIVE, &fault)) {
+    if (fault.type != MCTX_SIM_PARTIAL) outcome = mctx__sim_error((mctx_status)fault.value);
+    if (fault.type == MCTX_SIM_PARTIAL && fault.value < count)
+      count = fault.value < 1 ? 1 : (uint32_t)fault.value;
+  }
+  for (; outcome.status == MCTX_OK && *received < count && socket->first != NULL; ++*received)
+    take(socket, wanted, coalescing, spans[*received], &arrivals[*received]);
+  if (outcome.status == MCTX_OK && *received == 0) outcome = mctx__sim_error(MCTX_ERR_WOULD_BLOCK);
   mctx__sim_unlock();
   return outcome;
+}
+
+mctx__result mctx__socket_receive(mctx__socket name, uint32_t wanted, bool coalescing,
+                                  const mctx__span spans[2], mctx__arrival *arrival) {
+  uint32_t received;
+  const mctx__span own[1][2] = {{spans[0], spans[1]}};
+  return mctx__socket_receive_many(name, wanted, coalescing, own, 1, arrival, &received);
 }
 
 uint32_t mctx__receive_clock(void) {
