@@ -70,6 +70,7 @@ typedef struct collecting {
   void *type;
   void *payload_name;
   void *record_name;
+  void *arena;  /* to make views of, or NULL */
   void *record; /* of the datagram before, or NULL */
   uint32_t message;
   uint32_t truncated;
@@ -91,9 +92,12 @@ static void *record_for(collecting *own, const mctx_datagram *datagram) {
 }
 
 static void *make_datagram(collecting *own, const mctx_datagram *datagram) {
-  const char *data = (const char *)own->batch->arena + datagram->offset;
+  const ptrdiff_t start = (ptrdiff_t)datagram->offset;
+  const ptrdiff_t length = (ptrdiff_t)datagram->length;
   void *record = record_for(own, datagram);
-  void *payload = python.PyBytes_FromStringAndSize(data, (ptrdiff_t)datagram->length);
+  void *payload = own->arena != NULL
+                      ? python.PySequence_GetSlice(own->arena, start, start + length)
+                      : python.PyBytes_FromStringAndSize((const char *)own->batch->arena + start, length);
   void *object = record != NULL && payload != NULL ? python.PyType_GenericAlloc(own->type, 0) : NULL;
   if (object != NULL && (python.PyObject_SetAttr(object, own->payload_name, payload) != 0 ||
                          python.PyObject_SetAttr(object, own->record_name, record) != 0)) {
@@ -108,7 +112,8 @@ void *mctx_python_collect(void *self, void *arguments) {
   (void)self;
   collecting own = {.type = python.PyTuple_GetItem(arguments, 0),
                     .payload_name = python.PyTuple_GetItem(arguments, 1),
-                    .record_name = python.PyTuple_GetItem(arguments, 2)};
+                    .record_name = python.PyTuple_GetItem(arguments, 2),
+                    .arena = python.PyTuple_Size(arguments) > 4 ? python.PyTuple_GetItem(arguments, 4) : NULL};
   void *address = python.PyTuple_GetItem(arguments, 3);
   if (address == NULL) return NULL;
   own.batch = (const mctx_receive_batch *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);

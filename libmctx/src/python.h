@@ -44,6 +44,8 @@ typedef struct mctx_python_api {
   int (*PyList_SetItem)(void *list, ptrdiff_t position, void *item);
   void *(*PyType_GenericAlloc)(void *type, ptrdiff_t items);
   int (*PyObject_SetAttr)(void *object, void *name, void *value);
+  ptrdiff_t (*PyTuple_Size)(void *tuple);
+  void *(*PySequence_GetSlice)(void *sequence, ptrdiff_t start, ptrdiff_t end);
 } mctx_python_api;
 
 /* Hands in the interpreter's functions. Call it once before the others; `size` is sizeof(mctx_python_api). */
@@ -61,10 +63,11 @@ MCTX_API void *mctx_python_send(void *self, void *payload);
 MCTX_API void *mctx_python_recv(void *self, void *timeout_ns);
 
 /* Makes the datagrams of a batch that mctx_recv_batch() filled: a list of objects of a type, each with two
- * attributes set. `arguments` is a tuple of the type, the names of the attributes for the payload and the
- * message record (bytes, which say of this datagram whether it is truncated), and an int, the address of the
- * batch, whose message records are as long as this library's. Returns NULL with Python's exception set on
- * failure. The caller holds the interpreter's lock. */
+ * attributes set. `arguments` is a tuple of the type; the names of the attributes for the payload and for the
+ * message record, which says of this datagram whether it is truncated; an int, the address of the batch, whose
+ * message records are as long as this library's; and, if payloads shall be views and not copies, a memoryview
+ * of the arena. Returns NULL with Python's exception set on failure. The caller holds the interpreter's lock.
+ */
 MCTX_API void *mctx_python_collect(void *self, void *arguments);
 
 /* Holds the buffers of a tuple's first `count` objects, and lays out a slice for each. Returns 0; or -1 if one

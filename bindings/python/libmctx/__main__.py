@@ -19,7 +19,7 @@ def main() -> int:
     print("capabilities:")
     for capability in libmctx.capabilities().values():
         reason = f"  {capability.reason}" if capability.reason else ""
-        print(f"  {capability.name:<18} {capability.state:<15}{reason}".rstrip())
+        print(f"  {capability.name:<21} {capability.state:<15}{reason}".rstrip())
     return 0
 
 

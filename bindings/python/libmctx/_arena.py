@@ -222,12 +222,11 @@ class Arena:
         starts = [offset - first for offset in numbers[0 : 4 * count : 4].tolist()]
         return [data[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
-    def _views(self, count: int) -> list[memoryview]:
+    def _views(self, count: int, whole: memoryview) -> list[memoryview]:
         """Make views of the payloads."""
         lengths = self._numbers[1 : 4 * count : 4].tolist()
         offsets = self._numbers[0 : 4 * count : 4].tolist()
-        with memoryview(self._payloads) as writable, writable.toreadonly() as whole:
-            return [whole[start : start + length] for start, length in zip(offsets, lengths, strict=True)]
+        return [whole[start : start + length] for start, length in zip(offsets, lengths, strict=True)]
 
     def _received(self, count: int, make: Callable[..., _D], payloads: Iterable[Any]) -> Batch[_D]:
         datagrams = map(make, payloads, self._records(count))
@@ -243,10 +242,14 @@ class Arena:
 
     def lent(self) -> Batch[DatagramView]:
         """Return what was received, as views of this, which comes back when they are released."""
-        count: int = self._batch.datagram_count
-        views = self._views(count)
-        batch = self._received(count, DatagramView, views)
-        batch._views.append(views)
+        with memoryview(self._payloads) as writable, writable.toreadonly() as whole:
+            if collect is not None:
+                datagrams = collect((DatagramView, "payload", "_record", self._batch_at, whole))
+                batch: Batch[DatagramView] = Batch(datagrams, has_events=bool(self._batch.flags & _EVENTS))
+            else:
+                count: int = self._batch.datagram_count
+                batch = self._received(count, DatagramView, self._views(count, whole))
+        batch._views.append([each.payload for each in batch])
         batch._arena = self
         self._is_lent = True
         return batch

@@ -601,6 +601,8 @@ _API = (
     "PyList_SetItem",
     "PyType_GenericAlloc",
     "PyObject_SetAttr",
+    "PyTuple_Size",
+    "PySequence_GetSlice",
 )
 
 
@@ -658,8 +660,8 @@ if has_python_shortcuts:
         """Make the function that sends on a publication: of a payload, returns an int or an error record."""
         return _new_function(_send_method, handle, None)  # type: ignore[no-any-return]
 
-    collect: Callable[[tuple[type, str, str, int]], list[Any]] | None = None
-    """Makes a batch's datagrams: of their type, its attributes' names, and the batch's address."""
+    collect: Callable[[tuple[Any, ...]], list[Any]] | None = None
+    """Makes a batch's datagrams: of a type, its attributes' names, the batch's address, and a view of it."""
     if constant("sizeof(mctx_message)") == ctypes.sizeof(Message):
         collect = _new_function(_collect_method, None, None)
 

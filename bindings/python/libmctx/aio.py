@@ -254,6 +254,11 @@ class AsyncSubscription:
         Raises:
             MctxError: As `Subscription.recv`.
         """
+        if timeout is None and self._at_once < _TURN:
+            received = self._subscription._try_recv()
+            if received is not None:
+                self._at_once += 1
+                return received
         return await self._receive(self._subscription._try_recv, timeout, _TURN)
 
     async def recv_many(self, max: int = 256, timeout: float | None = None) -> ReceivedBatch[Datagram]:  # noqa: A002
