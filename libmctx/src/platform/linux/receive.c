@@ -163,57 +163,99 @@ static inline uint32_t controls_read(const unsigned char *at, size_t length, mct
 }
 
 /* The lengths, given what the system said. */
-static inline void lengths_set(mctx__arrival *arrival, ssize_t received, uint64_t room) {
-  arrival->length = (uint64_t)received;
+static inline void lengths_set(mctx__arrival *arrival, uint64_t length, uint64_t room) {
+  arrival->length = length;
   arrival->truncated = arrival->length > room;
   arrival->stored = arrival->truncated ? room : arrival->length;
 }
 
 /* The payload, and its source if that is wanted: a fifth cheaper than a call that may bring more. */
-static mctx__result plain_receive(int descriptor, bool wants_source, const mctx__span *span,
+static mctx__result plain_receive(int descriptor, bool with_source, const mctx__span *span,
                                   mctx__arrival *arrival) {
   sockaddr_either source = {.v6 = {.sin6_family = AF_UNSPEC}};
   socklen_t length = sizeof source;
   const ssize_t received =
-      wants_source ? recvfrom(descriptor, span->data, span->length, FLAGS, (struct sockaddr *)&source, &length)
-                   : recv(descriptor, span->data, span->length, FLAGS);
+      with_source ? recvfrom(descriptor, span->data, span->length, FLAGS, (struct sockaddr *)&source, &length)
+                  : recv(descriptor, span->data, span->length, FLAGS);
   if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
-  lengths_set(arrival, received, span->length);
+  lengths_set(arrival, (uint64_t)received, span->length);
   arrival->segment_size = 0;
   arrival->present = 0;
-  if (!wants_source) return MCTX__DONE;
+  if (!with_source) return MCTX__DONE;
   source_read(&source, arrival);
   arrival->present = MCTX_META_SOURCE;
   return MCTX__DONE;
 }
 
-mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
-                                  const mctx__span spans[2], mctx__arrival *arrival) {
-  const bool wants_source = (wanted & MCTX_META_SOURCE) != 0;
-  const bool wants_control = (wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || coalescing;
-  if (!wants_control && spans[1].length == 0) {
-    return plain_receive(mctx__descriptor(socket), wants_source, spans, arrival);
-  }
-  _Alignas(struct cmsghdr) unsigned char control[CONTROL_SIZE];
+/* What one message needs around it. */
+typedef struct envelope {
+  struct iovec into[2];
   sockaddr_either source;
-  struct iovec into[2] = {{spans[0].data, spans[0].length}, {spans[1].data, spans[1].length}};
-  struct msghdr message = {.msg_iov = into, .msg_iovlen = spans[1].length != 0 ? 2 : 1};
-  if (wants_source) {
-    message.msg_name = &source;
-    message.msg_namelen = sizeof source;
+  _Alignas(struct cmsghdr) unsigned char control[CONTROL_SIZE];
+} envelope;
+
+static inline bool wants_source(uint32_t wanted) {
+  return (wanted & MCTX_META_SOURCE) != 0;
+}
+
+static inline bool wants_control(uint32_t wanted, bool coalescing) {
+  return (wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || coalescing;
+}
+
+static inline void prepare(struct msghdr *message, envelope *own, uint32_t wanted, bool coalescing,
+                           const mctx__span spans[2]) {
+  own->into[0] = (struct iovec){spans[0].data, spans[0].length};
+  own->into[1] = (struct iovec){spans[1].data, spans[1].length};
+  *message = (struct msghdr){.msg_iov = own->into, .msg_iovlen = spans[1].length != 0 ? 2 : 1};
+  if (wants_source(wanted)) {
+    message->msg_name = &own->source;
+    message->msg_namelen = sizeof own->source;
   }
-  if (wants_control) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
+  if (wants_control(wanted, coalescing)) {
+    message->msg_control = own->control;
+    message->msg_controllen = sizeof own->control;
   }
-  const ssize_t received = recvmsg(mctx__descriptor(socket), &message, FLAGS);
-  if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
-  lengths_set(arrival, received, (uint64_t)spans[0].length + spans[1].length);
+}
+
+static inline void finish(const struct msghdr *message, const envelope *own, uint32_t wanted,
+                          const mctx__span spans[2], uint64_t length, mctx__arrival *arrival) {
+  lengths_set(arrival, length, (uint64_t)spans[0].length + spans[1].length);
   arrival->segment_size = 0;
   arrival->drops = 0; /* a socket that lost nothing does not say so */
-  const uint32_t told = controls_read(message.msg_control, message.msg_controllen, arrival);
-  if (wants_source) source_read(&source, arrival);
+  const uint32_t told = controls_read(message->msg_control, message->msg_controllen, arrival);
+  if (wants_source(wanted)) source_read(&own->source, arrival);
   arrival->present = wanted & (told | MCTX_META_SOURCE | MCTX_META_DROPS);
+}
+
+mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
+                                  const mctx__span spans[2], mctx__arrival *arrival) {
+  envelope own;
+  struct msghdr message;
+  if (!wants_control(wanted, coalescing) && spans[1].length == 0) {
+    return plain_receive(mctx__descriptor(socket), wants_source(wanted), spans, arrival);
+  }
+  prepare(&message, &own, wanted, coalescing, spans);
+  const ssize_t length = recvmsg(mctx__descriptor(socket), &message, FLAGS);
+  if (length < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  finish(&message, &own, wanted, spans, (uint64_t)length, arrival);
+  return MCTX__DONE;
+}
+
+/* After an error behind the first message, the system keeps it for the next call. */
+mctx__result mctx__socket_receive_many(mctx__socket socket, uint32_t wanted, bool coalescing,
+                                       const mctx__span (*spans)[2], uint32_t count, mctx__arrival *arrivals,
+                                       uint32_t *received) {
+  envelope own[MCTX__RECEIVE_MANY_MAX];
+  struct mmsghdr messages[MCTX__RECEIVE_MANY_MAX];
+  *received = 0;
+  if (count > MCTX__RECEIVE_MANY_MAX) count = MCTX__RECEIVE_MANY_MAX;
+  for (uint32_t i = 0; i < count; i++)
+    prepare(&messages[i].msg_hdr, &own[i], wanted, coalescing, spans[i]);
+  const int taken = recvmmsg(mctx__descriptor(socket), messages, count, FLAGS, NULL);
+  if (taken < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  for (int i = 0; i < taken; i++)
+    finish(&messages[i].msg_hdr, &own[i], wanted, spans[i], messages[i].msg_len, &arrivals[i]);
+  *received = (uint32_t)taken;
   return MCTX__DONE;
 }
 
