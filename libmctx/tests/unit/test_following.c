@@ -520,6 +520,43 @@ static void events_are_kept_up_to_a_bound_and_counted_beyond(void **state) {
   assert_closed(context);
 }
 
+static void a_context_hands_out_the_events_of_its_subscriptions(void **state) {
+  (void)state;
+  open_plain();
+  mctx_subscription second = subscribe(context);
+  join(subscription, "239.1.1.1", "eth0");
+  join(second, "239.1.1.2", "eth0");
+  join(second, "239.1.1.3", "eth1");
+  assert_true(mctx_sim_interface_remove(2));
+  assert_true(mctx_sim_interface_remove(3));
+  mctx_event events[8];
+  uint32_t count;
+  assert_ok(mctx_events(context, events, sizeof events[0], 2, &count, NULL));
+  assert_int_equal(count, 2);
+  assert_int_equal(events[0].handle, subscription);
+  assert_int_equal(events[0].type, MCTX_EVENT_INTERFACE_LOST);
+  assert_int_equal(events[1].handle, second);
+  assert_ok(mctx_events(context, events, sizeof events[0], 8, &count, NULL));
+  assert_int_equal(count, 1);
+  assert_int_equal(events[0].handle, second);
+  assert_int_equal(events[0].value, 1);
+  no_event(context);
+  /* those of the opening know their subscription too */
+  const mctx_membership sourceless = membership_of("232.1.1.1", NULL);
+  mctx_subscription_options options = subscription_options();
+  options.memberships = &sourceless;
+  options.membership_count = 1;
+  options.membership_stride = sizeof sourceless;
+  mctx_subscription third = subscribe_with(context, &options);
+  assert_ok(mctx_events(context, events, sizeof events[0], 8, &count, NULL));
+  assert_int_equal(count, 2);
+  for (uint32_t i = 0; i < 2; i++)
+    assert_int_equal(events[i].handle, third);
+  assert_int_equal(events[0].type, MCTX_EVENT_NO_INTERFACE);
+  assert_int_equal(events[1].type, MCTX_EVENT_SOURCELESS);
+  assert_closed(context);
+}
+
 static void a_watch_that_overflows_still_tells_that_something_changed(void **state) {
   (void)state;
   open_plain();
@@ -743,6 +780,7 @@ int main(void) {
       fixture_test(a_named_interface_that_refuses_fails_the_call),
       fixture_test(an_mtu_that_shrinks_and_grows_brings_ipv6_back),
       fixture_test(events_are_kept_up_to_a_bound_and_counted_beyond),
+      fixture_test(a_context_hands_out_the_events_of_its_subscriptions),
       fixture_test(a_watch_that_overflows_still_tells_that_something_changed),
       fixture_test(a_change_makes_the_handle_readable_until_it_is_followed),
       fixture_test(without_a_watch_a_subscription_is_blind_and_says_so),

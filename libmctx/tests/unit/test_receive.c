@@ -345,9 +345,10 @@ static void a_batch_packs_datagrams_and_tells_of_their_messages(void **state) {
   for (uint32_t i = 3; i < 6; i++)
     assert_int_equal(arrive(i, "10.0.1.9", "239.1.1.2", 3), 1);
   arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 250, 100);
+  static unsigned char used[BATCH_ARENA];
   uint64_t datagrams = 0;
-  uint64_t used = 0;
   bool seen[6] = {false};
+  memset(used, 0, sizeof used);
   assert_ok(recv_batch(subscription, &memory));
   assert_int_equal(memory.batch.datagram_count, 9);
   assert_int_equal(memory.batch.message_count, 7);
@@ -356,11 +357,16 @@ static void a_batch_packs_datagrams_and_tells_of_their_messages(void **state) {
     const mctx_message *message = &memory.messages[i];
     uint32_t number;
     assert_int_equal(message->first_datagram, datagrams);
-    assert_int_equal(memory.datagrams[datagrams].offset, used);
-    for (uint32_t k = 0; k < message->datagram_count; k++)
-      assert_int_equal(memory.datagrams[datagrams + k].message, i);
+    const unsigned char *payload = memory.arena + memory.datagrams[datagrams].offset;
+    for (uint32_t k = 0; k < message->datagram_count; k++) {
+      const mctx_datagram *datagram = &memory.datagrams[datagrams + k];
+      assert_int_equal(datagram->message, i);
+      assert_int_equal(datagram->offset, memory.datagrams[datagrams].offset + k * message->segment_size);
+      for (uint32_t at = datagram->offset; at < datagram->offset + datagram->length; at++)
+        assert_int_equal(used[at]++, 0); /* none lies over another */
+    }
     if (message->datagram_count == 1) {
-      memcpy(&number, memory.arena + used, sizeof number);
+      memcpy(&number, payload, sizeof number);
       assert_true(number < 6 && !seen[number]);
       seen[number] = true;
       assert_int_equal(message->interface_index, number < 3 ? 2 : 3);
@@ -368,10 +374,9 @@ static void a_batch_packs_datagrams_and_tells_of_their_messages(void **state) {
     } else {
       assert_int_equal(message->flags, MCTX_MESSAGE_COALESCED);
       assert_int_equal(message->segment_size, 100);
-      assert_pattern(memory.arena + used, 0, 250);
+      assert_pattern(payload, 0, 250);
     }
     datagrams += message->datagram_count;
-    used += message->length;
   }
   assert_closed(context);
 }
@@ -717,16 +722,19 @@ static void an_error_after_datagrams_comes_with_the_next_call(void **state) {
   open_default();
   for (uint32_t i = 0; i < 3; i++)
     assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
-  assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, 3, MCTX_SIM_FAIL, MCTX_ERR_IO));
+  /* one message by each call to the system, or two by the first */
+  assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, 1, MCTX_SIM_PARTIAL, 2));
+  assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, 2, MCTX_SIM_FAIL, MCTX_ERR_IO));
   assert_ok(recv_batch(subscription, &memory));
-  assert_int_equal(memory.batch.datagram_count, 2);
+  const uint64_t before = memory.batch.datagram_count;
+  assert_true(before == 1 || before == 2);
   mctx_error error = MCTX_ERROR_INIT;
   assert_status(mctx_recv_batch(subscription, batch_in(&memory), 0, 0, &error), MCTX_ERR_IO);
   assert_int_equal(memory.batch.datagram_count, 0);
   assert_true(error.os_code != 0);
   assert_int_equal(error.handle, subscription);
   assert_ok(recv_batch(subscription, &memory));
-  assert_int_equal(memory.batch.datagram_count, 1);
+  assert_int_equal(memory.batch.datagram_count, 3 - before);
   /* without datagrams before it, at once */
   assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, 1, MCTX_SIM_FAIL, MCTX_ERR_NO_MEMORY));
   assert_int_equal(arrive(9, "10.0.0.9", "239.1.1.1", 2), 1);

@@ -143,6 +143,10 @@ static void sockets_are_bound_to_groups_up_to_a_bound(void **state) {
       assert_ok(leave(subscription, group, NULL, NULL));
     }
     assert_int_equal(mctx_sim_open_sockets(), 0);
+    assert_int_equal(subscription_info(subscription).group_sockets, 0);
+    assert_int_equal(subscription_info(subscription).wildcard_sockets, 0);
+    join(subscription, "239.1.2.1", "eth0");
+    assert_int_equal(subscription_info(subscription).group_sockets, cases[i].group_sockets > 0);
     assert_closed(context);
   }
 }
