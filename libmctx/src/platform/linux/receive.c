@@ -208,6 +208,7 @@ static inline void prepare(struct msghdr *message, envelope *own, uint32_t wante
   own->into[1] = (struct iovec){spans[1].data, spans[1].length};
   *message = (struct msghdr){.msg_iov = own->into, .msg_iovlen = spans[1].length != 0 ? 2 : 1};
   if (wants_source(wanted)) {
+    own->source.v4.sin_family = AF_UNSPEC;
     message->msg_name = &own->source;
     message->msg_namelen = sizeof own->source;
   }
@@ -253,7 +254,7 @@ mctx__result mctx__socket_receive_many(mctx__socket socket, uint32_t wanted, boo
     prepare(&messages[i].msg_hdr, &own[i], wanted, coalescing, spans[i]);
   const int taken = recvmmsg(mctx__descriptor(socket), messages, count, FLAGS, NULL);
   if (taken < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
-  for (int i = 0; i < taken; i++)
+  for (uint32_t i = 0; i < count && i < (uint32_t)taken; i++)
     finish(&messages[i].msg_hdr, &own[i], wanted, spans[i], messages[i].msg_len, &arrivals[i]);
   *received = (uint32_t)taken;
   return MCTX__DONE;
