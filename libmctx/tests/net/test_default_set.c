@@ -265,6 +265,95 @@ static void it_follows_the_host(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* More happens than is looked at one by one, and than one socket may join: what counts is how it ends. */
+static void it_follows_a_storm(void **state) {
+  enum { COUNT = 40 };
+  static kernel_tables tables;
+  uint32_t family = host_family(state);
+  host_pair();
+  mctx_context context = open_context();
+  mctx_address group = group_at(family, 1);
+  mctx_subscription subscription = subscribe_to_set(context, &group, 0);
+  assert_takes_nothing(subscription);
+  uint32_t held = descriptors_held();
+  for (int round = 0; round < 2; round++) {
+    host_bare_cables(COUNT);
+    if (round == 0) assert_takes_nothing(subscription); /* looked at, or not */
+    host_run("for i in $(seq 0 %d); do ip link delete na$i || exit; done", COUNT - 1);
+  }
+  assert_takes_nothing(subscription);
+  assert_int_equal(memberships(subscription), 1);
+  assert_int_equal(descriptors_held(), held);
+  host_bare_cables(COUNT);
+  assert_takes_nothing(subscription);
+  assert_int_equal(memberships(subscription), COUNT + 1);
+  kernel_tables_read(&tables);
+  assert_int_equal(tables.group_count, COUNT + 1);
+  say_there(NULL, "nb39", &group, "the last");
+  assert_takes(subscription, "the last");
+  assert_takes_nothing(subscription);
+  assert_ok(mctx_close(context, NULL));
+}
+
+/* More often than a socket may join: what is dead does not count any more. */
+static void one_may_be_made_anew_many_times(void **state) {
+  enum { TIMES = 30 };
+  uint32_t family = host_family(state);
+  host_pair();
+  mctx_context context = open_context();
+  mctx_address group = group_at(family, 1);
+  mctx_subscription subscription = subscribe(context, &group, "va");
+  assert_takes_nothing(subscription);
+  uint32_t held = descriptors_held();
+  host_cable("wa", "wb", 10);
+  join_group(subscription, &group, "wa");
+  for (int i = 0; i < TIMES; i++) {
+    host_run("ip link delete wa");
+    host_cable("wa", "wb", 10);
+    assert_event(subscription, MCTX_EVENT_REBUILT, host_index("wa"), 1);
+    say_there(NULL, "wb", &group, "anew");
+    assert_takes(subscription, "anew");
+  }
+  say_there(NULL, "vb", &group, "the other");
+  assert_takes(subscription, "the other");
+  leave_group(subscription, &group, "wa");
+  assert_int_equal(descriptors_held(), held);
+  assert_ok(mctx_close(context, NULL));
+}
+
+/* What cannot be joined now is joined when it can be, and ends nothing. */
+static void it_may_be_short_of_descriptors(void **state) {
+  static taken got;
+  uint32_t family = host_family(state);
+  host_pair();
+  mctx_context context = open_context();
+  mctx_address group = group_at(family, 1);
+  mctx_subscription subscription = subscribe_to_set(context, &group, 0);
+  assert_takes_nothing(subscription);
+  uint64_t before = limit_descriptors(descriptors_held() - 1); /* the folder itself was one */
+  host_cable("wa", "wb", 10);
+  bool failed = false;
+  for (int i = 0; i < 5; i++) {
+    size_t length;
+    mctx_status status =
+        mctx_recv(subscription, got.data, sizeof got.data, 0, 10 * MILLI, &length, NULL, 0, NULL);
+    failed = failed || status != MCTX_ERR_TIMEOUT;
+  }
+  limit_descriptors(before);
+  assert_false(failed);
+  say_there(NULL, "vb", &group, "goes on");
+  assert_takes(subscription, "goes on");
+  host_run("ip link set wa mtu 1400"); /* a change, for those that wait for one */
+  bool heard = false;
+  for (int i = 0; i < 300 && !heard; i++) {
+    say_there(NULL, "wb", &group, "later");
+    heard = take_next(subscription, &got, 10);
+  }
+  assert_true(heard);
+  assert_member(subscription, &group, "wa");
+  assert_ok(mctx_close(context, NULL));
+}
+
 /* It leaves the set as a port, and its bridge is in it; freed, it is back. */
 static void it_follows_enslaving(void **state) {
   uint32_t family = host_family(state);
@@ -331,6 +420,9 @@ int main(void) {
       BOTH_FAMILIES(a_hundred_interfaces),
       BOTH_FAMILIES(it_follows_the_host),
       BOTH_FAMILIES(it_follows_enslaving),
+      BOTH_FAMILIES(it_follows_a_storm),
+      BOTH_FAMILIES(one_may_be_made_anew_many_times),
+      BOTH_FAMILIES(it_may_be_short_of_descriptors),
       BOTH_FAMILIES(a_frozen_one_stays_as_it_was),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

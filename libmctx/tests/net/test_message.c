@@ -318,6 +318,42 @@ static void drops_are_told_by_messages_when_coalescing(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* ---- counters ---- */
+
+static void each_membership_is_counted_by_itself(void **state) {
+  mctx_membership_info infos[2];
+  uint32_t count;
+  uint32_t family = host_family(state);
+  host_pair();
+  mctx_context context = open_context();
+  mctx_address groups[2] = {group_at(family, 1), group_at(family, 2)};
+  mctx_subscription subscription = subscribe(context, &groups[0], "va");
+  join_group(subscription, &groups[1], "va");
+  sleep_ms(20);
+  for (int i = 0; i < 3; i++) {
+    say_there(NULL, "vb", &groups[1], "four");
+    assert_takes(subscription, "four");
+  }
+  sleep_ms(20);
+  assert_ok(mctx_memberships(subscription, infos, sizeof infos[0], 2, &count, NULL));
+  assert_int_equal(count, 2);
+  assert_int_equal(infos[0].datagrams, 0);
+  assert_int_equal(infos[0].first_ns, -1);
+  assert_int_equal(infos[0].last_ns, -1);
+  assert_int_equal(infos[1].datagrams, 3);
+  assert_int_equal(infos[1].bytes, 12);
+  assert_in_range(infos[1].first_ns, 10 * MILLI, 10 * SECOND); /* of a clock that is good for milliseconds */
+  assert_in_range(infos[1].last_ns, 10 * MILLI, 10 * SECOND);
+  assert_int_equal(counter_of(subscription, "packets_received"), 3);
+  assert_int_equal(counter_of(subscription, "bytes_received"), 12);
+  assert_int_equal(counter_of(subscription, "messages_received"), 3);
+  assert_int_equal(metric_of(context, MCTX_HANDLE_CONTEXT, "total_packets_received"), 3);
+  assert_ok(mctx_close(subscription, NULL));
+  assert_int_equal(metric_of(context, MCTX_HANDLE_CONTEXT, "total_packets_received"), 3);
+  assert_int_equal(metric_of(context, MCTX_HANDLE_CONTEXT, "active_subscriptions"), 0);
+  assert_ok(mctx_close(context, NULL));
+}
+
 /* ---- superpackets ---- */
 
 enum { SEGMENT = 1000, SEGMENTS = 60, ODD = 123 };
@@ -416,6 +452,7 @@ int main(void) {
       BOTH_FAMILIES(a_truncated_datagram_says_how_long_it_was),
       BOTH_FAMILIES(drops_are_told_exactly),
       BOTH_FAMILIES(drops_are_told_by_messages_when_coalescing),
+      BOTH_FAMILIES(each_membership_is_counted_by_itself),
       BOTH_FAMILIES(superpackets_are_taken_apart),
       BOTH_FAMILIES(each_segment_is_cut_by_itself),
   };

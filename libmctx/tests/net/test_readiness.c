@@ -263,6 +263,31 @@ static void what_is_discarded_makes_it_readable_once(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* ---- a context's ---- */
+
+/* Of those that it has now, whenever they were opened. */
+static void a_contexts_own_follows_its_subscriptions(void **state) {
+  uint32_t family = host_family(state);
+  host_pair();
+  mctx_context context = open_context();
+  int descriptor = pollable_of(context);
+  mctx_subscription subscriptions[2];
+  for (uint32_t i = 0; i < 2; i++) {
+    mctx_address group = group_at(family, 1 + i);
+    subscriptions[i] = subscribe(context, &group, "va");
+    assert_false(poll_says(descriptor, 0));
+    say_there(NULL, "vb", &group, "x");
+    assert_true(poll_says(descriptor, PATIENCE_MS));
+    if (i == 1) break;
+    assert_takes(subscriptions[i], "x");
+    assert_false(poll_says(descriptor, 0));
+  }
+  assert_ok(mctx_close(subscriptions[1], NULL)); /* with what it had */
+  assert_false(poll_says(descriptor, 0));
+  assert_int_equal(pollable_of(context), descriptor);
+  assert_ok(mctx_close(context, NULL));
+}
+
 /* ---- a consumer that sleeps ---- */
 
 enum { ALL = 20000 };
@@ -332,6 +357,7 @@ int main(void) {
       BOTH_FAMILIES(what_is_held_back_goes_with_its_group),
       BOTH_FAMILIES(events_do_not_keep_it_readable),
       BOTH_FAMILIES(what_is_discarded_makes_it_readable_once),
+      BOTH_FAMILIES(a_contexts_own_follows_its_subscriptions),
       BOTH_FAMILIES(no_arrival_is_slept_past),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,7 +140,6 @@ static void unicast_stays_out(void **state) {
 static void broadcast_stays_out(void **state) {
   static const char *const broadcasts[] = {"255.255.255.255:5007", "10.9.0.255:5007"};
   variant how = begin(state);
-  if (how.family == 6) SKIP("IPv6 has no broadcast");
   mctx_context context = open_context();
   mctx_subscription subscription = open_bound(context, &how, 1, "va");
   int other = plain_on_port(how.family);
@@ -331,37 +330,35 @@ static void what_is_kept_out_is_counted_by_reason(void **state) {
 typedef struct named {
   const char *name;
   CMUnitTestFunction function;
+  bool is_ipv4s; /* IPv6 has no such thing */
 } named;
 
 #define NAMED(function) \
-  { #function, function }
+  { #function, function, false }
 
 static const named all[] = {
-    NAMED(groups_of_another_process_stay_out),
-    NAMED(groups_of_another_subscription_stay_out),
-    NAMED(a_group_counts_where_it_is_joined),
-    NAMED(unicast_stays_out),
-    NAMED(broadcast_stays_out),
-    NAMED(the_same_group_on_another_interface_stays_out),
-    NAMED(a_link_local_group_is_its_links_own),
-    NAMED(sources_that_are_not_let_through_stay_out),
-    NAMED(what_was_queued_before_a_leave_stays_out),
-    NAMED(what_was_queued_before_a_change_stays_out),
+    NAMED(groups_of_another_process_stay_out),          NAMED(groups_of_another_subscription_stay_out),
+    NAMED(a_group_counts_where_it_is_joined),           NAMED(unicast_stays_out),
+    {"broadcast_stays_out", broadcast_stays_out, true}, NAMED(the_same_group_on_another_interface_stays_out),
+    NAMED(a_link_local_group_is_its_links_own),         NAMED(sources_that_are_not_let_through_stay_out),
+    NAMED(what_was_queued_before_a_leave_stays_out),    NAMED(what_was_queued_before_a_change_stays_out),
     NAMED(what_is_kept_out_is_counted_by_reason),
 };
 
 int main(void) {
-  enum { ALL = sizeof all / sizeof all[0], VARIANTS = sizeof variants / sizeof variants[0] };
-  static char names[ALL * VARIANTS][100];
-  struct CMUnitTest tests[ALL * VARIANTS];
+  enum { ALL = sizeof all / sizeof all[0], VARIANTS = sizeof variants / sizeof variants[0], IPV4S = 1 };
+  enum { TESTS = ALL * VARIANTS - IPV4S * VARIANTS / 2 };
+  static char names[TESTS][100];
+  struct CMUnitTest tests[TESTS];
   size_t count = 0;
   for (size_t i = 0; i < ALL; i++)
     for (size_t v = 0; v < VARIANTS; v++) {
+      if (all[i].is_ipv4s && variants[v].family == 6) continue;
       snprintf(names[count], sizeof names[0], "%s (IPv%u%s)", all[i].name, variants[v].family,
                variants[v].binding == MCTX_BINDING_WILDCARD ? ", wildcard" : "");
       tests[count] =
           (struct CMUnitTest){names[count], all[i].function, NULL, NULL, (void *)(uintptr_t)&variants[v]};
       count++;
     }
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return count == TESTS ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
