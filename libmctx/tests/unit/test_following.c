@@ -443,6 +443,28 @@ static void an_interface_that_refuses_is_told_and_seen_and_asked_again(void **st
   assert_closed(context);
 }
 
+static void an_interface_that_goes_on_refusing_stays_refused(void **state) {
+  (void)state;
+  open_plain();
+  assert_true(mctx_sim_refuse(3, 6, MCTX_ERR_PERMISSION));
+  join(subscription, "ff15::1", NULL);
+  assert_event(MCTX_EVENT_REFUSED, 3, 1);
+  for (uint32_t index = 20; index < 24; index++) {
+    set_interface(index, "dull", MCTX_INTERFACE_UP); /* a change that concerns nobody */
+    no_event(subscription);
+    const mctx_membership_info info = membership_at(subscription, "ff15::1", 3);
+    assert_int_equal(info.flags, MCTX_MEMBERSHIP_DEFAULT | MCTX_MEMBERSHIP_REFUSED);
+    assert_int_equal(info.refusal, MCTX_ERR_PERMISSION);
+    assert_silent("fd01::9", "ff15::1", 3);
+    assert_true(mctx_sim_interface_remove(index));
+  }
+  assert_true(mctx_sim_refuse(3, 6, MCTX_OK));
+  set_interface(3, "eth1", UP_FLAGS);
+  assert_event(MCTX_EVENT_INTERFACE_APPEARED, 3, 1);
+  assert_delivers("fd01::9", "ff15::1", 3);
+  assert_closed(context);
+}
+
 static void a_join_that_all_refuse_fails(void **state) {
   (void)state;
   open_plain();
@@ -776,6 +798,7 @@ int main(void) {
       fixture_test(what_was_left_by_hand_stays_left),
       fixture_test(a_leave_that_fails_makes_no_exception),
       fixture_test(an_interface_that_refuses_is_told_and_seen_and_asked_again),
+      fixture_test(an_interface_that_goes_on_refusing_stays_refused),
       fixture_test(a_join_that_all_refuse_fails),
       fixture_test(a_named_interface_that_refuses_fails_the_call),
       fixture_test(an_mtu_that_shrinks_and_grows_brings_ipv6_back),
