@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 enum { PORT = 5000, SECOND_NS = 1000000000, LARGEST = 65535 };
@@ -502,6 +503,172 @@ static void test_the_largest_superpacket(void **state) {
   mctx__socket_close(sender);
 }
 
+/* ---- many in one call ---- */
+
+enum { SLOT = 100, ROOM = 2000, MANY = MCTX__RECEIVE_MANY_MAX };
+
+static uint8_t slots[MANY][SLOT];
+static uint8_t rooms_behind[MANY][ROOM];
+static mctx__span many_spans[MANY][2];
+static mctx__arrival many_arrivals[MANY];
+
+static mctx__result receive_many(mctx__socket receiver, size_t way, uint32_t count, uint32_t *received) {
+  for (size_t i = 0; i < MANY; i++) {
+    many_spans[i][0] = (mctx__span){slots[i], SLOT};
+    many_spans[i][1] = (mctx__span){rooms_behind[i], ROOM};
+  }
+  memset(slots, 0xa5, sizeof slots);
+  memset(rooms_behind, 0xa5, sizeof rooms_behind);
+  memset(many_arrivals, 0xa5, sizeof many_arrivals);
+  *received = 77;
+  return mctx__socket_receive_many(receiver, ways[way].wanted, ways[way].coalescing,
+                                   (const mctx__span(*)[2])many_spans, count, many_arrivals, received);
+}
+
+/* Lengths around that of a slot, of both spans, and none at all. */
+static size_t length_of(uint32_t number) {
+  static const size_t lengths[] = {0, 1, 99, 100, 101, 1000, 2100, 2101};
+  return lengths[number % (sizeof lengths / sizeof lengths[0])];
+}
+
+static void assert_arrival(uint32_t i, uint32_t number, uint32_t wanted, const mctx_address *source) {
+  const mctx__arrival *arrival = &many_arrivals[i];
+  const size_t length = length_of(number);
+  const size_t stored = length < SLOT + ROOM ? length : SLOT + ROOM;
+  const size_t first = stored < SLOT ? stored : SLOT;
+  const uint8_t *sent = payload + number;
+  assert_int_equal(length, arrival->length);
+  assert_int_equal(stored, arrival->stored);
+  assert_int_equal(length > stored, arrival->truncated);
+  assert_int_equal(0, arrival->segment_size);
+  assert_int_equal(wanted, arrival->present);
+  if ((wanted & MCTX_META_SOURCE) != 0) assert_true(lab_same(source, &arrival->source));
+  if ((wanted & MCTX_META_GROUP) != 0) assert_int_equal(va, arrival->interface_index);
+  if ((wanted & MCTX_META_TRAFFIC_CLASS) != 0) assert_int_equal(number, arrival->traffic_class);
+  assert_memory_equal(sent, slots[i], first);
+  assert_memory_equal(sent + first, rooms_behind[i], stored - first);
+  if (first < SLOT) assert_int_equal(0xa5, slots[i][first]);
+  if (stored - first < ROOM) assert_int_equal(0xa5, rooms_behind[i][stored - first]);
+}
+
+static void test_many_in_one_call(void **state) {
+  static const uint32_t counts[] = {1, 2, 7, MANY, MANY + 1, 1000};
+  enum { SENT = 40 };
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address local;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
+  for (size_t way = 0; way < WAYS; way++) {
+    collect(receiver, family, way);
+    for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
+      const uint32_t most = counts[k] < MANY ? counts[k] : MANY;
+      uint32_t received = 77;
+      for (uint32_t number = 0; number < SENT; number++) {
+        traffic_class_set(sender, family, (int)number);
+        send_to(sender, &group, payload + number, length_of(number));
+      }
+      for (uint32_t number = 0; number < SENT; number += received) {
+        const uint32_t left = SENT - number;
+        assert_done(receive_many(receiver, way, counts[k], &received));
+        assert_int_equal(left < most ? left : most, received);
+        for (uint32_t i = 0; i < received; i++)
+          assert_arrival(i, number + i, ways[way].wanted, &local);
+        for (size_t i = received; i < MANY; i++)
+          assert_int_equal(0xa5, slots[i][0]);
+      }
+      assert_status(MCTX_ERR_WOULD_BLOCK, receive_many(receiver, way, counts[k], &received));
+      assert_int_equal(0, received);
+    }
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+static void test_superpackets_among_many(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address local;
+  uint32_t received;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  const size_t way = WAYS - 1;
+  collect(receiver, family, way);
+  send_segments(sender, &group, 1050, 100);
+  send_to(sender, &group, payload, 70);
+  send_segments(sender, &group, 3000, 200); /* more than there is room for */
+  assert_done(receive_many(receiver, way, MANY, &received));
+  assert_int_equal(3, received);
+  static const uint32_t expected[3][4] = {
+      {1050, 1050, 100, false}, {70, 70, 0, false}, {3000, 2100, 200, true}};
+  for (size_t i = 0; i < 3; i++) {
+    const mctx__arrival *arrival = &many_arrivals[i];
+    assert_int_equal(expected[i][0], arrival->length);
+    assert_int_equal(expected[i][1], arrival->stored);
+    assert_int_equal(expected[i][2], arrival->segment_size);
+    assert_int_equal(expected[i][3], arrival->truncated);
+    assert_int_equal(MCTX_META_ALL, arrival->present);
+  }
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+/* What fails behind the first message is told by the next call, and the messages before it are there. */
+static void test_a_failure_among_many(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address local;
+  uint32_t received;
+  mctx__socket receiver = receiver_open(&group);
+  mctx__socket sender = sender_open(family, &local);
+  for (uint32_t i = 0; i < 4; i++)
+    send_to(sender, &group, payload + i, 1);
+  assert_done(receive_many(receiver, 0, 1, &received)); /* sets the spans */
+  void *const nowhere = (void *)(uintptr_t)8;
+  many_spans[1][0] = (mctx__span){nowhere, SLOT};
+  assert_done(mctx__socket_receive_many(receiver, 0, false, (const mctx__span(*)[2])many_spans, MANY,
+                                        many_arrivals, &received));
+  assert_int_equal(1, received);
+  const mctx__result result = receive_many(receiver, 0, MANY, &received);
+  assert_status(MCTX_ERR_IO, result);
+  assert_int_equal(EFAULT, result.os_code);
+  assert_int_equal(0, received);
+  assert_done(receive_many(receiver, 0, MANY, &received));
+  assert_int_equal(1, received);
+  assert_int_equal(payload[3], slots[0][0]);
+  assert_status(MCTX_ERR_NOT_A_SOCKET, receive_many(MCTX__NO_SOCKET, 0, MANY, &received));
+  assert_int_equal(0, received);
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+static mctx__socket inherited;
+
+/* Nothing but one call for many is allowed here. */
+static int receive_by_one_call(void) {
+  uint32_t received;
+  if (!lab_refuse(SYS_recvmsg, LAB_ANY, 0, EIO) || !lab_refuse(SYS_recvfrom, LAB_ANY, 0, EIO)) return 77;
+  if (receive_many(inherited, WAYS - 1, MANY, &received).status != MCTX_OK) return 1;
+  return received == 5 ? 0 : 2;
+}
+
+static void test_many_take_one_system_call(void **state) {
+  const uint32_t family = cable_up(state);
+  const mctx_address group = group_of(family);
+  mctx_address local;
+  mctx__socket sender = sender_open(family, &local);
+  inherited = receiver_open(&group);
+  collect(inherited, family, WAYS - 1);
+  for (uint32_t i = 0; i < 5; i++)
+    send_to(sender, &group, payload, i);
+  const int code = lab_child(receive_by_one_call);
+  mctx__socket_close(inherited);
+  mctx__socket_close(sender);
+  if (code == 77) SKIP("this host allows no seccomp filter");
+  assert_int_equal(0, code);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       BOTH_FAMILIES(test_payloads_arrive_whole),
@@ -517,6 +684,10 @@ int main(void) {
       BOTH_FAMILIES(test_drops_are_counted),
       BOTH_FAMILIES(test_superpackets),
       BOTH_FAMILIES(test_the_largest_superpacket),
+      BOTH_FAMILIES(test_many_in_one_call),
+      BOTH_FAMILIES(test_superpackets_among_many),
+      BOTH_FAMILIES(test_a_failure_among_many),
+      BOTH_FAMILIES(test_many_take_one_system_call),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
