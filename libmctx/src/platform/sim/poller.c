@@ -110,19 +110,29 @@ void mctx__poller_remove(mctx__poller poller, mctx__socket removed) {
 
 /* ---- readiness ---- */
 
-static bool is_readable(int64_t value, uint32_t nested) {
-  if (mctx__sim_kind_of(value) != MCTX__SIM_POLLER) {
-    return (mctx__sim_readiness((mctx__socket){value}, MCTX_READABLE) & MCTX_READABLE) != 0;
-  }
-  if (nested == NESTED_MAX) return false;
-  for (const member *one = members[mctx__sim_slot_of(value)]; one != NULL; one = one->next) {
-    if (mctx__sim_descriptor_is_open(one->value) && is_readable(one->value, nested + 1)) return true;
-  }
-  return false;
+static bool is_readable(int64_t value) {
+  return (mctx__sim_readiness((mctx__socket){value}, MCTX_READABLE) & MCTX_READABLE) != 0;
 }
 
+/* Looks into pollers in pollers, down to a depth. */
 bool mctx__sim_poller_is_readable(int64_t value) {
-  return is_readable(value, 0);
+  const member *next[NESTED_MAX] = {members[mctx__sim_slot_of(value)]};
+  uint32_t depth = 1;
+  while (depth > 0) {
+    const member *one = next[depth - 1];
+    if (one == NULL) {
+      depth--;
+      continue;
+    }
+    next[depth - 1] = one->next;
+    if (!mctx__sim_descriptor_is_open(one->value)) continue;
+    if (mctx__sim_kind_of(one->value) != MCTX__SIM_POLLER) {
+      if (is_readable(one->value)) return true;
+    } else if (depth < NESTED_MAX) {
+      next[depth++] = members[mctx__sim_slot_of(one->value)];
+    }
+  }
+  return false;
 }
 
 mctx__result mctx__poller_ready(mctx__poller poller, uint64_t *tags, uint32_t capacity, uint32_t *count) {
@@ -136,7 +146,7 @@ mctx__result mctx__poller_ready(mctx__poller poller, uint64_t *tags, uint32_t ca
     member *one = *place;
     if (!mctx__sim_descriptor_is_open(one->value)) { /* a parent's, abandoned */
       drop(place);
-    } else if (*count < capacity && is_readable(one->value, 1)) {
+    } else if (*count < capacity && is_readable(one->value)) {
       tags[(*count)++] = one->tag;
       *place = one->next;
       one->next = NULL;
