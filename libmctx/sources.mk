@@ -25,6 +25,7 @@ CORE_SOURCES := \
   src/membership.c \
   src/follow.c \
   src/subscription.c \
+  src/held.c \
   src/take.c \
   src/receive.c \
   src/wait.c \

@@ -4,6 +4,7 @@
  * joined by what the user named, and the default set is joined on those that came. Nothing here ends a receive:
  * what cannot be joined now stays absent, and is tried again with the next change.
  */
+#include "held.h"
 #include "interface.h"
 #include "join.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "address.h"
-#include "subscription.h"
+#include "held.h"
 
 /* ---- names ---- */
 

@@ -3,9 +3,16 @@
  * Receiving one datagram or many: where a message's datagrams go, what is told of them and what is kept for
  * later. All of it under the subscription's lock, which is given up for every wait.
  */
+#include "held.h"
 #include "options.h"
 #include "take.h"
 #include "wait.h"
+
+enum {
+  USUAL_STEP = 64,   /* lengths are rounded up to that */
+  USUAL_MOST = 9216, /* longer messages are received one by one */
+  FEWEST_AT_ONCE = 4 /* fewer are received one by one */
+};
 
 #define ARENA_USED UINT64_C(0xffffffff) /* offsets have 32 bits */
 #define BEHIND_NS  INT64_C(10000000)    /* until interfaces are looked at again after that failed */
@@ -56,45 +63,6 @@ static MCTX__IN_PLACE void describe_message(const mctx__subscription *subscripti
 
 /* ---- held datagrams ---- */
 
-static bool holds(const mctx__subscription *subscription) {
-  return subscription->held.bytes != NULL && subscription->held.offset < subscription->held.end;
-}
-
-void mctx__held_signal(mctx__subscription *subscription) {
-  bool wanted = (holds(subscription) && (subscription->is_exposed || subscription->waiters > 0)) ||
-                subscription->is_behind;
-  if (wanted == subscription->is_signalled) return;
-  subscription->is_signalled = wanted;
-  if (wanted)
-    mctx__event_signal(subscription->event);
-  else
-    mctx__event_clear(subscription->event);
-}
-
-static void hold_nothing(mctx__subscription *subscription) {
-  subscription->held.offset = 0;
-  subscription->held.end = 0;
-  subscription->held.part = NULL;
-  if (subscription->is_signalled) mctx__held_signal(subscription);
-}
-
-void mctx__held_review(mctx__subscription *subscription) {
-  mctx__held *held = &subscription->held;
-  if (!holds(subscription) || held->part != NULL) return; /* nothing changed for it */
-  const mctx__arrival *arrival = &held->arrival;
-  mctx__part *part =
-      (mctx__part *)mctx__table_find(&subscription->parts, held->owner, held->interface_index, &held->group);
-  bool passes = part != NULL &&
-                (mctx__filter_is_open(&part->filter) || ((arrival->present & MCTX_META_SOURCE) != 0 &&
-                                                         mctx__filter_passes(&part->filter, &arrival->source)));
-  if (passes) {
-    held->part = part;
-    return;
-  }
-  subscription->counters.discarded[part != NULL ? MCTX__DISCARD_SOURCE : MCTX__DISCARD_GROUP]++;
-  hold_nothing(subscription);
-}
-
 /* The datagram at the front of what is held. */
 static uint64_t held_length(const mctx__held *held) {
   uint64_t rest = held->end - held->offset;
@@ -136,7 +104,7 @@ static void take_held(mctx__receiving *call, one_datagram *one) {
   subscription->counters.truncated += truncated;
   count(call, held->part, 1, one->length, false);
   held->offset += length;
-  if (!holds(subscription)) hold_nothing(subscription);
+  if (!mctx__holds(subscription)) mctx__held_clear(subscription);
 }
 
 /* Keeps what comes behind the first datagram of a message: bytes that went to the caller's buffer are taken
@@ -165,7 +133,7 @@ static MCTX__IN_PLACE mctx__result try_one(mctx__receiving *call, one_datagram *
   mctx__receiver *receiver;
   mctx__part *part;
   mctx__span spans[2] = {{one->data, one->capacity}, {NULL, 0}};
-  if (holds(subscription)) {
+  if (mctx__holds(subscription)) {
     take_held(call, one);
     return MCTX__DONE;
   }
@@ -193,10 +161,24 @@ static uint32_t segments_of(const mctx__arrival *arrival) {
   return (uint32_t)((arrival->stored + arrival->segment_size - 1) / arrival->segment_size);
 }
 
-static bool has_room(const mctx_receive_batch *batch, uint64_t used, uint64_t least_datagrams) {
-  return batch->arena_size - used >= MCTX__MESSAGE_MAX &&
-         batch->datagram_capacity - batch->datagram_count >= least_datagrams &&
-         (batch->messages == NULL || batch->message_count < batch->message_capacity);
+/* What is left of the caller's memory. */
+typedef struct room {
+  unsigned char *arena;
+  uint64_t used; /* from its start on */
+  uint64_t end;  /* behind which it is used too */
+  uint64_t least_datagrams;
+} room;
+
+/* How many messages there is room for: each with `slot` bytes in front and an overflow behind, and all of its
+ * datagrams. */
+static uint32_t room_for(const mctx_receive_batch *batch, const room *left, uint64_t slot, uint64_t most) {
+  const uint64_t by_bytes = (left->end - left->used) / (slot + MCTX__MESSAGE_MAX);
+  const uint64_t by_datagrams = (batch->datagram_capacity - batch->datagram_count) / left->least_datagrams;
+  if (by_bytes < most) most = by_bytes;
+  if (by_datagrams < most) most = by_datagrams;
+  if (batch->messages != NULL && batch->message_capacity - batch->message_count < most)
+    most = batch->message_capacity - batch->message_count;
+  return (uint32_t)most;
 }
 
 /* Makes records of a message whose bytes are in the arena from `used` on. */
@@ -242,30 +224,96 @@ static uint64_t record_held(mctx__receiving *call, mctx_receive_batch *batch) {
   rest.length = rest.stored;
   memcpy(batch->arena, held->bytes + held->offset, (size_t)rest.stored);
   record(call, batch, 0, &rest, held->part, false);
-  hold_nothing(call->subscription);
+  mctx__held_clear(call->subscription);
   return rest.stored;
+}
+
+/* Learns how long messages are lately. */
+static void learn_usual(mctx__receiver *receiver, const mctx__arrival *arrival) {
+  const bool is_lone = arrival->segment_size == 0 || arrival->stored <= arrival->segment_size;
+  const uint64_t rounded = (arrival->stored + USUAL_STEP) / USUAL_STEP * USUAL_STEP;
+  receiver->usual = is_lone && rounded <= USUAL_MOST ? (uint32_t)rounded : 0;
+}
+
+/* Receives one message. MCTX_OK: it was, or there was none and others may have one. */
+static MCTX__IN_PLACE mctx__result receive_one(mctx__receiving *call, mctx_receive_batch *batch, room *left,
+                                               mctx__receiver *receiver) {
+  mctx__arrival arrival;
+  const mctx__span spans[2] = {{left->arena + left->used, MCTX__MESSAGE_MAX}, {NULL, 0}};
+  call->budget--;
+  mctx__result result =
+      mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, &arrival);
+  if (result.status != MCTX_OK) return mctx__took_nothing(call, result);
+  learn_usual(receiver, &arrival);
+  mctx__part *part = mctx__took(call, receiver, &arrival);
+  if (part == NULL) return result;
+  record(call, batch, left->used, &arrival, part, true);
+  left->used += arrival.stored;
+  return result;
+}
+
+/* Receives several messages of a usual length at once. Each has a slot of that length, one behind the other,
+ * and an overflow at the end of the arena: a message that is longer is put together there. */
+static mctx__result receive_several(mctx__receiving *call, mctx_receive_batch *batch, room *left,
+                                    mctx__receiver *receiver, uint32_t count) {
+  mctx__arrival arrivals[MCTX__RECEIVE_MANY_MAX];
+  mctx__span spans[MCTX__RECEIVE_MANY_MAX][2];
+  const uint64_t slot = receiver->usual;
+  const uint64_t first = left->used;
+  const uint64_t end = left->end;
+  uint32_t received;
+  for (uint32_t i = 0; i < count; i++) {
+    unsigned char *overflow = left->arena + end - (uint64_t)(i + 1) * MCTX__MESSAGE_MAX;
+    spans[i][0] = (mctx__span){left->arena + first + i * slot, (size_t)slot};
+    spans[i][1] = (mctx__span){overflow + slot, (size_t)(MCTX__MESSAGE_MAX - slot)};
+  }
+  mctx__result result = mctx__socket_receive_many(receiver->socket, receiver->wanted, receiver->coalescing,
+                                                  spans, count, arrivals, &received);
+  call->budget -= received > 0 ? received : 1;
+  if (result.status != MCTX_OK) return mctx__took_nothing(call, result);
+  for (uint32_t i = 0; i < received; i++) {
+    uint64_t at = first + i * slot;
+    mctx__part *part = mctx__took(call, receiver, &arrivals[i]);
+    if (part != NULL && arrivals[i].stored > slot) {
+      at = end - (uint64_t)(i + 1) * MCTX__MESSAGE_MAX;
+      memcpy(left->arena + at, spans[i][0].data, (size_t)slot);
+      left->end = at;
+    }
+    if (part != NULL) record(call, batch, at, &arrivals[i], part, true);
+    learn_usual(receiver, &arrivals[i]);
+  }
+  left->used = first + received * slot;
+  if (received < count) return mctx__took_nothing(call, (mctx__result){MCTX_ERR_WOULD_BLOCK, 0});
+  return result;
 }
 
 /* Receives as much as there is and has room. With the lock held. MCTX_OK with at least one datagram. */
 static MCTX__IN_PLACE mctx__result try_many(mctx__receiving *call, mctx_receive_batch *batch) {
   mctx__subscription *subscription = call->subscription;
-  const uint64_t least = subscription->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1;
-  uint64_t used = 0;
-  if (holds(subscription)) used = record_held(call, batch);
+  room left = {.arena = batch->arena,
+               .end = batch->arena_size,
+               .least_datagrams = subscription->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1};
+  if (mctx__holds(subscription)) left.used = record_held(call, batch);
   mctx__result result = MCTX__DONE;
-  while (has_room(batch, used, least)) {
-    mctx__arrival arrival;
-    mctx__receiver *receiver;
-    mctx__part *part;
-    const mctx__span spans[2] = {{(unsigned char *)batch->arena + used, MCTX__MESSAGE_MAX}, {NULL, 0}};
-    result = mctx__take_message(call, spans, &arrival, &receiver, &part);
-    if (result.status != MCTX_OK) break;
-    record(call, batch, used, &arrival, part, true);
-    used += arrival.stored;
+  while (result.status == MCTX_OK && call->budget > 0 && room_for(batch, &left, 0, 1) > 0) {
+    mctx__receiver *receiver = mctx__next_receiver(call);
+    if (receiver == NULL) break;
+    /* A socket that is not the only one gets its turn. */
+    uint32_t most = subscription->only != NULL ? MCTX__RECEIVE_MANY_MAX : subscription->turn + 1;
+    if (most > call->budget) most = call->budget;
+    const uint32_t count = receiver->usual != 0 ? room_for(batch, &left, receiver->usual, most) : 1;
+    if (count < FEWEST_AT_ONCE) {
+      result = receive_one(call, batch, &left, receiver);
+      continue;
+    }
+    if (subscription->only == NULL) subscription->turn -= count - 1;
+    result = receive_several(call, batch, &left, receiver, count);
   }
-  if (batch->datagram_count == 0) return result;
-  if (result.status != MCTX_OK && result.status != MCTX_ERR_WOULD_BLOCK) subscription->pending = result;
-  return MCTX__DONE;
+  if (batch->datagram_count > 0) {
+    if (result.status != MCTX_OK) subscription->pending = result;
+    return MCTX__DONE;
+  }
+  return result.status == MCTX_OK ? (mctx__result){MCTX_ERR_WOULD_BLOCK, 0} : result;
 }
 
 /* ---- calls ---- */

@@ -30,8 +30,9 @@ struct mctx__receiver {
   uint32_t lists;  /* of them, settled ones whose filter lists sources */
   /* Read by receives: written under the subscription's lock. */
   bool coalescing;
-  uint32_t wanted;         /* mctx_metadata bits to take off each message */
-  uint32_t drops;          /* what its counter said last */
+  uint32_t wanted; /* mctx_metadata bits to take off each message */
+  uint32_t drops;  /* what its counter said last */
+  uint32_t usual;  /* bytes that hold a message as they came lately; 0: they were coalesced, or are not known */
   mctx__part *sole;        /* its only membership, if the system alone isolates; else NULL */
   uint32_t sole_interface; /* of the membership that was its only one, for messages that do not tell */
   mctx__part *last;        /* the membership of the last message, or NULL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a subscription, and what it is. */
-#include "subscription.h"
+#include "held.h"
 
 #include <limits.h>
 #include <stdio.h>

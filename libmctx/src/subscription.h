@@ -132,10 +132,6 @@ static inline bool mctx__is_default_interface(const mctx__interface *interface) 
  * be looked at: the pollable handle stays readable until they were. */
 bool mctx__subscription_follow(mctx__subscription *subscription);
 
-/* With the lock held: drops what is held if it may not be delivered any more. */
-void mctx__held_review(mctx__subscription *subscription);
-/* With the lock held: makes the event say whether something is held. */
-void mctx__held_signal(mctx__subscription *subscription);
 /* With the lock held: forgets a socket that is about to be closed. */
 void mctx__receive_forget(mctx__subscription *subscription, const mctx__receiver *receiver);
 

@@ -75,33 +75,45 @@ static MCTX__IN_PLACE mctx__part *mctx__admit(mctx__subscription *subscription, 
   return NULL;
 }
 
+/* After a receive that brought nothing. MCTX_OK: go on with the others. */
+static MCTX__IN_PLACE mctx__result mctx__took_nothing(mctx__receiving *call, mctx__result result) {
+  if (result.status == MCTX_ERR_SIGNAL) return MCTX__DONE;
+  call->subscription->turn = 0;
+  if (result.status != MCTX_ERR_WOULD_BLOCK) return result;
+  call->is_empty = true;
+  return MCTX__DONE;
+}
+
+/* After a message was received: the membership that it is for, or NULL. */
+static MCTX__IN_PLACE mctx__part *mctx__took(mctx__receiving *call, mctx__receiver *receiver,
+                                             const mctx__arrival *arrival) {
+  mctx__subscription *subscription = call->subscription;
+  if ((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops)
+    mctx__note_drops(subscription, receiver, arrival->drops);
+  mctx__part *part = mctx__admit(subscription, receiver, arrival);
+  call->has_received |= part != NULL;
+  return part;
+}
+
 /* Takes messages off the sockets until one may be delivered; MCTX_OK with `part` and `from` set, else why there
  * is none. */
 static MCTX__IN_PLACE mctx__result mctx__take_message(mctx__receiving *call, const mctx__span spans[2],
                                                       mctx__arrival *arrival, mctx__receiver **from,
                                                       mctx__part **part) {
-  mctx__subscription *subscription = call->subscription;
   while (call->budget > 0) {
     mctx__receiver *receiver = mctx__next_receiver(call);
     if (receiver == NULL) return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
     call->budget--;
     mctx__result result =
         mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, arrival);
-    if (result.status == MCTX_ERR_SIGNAL) continue;
     if (result.status != MCTX_OK) {
-      subscription->turn = 0;
-      if (result.status != MCTX_ERR_WOULD_BLOCK) return result;
-      call->is_empty = true;
+      result = mctx__took_nothing(call, result);
+      if (result.status != MCTX_OK) return result;
       continue;
     }
-    if ((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops)
-      mctx__note_drops(subscription, receiver, arrival->drops);
-    *part = mctx__admit(subscription, receiver, arrival);
     *from = receiver;
-    if (*part != NULL) {
-      call->has_received = true;
-      return result;
-    }
+    *part = mctx__took(call, receiver, arrival);
+    if (*part != NULL) return result;
   }
   return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
 }

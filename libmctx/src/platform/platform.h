@@ -256,6 +256,16 @@ typedef struct mctx__arrival {
 mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
                                   const mctx__span spans[2], mctx__arrival *arrival);
 
+#define MCTX__RECEIVE_MANY_MAX 32
+
+/* Takes up to `count` (at most MCTX__RECEIVE_MANY_MAX) messages off a socket in as few system calls as the
+ * system allows, each into its two spans. `received` is set always, and counts from the first on. MCTX_OK with
+ * received > 0 (if that is less than `count`, the socket is empty, or the next call will tell why); else the
+ * failure, with received 0. */
+mctx__result mctx__socket_receive_many(mctx__socket socket, uint32_t wanted, bool coalescing,
+                                       const mctx__span (*spans)[2], uint32_t count, mctx__arrival *arrivals,
+                                       uint32_t *received);
+
 /* ---- pollers: one handle to watch for many ----
  *
  * Level-triggered: readable as long as one of its members is. Thread-safe; a member may be removed while others
