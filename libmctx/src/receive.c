@@ -190,26 +190,30 @@ static MCTX__IN_PLACE void record(mctx__receiving *call, mctx_receive_batch *bat
   const uint32_t delivered = segments < slots ? segments : (uint32_t)slots;
   const uint32_t size = segments > 1 ? arrival->segment_size : (uint32_t)arrival->stored;
   mctx_datagram *datagram = &batch->datagrams[batch->datagram_count];
-  uint64_t bytes = 0;
+  const uint64_t before_last = (uint64_t)size * (delivered - 1);
+  const uint64_t rest = arrival->stored - before_last;
+  const uint64_t bytes = before_last + (rest < size ? rest : size);
+  mctx_datagram next = {.offset = (uint32_t)used, .length = size, .message = (uint32_t)batch->message_count};
   for (uint32_t i = 0; i < delivered; i++) {
-    const uint64_t rest = arrival->stored - (uint64_t)i * size;
-    datagram[i] = (mctx_datagram){.offset = (uint32_t)(used + (uint64_t)i * size),
-                                  .length = rest < size ? (uint32_t)rest : size,
-                                  .message = (uint32_t)batch->message_count};
-    bytes += datagram[i].length;
+    datagram[i] = next;
+    next.offset += size;
   }
+  if (rest < size) datagram[delivered - 1].length = (uint32_t)rest;
   const bool truncated = arrival->truncated || delivered < segments;
   if (arrival->truncated) datagram[delivered - 1].flags |= MCTX_DATAGRAM_TRUNCATED;
   subscription->counters.truncated += (segments - delivered) + arrival->truncated;
   if (batch->messages != NULL) {
-    mctx_message message;
-    describe_message(subscription, arrival, &message);
-    message.length = arrival->length;
-    message.segment_size = size;
-    message.first_datagram = (uint32_t)batch->datagram_count;
-    message.datagram_count = delivered;
-    if (truncated) message.flags |= MCTX_MESSAGE_TRUNCATED;
-    mctx__element_write(batch->messages, batch->message_stride, batch->message_count, &message, sizeof message);
+    mctx_message told;
+    const bool is_own = batch->message_stride == sizeof told;
+    mctx_message *message = is_own ? &batch->messages[batch->message_count] : &told;
+    describe_message(subscription, arrival, message);
+    message->length = arrival->length;
+    message->segment_size = size;
+    message->first_datagram = (uint32_t)batch->datagram_count;
+    message->datagram_count = delivered;
+    if (truncated) message->flags |= MCTX_MESSAGE_TRUNCATED;
+    if (!is_own)
+      mctx__element_write(batch->messages, batch->message_stride, batch->message_count, &told, sizeof told);
   }
   batch->datagram_count += delivered;
   batch->message_count++;
@@ -301,7 +305,10 @@ static MCTX__IN_PLACE mctx__result try_many(mctx__receiving *call, mctx_receive_
     /* A socket that is not the only one gets its turn. */
     uint32_t most = subscription->only != NULL ? MCTX__RECEIVE_MANY_MAX : subscription->turn + 1;
     if (most > call->budget) most = call->budget;
-    const uint32_t count = receiver->usual != 0 ? room_for(batch, &left, receiver->usual, most) : 1;
+    /* Only what comes with more than its source is cheaper to receive together. */
+    const bool is_bare = (receiver->wanted & ~(uint32_t)MCTX_META_SOURCE) == 0 && !receiver->coalescing;
+    const bool is_usual = receiver->usual != 0 && !is_bare;
+    const uint32_t count = is_usual ? room_for(batch, &left, receiver->usual, most) : 1;
     if (count < FEWEST_AT_ONCE) {
       result = receive_one(call, batch, &left, receiver);
       continue;
@@ -309,6 +316,7 @@ static MCTX__IN_PLACE mctx__result try_many(mctx__receiving *call, mctx_receive_
     if (subscription->only == NULL) subscription->turn -= count - 1;
     result = receive_several(call, batch, &left, receiver, count);
   }
+  if (subscription->events.count > 0) batch->flags |= MCTX_RECEIVE_BATCH_EVENTS;
   if (batch->datagram_count > 0) {
     if (result.status != MCTX_OK) subscription->pending = result;
     return MCTX__DONE;
@@ -550,9 +558,6 @@ static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *bat
   if (status == MCTX_OK) {
     mctx__result result = run(own, flags, timeout_ns, try_many_of, batch);
     if (result.status != MCTX_OK) status = failed(call, own, result);
-    mctx__subscription_lock(own);
-    if (own->events.count > 0) batch->flags |= MCTX_RECEIVE_BATCH_EVENTS;
-    mctx__subscription_unlock(own);
   }
   mctx__unpin(object);
   return status;

@@ -89,6 +89,17 @@ static mctx_status tell_members(const mctx__call *call, mctx__subscription *subs
   return MCTX_OK;
 }
 
+/* The filter for interfaces to come. Where memberships have their say, it follows as far as it can: one that
+ * has changed by itself may not differ in that. */
+static mctx_status change_standing(const mctx__call *call, const mctx__wish *asked, const mctx_address *source,
+                                   changing *change_filter, bool has_members, const mctx__standing *standing,
+                                   mctx__filter *changed) {
+  const mctx__call silent = {call->operation, call->handle, has_members ? NULL : call->error};
+  mctx_status status = change_filter(&silent, asked, source, &standing->filter, changed);
+  if (status == MCTX_OK || !has_members) return status;
+  return mctx__filter_copy(changed, &standing->filter) ? MCTX_OK : mctx__wish_no_memory(call, asked);
+}
+
 static mctx_status change_members(const mctx__call *call, mctx__subscription *subscription,
                                   const mctx__interfaces *interfaces, const mctx__wish *asked,
                                   const mctx_address *source, changing *change_filter, mctx__change *change) {
@@ -98,7 +109,7 @@ static mctx_status change_members(const mctx__call *call, mctx__subscription *su
       asked->ingress.by == MCTX_INTERFACE_ANY ? mctx__standing_find(subscription, &asked->group) : NULL;
   mctx_status status = check_members(call, subscription, interfaces, asked, source, change_filter, &any);
   if (status == MCTX_OK && standing != NULL)
-    status = change_filter(call, asked, source, &standing->filter, &everywhere);
+    status = change_standing(call, asked, source, change_filter, any, standing, &everywhere);
   if (status == MCTX_OK && !any && standing == NULL) return mctx__wish_not_joined(call, interfaces, asked);
   if (status == MCTX_OK)
     status = tell_members(call, subscription, interfaces, asked, source, change_filter, change);

@@ -169,7 +169,13 @@ static mctx_status model_change(model *m, const element *e, enum change change) 
     mctx_status status = change_filter(&member->filter, e, change);
     if (status != MCTX_OK) return status;
   }
-  if (e->naming == EVERYWHERE && m->stands[e->group]) return change_filter(&m->standing[e->group], e, change);
+  if (e->naming == EVERYWHERE && m->stands[e->group]) {
+    /* Where there are memberships, the filter for interfaces to come follows as far as it can. */
+    model_filter followed = m->standing[e->group];
+    mctx_status status = change_filter(&followed, e, change);
+    if (status == MCTX_OK) m->standing[e->group] = followed;
+    return any ? MCTX_OK : status;
+  }
   return any ? MCTX_OK : MCTX_ERR_MEMBERSHIP_NOT_FOUND;
 }
 
