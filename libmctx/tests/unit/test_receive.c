@@ -629,10 +629,18 @@ static void any_mixture_of_calls_delivers_each_byte_once(void **state) {
     if (chance(2) == 0) join(subscription, "239.1.1.2", "eth0"); /* more than one socket */
     for (int step = 0; step < 400; step++) {
       const uint32_t what = chance(3);
+      if (chance(4) == 0) { /* fewer than asked for, or cut short */
+        const uint64_t nth = 1 + chance(3);
+        const int64_t taken = 1 + chance(3);
+        const bool is_cut = chance(2) == 0;
+        (void)mctx_sim_fault(MCTX_SIM_RECEIVE, nth, is_cut ? MCTX_SIM_FAIL : MCTX_SIM_PARTIAL,
+                             is_cut ? MCTX_ERR_SIGNAL : taken);
+      }
       if (what == 0 && sent.next - sent.first + 12 <= STREAM) send_message(&sent);
       if (what == 1) receive_one(&sent);
       if (what == 2) receive_many(&sent);
     }
+    mctx_sim_clear_faults();
     while (sent.first < sent.next)
       receive_one(&sent);
     assert_nothing(subscription);
