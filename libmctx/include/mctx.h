@@ -1440,9 +1440,9 @@ MCTX_API MCTX_CHECK mctx_status mctx_recv(mctx_subscription subscription, void *
                                           mctx_message *message, uint32_t message_size, mctx_error *error);
 
 /**
- * Receives what is there: packs datagrams into the arena one behind the other, as long as there is room for a
- * whole message. The timeout is for the first datagram. With at least one, the status is 0; an error met after
- * it comes with the next call. Nothing is held back.
+ * Receives what is there: puts datagrams into the arena in the order in which they came, as long as there is
+ * room for a whole message; between two there may be a gap. The timeout is for the first datagram. With at
+ * least one, the status is 0; an error met after it comes with the next call. Nothing is held back.
  * @param subscription the subscription
  * @param[in,out] batch the caller's memory; the counts
  * @param flags ::mctx_wait_flag bits
