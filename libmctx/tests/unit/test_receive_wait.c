@@ -111,6 +111,19 @@ static void a_wait_for_ever_needs_a_group(void **state) {
   assert_true(strlen(error.hint) > 0);
   assert_status(batch_within(-1), MCTX_ERR_NOTHING_JOINED);
   assert_status(mctx_wait(subscription, MCTX_READABLE, 0, -1, &ready, &error), MCTX_ERR_NOTHING_JOINED);
+  /* so for many, unless one of them may become ready */
+  mctx_subscription other = subscribe(context);
+  mctx_publication publication = open_group(context, "239.7.7.7:7000");
+  mctx_wait_item items[3] = {
+      {subscription, MCTX_READABLE, 0}, {other, MCTX_READABLE, 0}, {publication, MCTX_WRITABLE, 0}};
+  uint32_t count;
+  assert_status(mctx_wait_many(context, items, sizeof items[0], 2, 0, -1, &count, &error),
+                MCTX_ERR_NOTHING_JOINED);
+  assert_ok(mctx_wait_many(context, items, sizeof items[0], 3, 0, -1, &count, &error));
+  join(other, "239.1.1.1", "eth0");
+  arrive_later(MILLI, 1, "10.0.0.9", "239.1.1.1", 2);
+  assert_ok(mctx_wait_many(context, items, sizeof items[0], 2, 0, -1, &count, &error));
+  assert_int_equal(items[1].ready, MCTX_READABLE);
   /* with an end it is allowed */
   assert_status(recv_within(0, &number), MCTX_ERR_WOULD_BLOCK);
   assert_status(recv_within(MILLI, &number), MCTX_ERR_TIMEOUT);
