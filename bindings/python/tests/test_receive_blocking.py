@@ -207,10 +207,12 @@ def test_use_after_close(how: str) -> None:
     with libmctx.Context() as context:
         subscription = context.add_subscription(0, GROUP4, interfaces="lo")
         publication = context.add_publication(GROUP4, subscription.port, interface="127.0.0.1")
-        publication.send_many([b"a", b"b"])
+        publication.send_many([b"a", b"b", b"c"])
         time.sleep(0.01)
         for _ in subscription:
-            break  # one is kept
+            break  # two are kept
+        iterator = iter(subscription)
+        next(iterator)
         if how == "close":
             subscription.close()
             subscription.close()
@@ -222,6 +224,7 @@ def test_use_after_close(how: str) -> None:
         assert subscription.closed
         assert subscription.remove() is False
         assert "closed" in repr(subscription)
+        del iterator  # keeps another one, for nobody
         for name, use in USES.items():
             with pytest.raises(libmctx.ClosedError) as caught:
                 use(subscription)
