@@ -218,8 +218,10 @@ static const int64_t now[2] = {5000000000, 123456789}; /* more than 32 bits of s
 static void test_times_of_64_bits(void **state) {
   (void)state;
   tell(SOL_SOCKET, 64 /* SO_TIMESTAMPNS_NEW */, now, sizeof now, CMSG_LEN(sizeof now));
-  mctx__arrival arrival = arrival_of(MCTX_META_TIME);
-  assert_int_equal(MCTX_META_TIME, arrival.present);
+  tell(IPPROTO_IP, IP_TTL, &number, sizeof number, CMSG_LEN(sizeof number));
+  mctx__arrival arrival = arrival_of(MCTX_META_TIME | MCTX_META_HOP_LIMIT);
+  assert_int_equal(MCTX_META_TIME | MCTX_META_HOP_LIMIT, arrival.present);
+  assert_int_equal(77, arrival.hop_limit);
   assert_true(arrival.time_ns == INT64_C(5000000000123456789));
 }
 
