@@ -764,6 +764,20 @@ static void a_signal_is_not_an_error_of_receiving(void **state) {
   assert_closed(context);
 }
 
+static void an_empty_subscription_costs_a_call_at_most(void **state) {
+  (void)state;
+  open_default();
+  uint32_t number;
+  for (int i = 0; i < 3; i++) {
+    const uint64_t before = mctx_sim_calls(MCTX_SIM_RECEIVE);
+    assert_status(try_recv(subscription, &number), MCTX_ERR_WOULD_BLOCK);
+    assert_status(recv_batch(subscription, &memory), MCTX_ERR_WOULD_BLOCK);
+    assert_true(mctx_sim_calls(MCTX_SIM_RECEIVE) - before <= 2);
+    if (i == 1) join(subscription, "239.1.1.2", "eth0"); /* a second socket */
+  }
+  assert_closed(context);
+}
+
 static void a_call_looks_at_a_bounded_number_of_messages(void **state) {
   (void)state;
   open_default();
@@ -975,6 +989,7 @@ int main(void) {
       fixture_test(a_batch_says_that_events_wait),
       fixture_test(an_error_after_datagrams_comes_with_the_next_call),
       fixture_test(a_signal_is_not_an_error_of_receiving),
+      fixture_test(an_empty_subscription_costs_a_call_at_most),
       fixture_test(a_call_looks_at_a_bounded_number_of_messages),
       fixture_test(a_lonely_group_is_served_within_a_rotation_of_flooded_ones),
       fixture_test(order_is_kept_for_each_source_of_a_group),
