@@ -125,6 +125,26 @@ static void a_blocked_receive_follows_and_goes_on(void **state) {
   assert_closed(context);
 }
 
+/* Nothing arrives, and nothing changes any more, that would make the receive look again. */
+static void a_blocked_receive_makes_up_for_a_shortage(void **state) {
+  (void)state;
+  static const uint32_t calls[] = {MCTX_SIM_SOCKET_OPEN, MCTX_SIM_INTERFACES, MCTX_SIM_JOIN};
+  for (uint32_t i = 0; i < 3; i++) {
+    mctx_sim_reset();
+    open_plain();
+    join(subscription, "239.1.1.1", "eth0");
+    uint32_t number;
+    size_t length;
+    assert_true(mctx_sim_interface_remove(2));
+    set_interface(12, "eth0", UP_FLAGS);
+    assert_true(mctx_sim_fault(calls[i], 1, MCTX_SIM_FAIL, MCTX_ERR_TOO_MANY_DESCRIPTORS));
+    arrive_later(3 * SECOND, i, "10.0.0.9", "239.1.1.1", 12);
+    assert_ok(mctx_recv(subscription, &number, 4, 0, 10 * SECOND, &length, NULL, 0, NULL));
+    assert_int_equal(number, i);
+    assert_closed(context);
+  }
+}
+
 static void an_index_and_an_address_are_followed_as_they_were_said(void **state) {
   (void)state;
   open_plain();
@@ -638,6 +658,140 @@ static void without_a_watch_a_subscription_is_blind_and_says_so(void **state) {
   assert_closed(context);
 }
 
+/* ---- every sequence ---- */
+
+enum { CHANGES = 11 };
+
+/* What eth0 is now, and was at first. */
+typedef struct card {
+  uint32_t index; /* 0: not there */
+  uint32_t last_index;
+  uint32_t fresh_index; /* that nothing had */
+  const char *name;
+  uint32_t flags;
+  uint32_t mtu;
+  bool has_address;
+} card;
+
+static void put(const card *one) {
+  if (one->index != 0) assert_true(mctx_sim_interface_set(one->index, one->name, one->flags, one->mtu));
+}
+
+static void give_address(card *one, bool wanted) {
+  const mctx_address address = address_of("10.0.0.1/24");
+  if (one->index == 0 || one->has_address == wanted) return;
+  one->has_address = wanted;
+  assert_true(wanted ? mctx_sim_address_add(one->index, &address)
+                     : mctx_sim_address_remove(one->index, &address));
+}
+
+static void take_away(card *one) {
+  if (one->index == 0) return;
+  assert_true(mctx_sim_interface_remove(one->index));
+  one->index = 0;
+  one->has_address = false;
+}
+
+static void change_card(card *one, uint32_t change) {
+  switch (change) {
+    case 0:
+      take_away(one);
+      break;
+    case 1: /* made anew under another index */
+    case 2: /* under the same */
+      take_away(one);
+      one->index = change == 1 ? one->fresh_index++ : one->last_index;
+      one->last_index = one->index;
+      break;
+    case 3:
+      one->name = "lan0";
+      break;
+    case 4:
+      one->name = "eth0";
+      break;
+    case 5:
+      give_address(one, false);
+      break;
+    case 6:
+      give_address(one, true);
+      break;
+    case 7:
+      one->flags ^= MCTX_INTERFACE_UP;
+      break;
+    case 8:
+      one->flags ^= MCTX_INTERFACE_ENSLAVED;
+      break;
+    case 9:
+      one->mtu = 1000;
+      break;
+    default:
+      one->mtu = 1500;
+  }
+  put(one);
+}
+
+static void discard_events(void) {
+  mctx_event events[16];
+  uint32_t count;
+  do {
+    assert_ok(mctx_events(subscription, events, sizeof events[0], 16, &count, NULL));
+  } while (count > 0);
+}
+
+static void join_in_all_ways(void) {
+  mctx_membership wishes[6] = {membership_of("239.1.1.1", "eth0"), membership_of("ff15::1", "eth0"),
+                               membership_of("239.1.1.2", NULL),   membership_of("ff15::2", NULL),
+                               membership_of("239.1.1.3", NULL),   membership_of("ff15::3", NULL)};
+  for (int i = 4; i < 6; i++)
+    wishes[i].ingress =
+        (mctx_interface_ref){.by = MCTX_INTERFACE_BY_ADDRESS, .address = address_of("10.0.0.1")};
+  assert_ok(mctx_join(subscription, wishes, sizeof wishes[0], 6, NULL));
+}
+
+/* Whatever happened: when the interface is what it was, all of it is received there again, once. */
+static void run_sequence(const uint32_t *changes, int count, bool looks_often) {
+  static const char *const groups[] = {"239.1.1.1", "ff15::1", "239.1.1.2", "ff15::2", "239.1.1.3", "ff15::3"};
+  card one = {2, 2, 10, "eth0", UP_FLAGS, 1500, true};
+  mctx_sim_reset();
+  mctx_subscription_options options = subscription_options();
+  if (changes[0] % 2 == 0) options.binding = MCTX_BINDING_WILDCARD;
+  context = open_context();
+  subscription = subscribe_with(context, &options);
+  join_in_all_ways();
+  for (int i = 0; i < count; i++) {
+    change_card(&one, changes[i]);
+    /* that an MTU was small for a moment shows only while it is */
+    if (looks_often || changes[i] == 9) discard_events();
+  }
+  if (one.index == 0) change_card(&one, 1);
+  one.name = "eth0";
+  one.flags = UP_FLAGS;
+  one.mtu = 1500;
+  put(&one);
+  give_address(&one, true);
+  discard_events();
+  for (uint32_t i = 0; i < 6; i++) {
+    uint32_t number = UINT32_MAX;
+    (void)arrive(i, i % 2 == 0 ? "10.0.0.9" : "fd00::9", groups[i], one.index);
+    const mctx_status status = try_recv(subscription, &number);
+    if (status != MCTX_OK || number != i)
+      fail_msg("%s is %s after %u %u %u %u (%d), looking %s", groups[i], mctx_status_name(status), changes[0],
+               changes[1], changes[2], count > 3 ? changes[3] : 0, count, looks_often ? "often" : "at last");
+    assert_nothing(subscription);
+  }
+  assert_alive(8);
+  assert_closed(context);
+}
+
+static void every_sequence_of_changes_ends_well(void **state) {
+  (void)state;
+  for (uint32_t i = 0; i < CHANGES * CHANGES * CHANGES; i++) {
+    const uint32_t changes[] = {i % CHANGES, i / CHANGES % CHANGES, i / CHANGES / CHANGES};
+    run_sequence(changes, 3, true);
+    run_sequence(changes, 3, false);
+  }
+}
+
 /* ---- any order ---- */
 
 enum { HOSTS = 4, NAMED = 3, STEPS = 40 };
@@ -768,6 +922,17 @@ static void run_any_order(uint64_t seed) {
   assert_holdings(fixture_before);
 }
 
+static void long_sequences_of_changes_end_well(void **state) {
+  (void)state;
+  uint32_t changes[12];
+  chance_state = 4711;
+  for (int round = 0; round < 2000; round++) {
+    for (int i = 0; i < 12; i++)
+      changes[i] = chance(CHANGES);
+    run_sequence(changes, 12, round % 2 == 0);
+  }
+}
+
 static void every_order_of_changes_ends_in_what_the_interfaces_are(void **state) {
   (void)state;
   const char *one = getenv("SEED");
@@ -783,6 +948,7 @@ int main(void) {
       fixture_test(a_named_interface_that_goes_is_absent_and_rebuilt_when_it_is_there_again),
       fixture_test(an_interface_that_was_made_anew_meanwhile_is_joined_anew),
       fixture_test(a_blocked_receive_follows_and_goes_on),
+      fixture_test(a_blocked_receive_makes_up_for_a_shortage),
       fixture_test(an_index_and_an_address_are_followed_as_they_were_said),
       fixture_test(an_address_that_moves_takes_its_memberships_along),
       fixture_test(a_renamed_interface_stays_until_its_old_name_means_another),
@@ -807,6 +973,8 @@ int main(void) {
       fixture_test(a_watch_that_overflows_still_tells_that_something_changed),
       fixture_test(a_change_makes_the_handle_readable_until_it_is_followed),
       fixture_test(without_a_watch_a_subscription_is_blind_and_says_so),
+      fixture_test(every_sequence_of_changes_ends_well),
+      fixture_test(long_sequences_of_changes_end_well),
       fixture_test(every_order_of_changes_ends_in_what_the_interfaces_are),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
