@@ -121,15 +121,16 @@ static void prepare(const subject *own, struct msghdr *header, room *into, void 
   }
 }
 
-static inline bool is_bare(const subject *own) {
-  return !own->wants_name && !own->wants_control;
-}
-
-/* One receive; the bytes, or less than 0. */
+/* One receive by the cheapest call that tells what is asked for; the bytes, or less than 0. */
 static inline ssize_t receive_plain(const subject *own, int descriptor, void *data, size_t length) {
   struct msghdr header;
   room into;
-  if (is_bare(own)) return recv(descriptor, data, length, RAW_FLAGS);
+  if (!own->wants_control) {
+    socklen_t name_length = sizeof into.name;
+    return own->wants_name
+               ? recvfrom(descriptor, data, length, RAW_FLAGS, (struct sockaddr *)&into.name, &name_length)
+               : recv(descriptor, data, length, RAW_FLAGS);
+  }
   prepare(own, &header, &into, data, length);
   return recvmsg(descriptor, &header, RAW_FLAGS);
 }
@@ -176,6 +177,31 @@ static inline uint32_t from_many(bench *all, subject *own, uint32_t wanted, bool
 
 static uint32_t raw_recv(bench *all, subject *own, uint32_t wanted) {
   return own->socket_count == 1 ? from_one(all, own, wanted, false) : from_many(all, own, wanted, false);
+}
+
+/* What a control message tells goes where it may be wanted, all in the same way. */
+static void look_at(struct msghdr *header, unsigned char told[8][16]) {
+  uint32_t at = 0;
+  for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each != NULL && at < 8; each = CMSG_NXTHDR(header, each)) {
+    const size_t length = each->cmsg_len - CMSG_LEN(0);
+    memcpy(told[at++], CMSG_DATA(each), length < 16 ? length : 16);
+  }
+}
+
+/* As a program that wants to know what it asks for. */
+static uint32_t raw_look(bench *all, subject *own, uint32_t wanted) {
+  static unsigned char told[8][16];
+  uint32_t count = 0;
+  while (count < wanted) {
+    struct msghdr header;
+    room into;
+    prepare(own, &header, &into, all->arena, MESSAGE_MAX);
+    ssize_t got = recvmsg(own->sockets[0], &header, RAW_FLAGS);
+    if (got < 0) break;
+    look_at(&header, told);
+    count += datagrams_in(own, got);
+  }
+  return count;
 }
 
 static uint32_t raw_keep(bench *all, subject *own, uint32_t wanted) {
@@ -250,10 +276,15 @@ typedef struct way {
   uint32_t (*run)(bench *all, subject *own, uint32_t wanted);
 } way;
 
-static const way ways[] = {{"raw recvmsg", raw_recv},         {"raw recvmsg, kept", raw_keep},
-                           {"mctx_recv", library_recv},       {"mctx_recv, a small buffer", library_recv_small},
-                           {"raw recvmmsg", raw_recvmmsg},    {"mctx_recv_batch", library_batch},
-                           {"mcrx-core try_recv", peer_recv}, {"mcrx-core try_recv_batch_into", peer_batch}};
+static const way ways[] = {{"raw recvmsg", raw_recv},
+                           {"raw recvmsg, kept", raw_keep},
+                           {"raw recvmsg, looked at", raw_look},
+                           {"mctx_recv", library_recv},
+                           {"mctx_recv, a small buffer", library_recv_small},
+                           {"raw recvmmsg", raw_recvmmsg},
+                           {"mctx_recv_batch", library_batch},
+                           {"mcrx-core try_recv", peer_recv},
+                           {"mcrx-core try_recv_batch_into", peer_batch}};
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
@@ -261,6 +292,7 @@ static bool applies(const way *chosen, const subject *own) {
   if (own->is_peer || chosen->run == peer_recv || chosen->run == peer_batch)
     return own->is_peer && (chosen->run == raw_recv || chosen->run == peer_recv || chosen->run == peer_batch);
   if (chosen->run == raw_recvmmsg) return own->socket_count == 1;
+  if (chosen->run == raw_look) return own->socket_count == 1 && own->wants_control;
   if (chosen->run == library_recv_small) return own->coalesces;
   return true;
 }

@@ -56,8 +56,9 @@ class Subject:
     @property
     def raw(self) -> str:
         """Name the plain receive that asks for the same."""
-        bare = self.metadata == NONE and not self.coalescing and self.binding == "group"
-        return "raw recv" if bare else "raw recvmsg"
+        if self.coalescing or self.binding != "group" or self.metadata not in (NONE, SOURCE):
+            return "raw recvmsg"
+        return "raw recv" if self.metadata == NONE else "raw recvfrom"
 
 
 def single() -> Iterator[Subject]:
@@ -110,6 +111,9 @@ def compared(subject: Subject, times: Times) -> Iterator[Row]:
     raw = times["raw recvmsg"]
     if subject.traffic != "coalesced":
         yield row("mctx_recv", subject.raw, subject, times["mctx_recv"], raw, RECV_GOAL)
+        looked = times.get("raw recvmsg, looked at")
+        if looked:
+            yield row("mctx_recv", f"{subject.raw}, looked at", subject, times["mctx_recv"], looked, None)
         small = times.get("mctx_recv, a small buffer")
         if small and subject.coalescing:
             yield row("mctx_recv, a small buffer", subject.raw, subject, small, raw, RECV_GOAL)
