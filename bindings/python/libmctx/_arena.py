@@ -211,17 +211,6 @@ class Arena:
             return repeat(records[0])
         return records if messages == count else map(records.__getitem__, numbers)
 
-    def _copies(self, count: int) -> list[bytes]:
-        """Copy the payloads."""
-        numbers = self._numbers
-        lengths = numbers[1 : 4 * count : 4].tolist()
-        size, first, last = lengths[0], numbers[0], numbers[4 * count - 4]
-        data = bytes(memoryview(self._payloads)[first : last + lengths[-1]])
-        if size and last - first == (count - 1) * size and lengths.count(size) == count:
-            return [each for (each,) in struct.iter_unpack(f"{size}s", data)]
-        starts = [offset - first for offset in numbers[0 : 4 * count : 4].tolist()]
-        return [data[start : start + length] for start, length in zip(starts, lengths, strict=True)]
-
     def _views(self, count: int, whole: memoryview) -> list[memoryview]:
         """Make views of the payloads."""
         lengths = self._numbers[1 : 4 * count : 4].tolist()
@@ -238,7 +227,8 @@ class Arena:
             datagrams = collect((Datagram, "payload", "_record", self._batch_at))
             return Batch(datagrams, has_events=bool(self._batch.flags & _EVENTS))
         count: int = self._batch.datagram_count
-        return self._received(count, Datagram, self._copies(count))
+        with memoryview(self._payloads) as whole:
+            return self._received(count, Datagram, map(bytes, self._views(count, whole)))
 
     def lent(self) -> Batch[DatagramView]:
         """Return what was received, as views of this, which comes back when they are released."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from libmctx.context import Owner
+    from libmctx._owner import Owner
 
 _KIND_CLOSED = _ffi.constant("MCTX_KIND_CLOSED")
 

@@ -490,7 +490,7 @@ def test_records_of_a_message_that_was_cut(pair4: Pair) -> None:
             arena._datagrams[number] = _ffi.Datagram(offset, length, message, flags)
         arena._messages[1].length, arena._messages[1].datagram_count = 8, 2
         views: list[list[Any]] = [
-            arena._received(3, libmctx.Datagram, arena._copies(3)),
+            arena._received(3, libmctx.Datagram, [b"aaaa", b"bbbb", b"cc"]),
             arena.copied(),
             arena.lent(),
         ]
