@@ -111,7 +111,7 @@ static mctx_receive_batch read_batch(call *c) {
   batch.message_stride =
       (uint32_t)arg_u64(c, "message_stride", arg_null(c, "messages") ? 0 : sizeof(mctx_message));
   batch.reserved = (uint32_t)arg_u64(c, "reserved", 0);
-  batch.datagram_count = batch.message_count = UINT32_MAX;
+  batch.datagram_count = batch.message_count = batch.flags = UINT32_MAX; /* rubbish */
   return batch;
 }
 
