@@ -262,6 +262,7 @@ def measure(size: int, rounds: int, datagrams: int) -> list[Row]:
     with ExitStack() as stack:
         loop = asyncio.new_event_loop()
         stack.callback(loop.close)
+        stack.callback(lambda: loop.run_until_complete(asyncio.sleep(0)))  # what was cancelled ends
         sender = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(INTERFACE))
         chosen = [*plain_ways(stack, loop), *expert_ways(stack, loop), *own_ways(stack, loop)]
