@@ -179,11 +179,15 @@ static uint32_t lay_baits(int *sockets) {
   return count;
 }
 
-void kernel_tables_read(kernel_tables *tables) {
-  int baits[BAITS];
+void kernel_groups_read(kernel_tables *tables) {
   tables->group_count = tables->source_count = 0;
   read_igmp(tables);
   read_igmp6(tables);
+}
+
+void kernel_tables_read(kernel_tables *tables) {
+  int baits[BAITS];
+  kernel_groups_read(tables);
   uint32_t count = lay_baits(baits);
   read_mcfilter(tables);
   read_mcfilter6(tables);

@@ -33,6 +33,9 @@ typedef struct kernel_tables {
 
 /* igmp, igmp6, mcfilter and mcfilter6, without what every interface has joined by itself. */
 void kernel_tables_read(kernel_tables *tables);
+/* igmp and igmp6 alone. Reading filters joins something for a moment, and what is joined on an interface that
+ * is down makes the kernel forget the filters of others there. */
+void kernel_groups_read(kernel_tables *tables);
 const kernel_group *kernel_group_find(const kernel_tables *tables, uint32_t interface_index,
                                       const mctx_address *group);
 const kernel_source *kernel_source_find(const kernel_tables *tables, uint32_t interface_index,

@@ -105,17 +105,17 @@ static void assert_source_expected(const kernel_source *row, const model *expect
              text_of(&row->source), row->interface_index, row->includes, row->excludes, includes, excludes);
 }
 
-static void assert_sources_listed(const kernel_tables *tables, const model_member *each) {
+/* The first source that the kernel does not list, or NULL. */
+static const mctx_address *unlisted_source(const kernel_tables *tables, const model_member *each) {
   for (uint32_t i = 0; i < each->source_count; i++)
     if (kernel_source_find(tables, host_index(each->interface), &each->group, &each->sources[i]) == NULL)
-      fail_msg("the kernel's filter of %s on %s does not list %s", text_of(&each->group), each->interface,
-               text_of(&each->sources[i]));
+      return &each->sources[i];
+  return NULL;
 }
 
 static kernel_tables tables;
 
-void assert_kernel_joined(const model *expected, uint32_t count) {
-  kernel_tables_read(&tables);
+static void assert_groups_expected(const model *expected, uint32_t count) {
   for (uint32_t i = 0; i < tables.group_count; i++)
     assert_group_expected(&tables.groups[i], expected, count);
   for (uint32_t i = 0; i < count; i++)
@@ -126,13 +126,35 @@ void assert_kernel_joined(const model *expected, uint32_t count) {
     }
 }
 
+void assert_kernel_joined(const model *expected, uint32_t count) {
+  kernel_groups_read(&tables);
+  assert_groups_expected(expected, count);
+}
+
 void assert_kernel_agrees(const model *expected, uint32_t count) {
-  assert_kernel_joined(expected, count);
+  kernel_tables_read(&tables);
+  assert_groups_expected(expected, count);
   for (uint32_t i = 0; i < tables.source_count; i++)
     assert_source_expected(&tables.sources[i], expected, count);
   for (uint32_t i = 0; i < count; i++)
-    for (uint32_t k = 0; k < expected[i].count; k++)
-      assert_sources_listed(&tables, &expected[i].members[k]);
+    for (uint32_t k = 0; k < expected[i].count; k++) {
+      const model_member *each = &expected[i].members[k];
+      const mctx_address *unlisted = unlisted_source(&tables, each);
+      if (unlisted != NULL)
+        fail_msg("the kernel's filter of %s on %s does not list %s", text_of(&each->group), each->interface,
+                 text_of(unlisted));
+    }
+}
+
+void await_filters(const model *expected) {
+  for (int waited = 0; waited < PATIENCE_MS; waited += 10) {
+    bool all = true;
+    kernel_tables_read(&tables);
+    for (uint32_t k = 0; k < expected->count; k++)
+      all = all && unlisted_source(&tables, &expected->members[k]) == NULL;
+    if (all) return;
+    sleep_ms(10);
+  }
 }
 
 /* ---- probes ---- */

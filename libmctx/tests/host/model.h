@@ -32,6 +32,8 @@ void assert_reads_back(mctx_subscription subscription, const model *expected);
 void assert_kernel_joined(const model *expected, uint32_t count);
 /* With these filters too, which it does not tell while an interface is down. */
 void assert_kernel_agrees(const model *expected, uint32_t count);
+/* It has them again a moment after the link is up again. */
+void await_filters(const model *expected);
 
 /* ---- probes ---- */
 

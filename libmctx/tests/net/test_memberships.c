@@ -195,6 +195,7 @@ static void go_down_and_up(const model *expected, uint32_t count) {
   there_begin();
   host_await_link("vb");
   there_end();
+  await_filters(expected);
 }
 
 /* ---- one row of the matrix ---- */

@@ -179,7 +179,7 @@ static const char *change_at_random(mctx_subscription subscription, const varian
   return let_through ? "allow" : "block";
 }
 
-static const char *disturb(mctx_subscription subscription) {
+static const char *disturb(mctx_subscription subscription, const variant *how, const model *expected) {
   happenings seen = {0};
   if (any_of(2) == 0) {
     host_run("ip link set xa down && ip link set xa up");
@@ -187,6 +187,7 @@ static const char *disturb(mctx_subscription subscription) {
     there_begin();
     host_await_link("xb");
     there_end();
+    if (how->longest <= SHORT) await_filters(expected);
     return "down and up";
   }
   host_run("ip link delete wa");
@@ -214,7 +215,8 @@ static void changes_at_random(void **state) {
   mctx_subscription subscription = subscribe_with(context, &options);
   print_message("MCTX_SEED=%llu\n", (unsigned long long)seed);
   for (int i = 0; i < STEPS; i++) {
-    const char *what = any_of(12) == 0 ? disturb(subscription) : change_at_random(subscription, how, &expected);
+    const char *what = any_of(12) == 0 ? disturb(subscription, how, &expected)
+                                       : change_at_random(subscription, how, &expected);
     if (getenv("MCTX_VERBOSE") != NULL) print_message("step %d: %s\n", i, what);
     assert_reads_back(subscription, &expected);
     if (how->longest <= SHORT) assert_kernel_agrees(&expected, 1);

@@ -19,7 +19,8 @@ static program *start_reading(uint32_t family) {
                                        "icmpv6.mldr.mar.record_type -e icmpv6.mldr.mar.multicast_address "
                                        "-e icmpv6.mldr.mar.source_address"};
   program *reader = program_there(
-      "tshark -i vb -n -l -Q -f '%s or udp port 9' -T fields -E separator='|' -e udp.dstport -e %s",
+      "env HOME=/tmp tshark -i vb -n -l -Q -f '%s or udp port 9' -T fields -E separator='|' -e udp.dstport -e "
+      "%s",
       family == 4 ? "igmp" : "ip6 proto 0", fields[family == 6]);
   mctx_address discard = group_at(family, 99);
   discard.port = 9;
@@ -27,8 +28,11 @@ static program *start_reading(uint32_t family) {
     say(NULL, "va", &discard, "x");
     if (program_says(reader, "9|", 100)) return reader;
   }
-  fail_msg("tshark does not read: %s", program_text(reader));
-  return reader;
+  bool forbidden = strstr(program_text(reader), "permission") != NULL;
+  if (!forbidden) fail_msg("tshark does not read: %s", program_text(reader));
+  program_end(reader);
+  SKIP("tshark may not capture here");
+  return NULL;
 }
 
 /* Whether a line tells of a report with this record for the group alone, with these sources. */
