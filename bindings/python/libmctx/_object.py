@@ -32,6 +32,13 @@ def closed_error(handle: int) -> errors.MctxError | None:
     return errors.from_record(code, record) if is_closed_status(code) else None
 
 
+def native_handle(handle: int) -> int:
+    """Return what an event loop watches of an object."""
+    native = _ffi.OsHandle()
+    errors.call(_ffi.pollable, handle, native)
+    return int(native.value)
+
+
 class OpenObject:
     """An open native object that a context owns."""
 
@@ -81,9 +88,7 @@ class OpenObject:
         return closed_error(self._handle) is not None
 
     def _native_handle(self) -> int:
-        native = _ffi.OsHandle()
-        errors.call(_ffi.pollable, self._handle, native)
-        return int(native.value)
+        return native_handle(self._handle)
 
     def _has_kept(self) -> bool:
         """Return whether something was fetched and not handed over."""
@@ -91,6 +96,10 @@ class OpenObject:
 
     def _take_wake(self) -> bool:
         """Return whether a wait that was woken is to end."""
+        return True
+
+    def _may_become_ready(self) -> bool:
+        """Return whether a wait for it may end by itself."""
         return True
 
     def wake(self) -> None:

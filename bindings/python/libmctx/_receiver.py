@@ -238,10 +238,10 @@ class Receiver(OpenObject):
         self._raise_late()
         pending = Wait(timeout)
         if timeout is None:
-            pending.must_end_unless(self._may_receive)
+            pending.must_end_unless(self._may_become_ready)
         return pending
 
-    def _may_receive(self) -> bool:
+    def _may_become_ready(self) -> bool:
         return self._is_joined or self._look_if_joined()
 
     def _look_if_joined(self) -> bool:

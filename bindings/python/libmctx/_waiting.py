@@ -132,6 +132,7 @@ def wait_many(handle: int, objects: Sequence[_Waitable], timeout: float | None) 
         return bool(record.item < 0) or objects[record.item]._take_wake()
 
     pending = Wait(timeout)
+    pending.must_end_unless(lambda: not objects or any(each._may_become_ready() for each in objects))
     while True:
         kept = [each for each in objects if each._has_kept()]
         if kept:

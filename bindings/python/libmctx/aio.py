@@ -325,7 +325,7 @@ class AsyncSubscription:
         subscription = self._subscription
         if subscription._take_wake():
             raise errors.from_code(_WOKEN, handle=subscription.id)
-        if endless and not subscription._may_receive():
+        if endless and not subscription._may_become_ready():
             errors.call(_ffi.wait, subscription.id, Ready.READABLE, 0, -1, ctypes.c_uint32())
 
     async def _readable(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> None:

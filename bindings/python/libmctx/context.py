@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import AddressText
-from libmctx._object import OpenObject, closed_error
+from libmctx._object import OpenObject, closed_error, native_handle
 from libmctx._options import FROZEN, binding_number, interface_array, metadata_bits
 from libmctx._owner import Children, Owner
 from libmctx._payload import hold
@@ -455,6 +455,7 @@ class Context:
             WouldBlockError: None is ready (timeout 0).
             TimedOutError: The time has passed.
             WaitInterruptedError: `wake` ended the wait.
+            UsageError: They are subscriptions without a group, and the wait has no end.
             ClosedError: The context or one of the objects was closed, before or meanwhile; ``item`` says which.
             TypeError: One is neither a subscription nor a publication.
         """
@@ -475,6 +476,17 @@ class Context:
         code = _ffi.wake(self._owner.handle)
         if code != 0:
             raise errors.from_code(code, operation="mctx_wake", handle=self._owner.handle)
+
+    if sys.platform != "win32":
+
+        def fileno(self) -> int:
+            """Return the descriptor to watch, which stays the context's: readable when a subscription of it is.
+
+            Raises:
+                ClosedError: The context was closed.
+                LimitError: There is no descriptor left for it.
+            """
+            return native_handle(self._owner.handle)
 
     def metrics(self) -> Metrics:
         """Return the context's counters: its own, and sums over all objects that it ever had.

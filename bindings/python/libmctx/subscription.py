@@ -181,6 +181,18 @@ class Subscription(Receiver):
         self._is_joined = False
         self._change(_ffi.leave, Memberships([wanted]))
 
+    def leave_many(self, groups: Iterable[GroupLike]) -> None:
+        """Leave groups, all or none; see `leave`.
+
+        Args:
+            groups: Groups, or `Membership` objects without filters, for one interface.
+
+        Raises:
+            MctxError: As `leave`; ``item`` says which.
+        """
+        self._is_joined = False
+        self._change(_ffi.leave, Memberships.of(groups))
+
     def _change(self, function: _ffi.Function, groups: Memberships, stacklevel: int = 0) -> None:
         if stacklevel:
             groups.warn(stacklevel + 1)

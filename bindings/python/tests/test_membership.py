@@ -136,6 +136,13 @@ def test_join_many_is_all_or_none(subscription: libmctx.Subscription) -> None:
     )
     assert filters(subscription) == before
     subscription.join_many([])
+    subscription.leave_many([])
+    with pytest.raises(libmctx.NotFoundError) as never:
+        subscription.leave_many([GROUP4, Membership(GROUP6, "lo"), "239.255.77.2"])
+    assert (never.value.name, never.value.item) == ("membership_not_found", 2)
+    assert filters(subscription) == before
+    subscription.leave_many([GROUP4, Membership(GROUP6, "lo")])
+    assert filters(subscription) == before[1:2]
     subscription.join(Membership("239.255.77.2", exclude="10.0.0.1"))
     assert filters(subscription)[-1] == ("239.255.77.2", "exclude", ("10.0.0.1",))
     subscription.leave(Membership("239.255.77.2"))

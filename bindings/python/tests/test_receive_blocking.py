@@ -183,6 +183,7 @@ USES: dict[str, Callable[[Any], object]] = {
     "join": lambda each: each.join(GROUP4),
     "join_many": lambda each: each.join_many([GROUP4]),
     "leave": lambda each: each.leave(GROUP4),
+    "leave_many": lambda each: each.leave_many([GROUP4]),
     "allow": lambda each: each.allow(GROUP4, "10.0.0.1"),
     "block": lambda each: each.block(GROUP4, "10.0.0.1"),
     "set_filter": lambda each: each.set_filter(GROUP4),
@@ -293,6 +294,31 @@ def test_wait_many(pair4: Pair, context: libmctx.Context) -> None:
     with pytest.raises(libmctx.ClosedError) as caught:
         context.wait_many(both, 5)
     assert caught.value.item == 1
+
+
+def test_wait_many_for_ever_with_nothing_joined(pair4: Pair, context: libmctx.Context) -> None:
+    empty = [context.add_subscription(0) for _ in range(2)]
+    with pytest.raises(libmctx.UsageError) as caught:
+        context.wait_many(empty)
+    assert caught.value.name == "nothing_joined"
+    with pytest.raises(libmctx.TimedOutError):
+        context.wait_many(empty, 0.01)
+    pair4.publication.send(b"x")
+    assert context.wait_many([*empty, pair4.subscription]) == [pair4.subscription]
+    assert context.wait_many([*empty, pair4.publication]) == [pair4.publication]
+
+
+def test_the_descriptor_of_a_context(pair4: Pair, context: libmctx.Context) -> None:
+    import select
+
+    assert select.select([context], [], [], 0)[0] == []
+    pair4.publication.send(b"x")
+    assert select.select([context], [], [], 5)[0] == [context]
+    pair4.subscription.recv()
+    assert select.select([context], [], [], 0)[0] == []
+    context.close()
+    with pytest.raises(libmctx.ClosedError):
+        context.fileno()
 
 
 def test_wait_many_over_contexts(pair4: Pair) -> None:
