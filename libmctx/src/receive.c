@@ -376,9 +376,14 @@ static MCTX__IN_PLACE mctx__result attempt(mctx__subscription *subscription, try
 }
 
 /* Looks at the interfaces if it is time to. False: that failed. */
-static bool look_around(mctx__subscription *subscription, const outlook *left) {
+static bool look_around(mctx__subscription *subscription, outlook *left) {
   const bool is_due = left->has_changes || (left->retry_ns != 0 && mctx__clock_coarse() >= left->retry_ns);
-  return !is_due || mctx__subscription_follow(subscription);
+  if (!is_due) return true;
+  const bool is_done = mctx__subscription_follow(subscription);
+  mctx__subscription_lock(subscription);
+  left->retry_ns = subscription->retry_ns;
+  mctx__subscription_unlock(subscription);
+  return is_done;
 }
 
 /* Waits until there is something to receive, or to do about the interfaces. */

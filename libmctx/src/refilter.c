@@ -97,7 +97,8 @@ static mctx_status change_standing(const mctx__call *call, const mctx__wish *ask
   const mctx__call silent = {call->operation, call->handle, has_members ? NULL : call->error};
   mctx_status status = change_filter(&silent, asked, source, &standing->filter, changed);
   if (status == MCTX_OK || !has_members) return status;
-  return mctx__filter_copy(changed, &standing->filter) ? MCTX_OK : mctx__wish_no_memory(call, asked);
+  if (status != MCTX_ERR_NO_MEMORY && mctx__filter_copy(changed, &standing->filter)) return MCTX_OK;
+  return mctx__wish_no_memory(call, asked);
 }
 
 static mctx_status change_members(const mctx__call *call, mctx__subscription *subscription,
