@@ -149,6 +149,21 @@ static inline void no_event(mctx_handle handle) {
   if (count != 0) fail_msg("there is an event of type %u, interface %u", event.type, event.interface_index);
 }
 
+/* ---- the host ---- */
+
+static inline void set_interface(uint32_t index, const char *name, uint32_t flags) {
+  assert_true(mctx_sim_interface_set(index, name, flags, 1500));
+}
+
+/* That the system has so many memberships, on interfaces that are there. */
+static inline void assert_alive(uint64_t expected) {
+  mctx_sim_membership one;
+  uint64_t count = 0;
+  for (; mctx_sim_membership_at(count, &one); count++)
+    assert_int_equal(one.alive, 1);
+  assert_int_equal(count, expected);
+}
+
 /* ---- datagrams that arrive ---- */
 
 static inline mctx_sim_arrival arrival_of(const char *source, const char *group, uint32_t index) {
