@@ -274,7 +274,9 @@ def record(rows: list[Count], about: dict[str, str]) -> int:
         print("not recorded: some counts could not be taken")
         return 1
     found = {"architecture": about["architecture"], "compiler": about["compiler"]}
-    RECORD.write_text(json.dumps({**found, "counts": {row.what: round(row.value or 0, 2) for row in rows}}, indent=2) + "\n")
+    RECORD.write_text(
+        json.dumps({**found, "counts": {row.what: round(row.value or 0, 2) for row in rows}}, indent=2) + "\n"
+    )
     return 0
 
 
