@@ -115,6 +115,31 @@ static void rename_default(const following *follow) {
   }
 }
 
+/* Whether the interface of an index is still the one that it was. */
+static bool lives_on(const following *follow, uint32_t index) {
+  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
+    if (follow->changes->removed[i] == index) return false;
+  return mctx__interface_by_index(&follow->interfaces, index) != NULL;
+}
+
+/* Exceptions go with their interface: by its index when it is renamed, by its name when it is made anew. */
+static void follow_exceptions(const following *follow, mctx__standing *standing) {
+  for (mctx__name **at = &standing->except; *at != NULL; at = &(*at)->next) {
+    mctx__name *old = *at;
+    mctx__name *renamed = NULL;
+    const mctx__interface *interface = lives_on(follow, old->ref.index)
+                                           ? mctx__interface_by_index(&follow->interfaces, old->ref.index)
+                                           : mctx__interface_find(&follow->interfaces, &old->ref);
+    if (interface == NULL) continue;
+    const mctx_interface_ref ref = {
+        .by = MCTX_INTERFACE_BY_NAME, .index = interface->info.index, .name = interface->info.name};
+    if (!mctx__name_add(&renamed, &ref)) continue;
+    renamed->next = old->next;
+    *at = renamed;
+    mctx__release(old);
+  }
+}
+
 /* ---- what is there again ---- */
 
 /* The interface that a membership's names mean now: the one that it is on, if any of them still means that or
@@ -212,6 +237,8 @@ static void join_default_set(following *follow) {
   for (mctx__member *member = subscription->first; member != NULL; member = member->next)
     if (member->refusal != MCTX_OK) retry_refused(follow, member);
   if ((subscription->flags & MCTX_SUBSCRIPTION_FROZEN) != 0) return;
+  for (mctx__standing *at = subscription->standing; at != NULL; at = at->next)
+    follow_exceptions(follow, at);
   for (uint32_t i = 0; i < follow->interfaces.count; i++) {
     if (!mctx__is_default_interface(&follow->interfaces.items[i])) continue;
     for (const mctx__standing *at = subscription->standing; at != NULL; at = at->next)

@@ -51,6 +51,17 @@ static mctx__result start_member(joining *join, const mctx__wish *asked, const m
   return mctx__member_tell(join->subscription, &join->change, member, &filter);
 }
 
+/* A membership of that name whose interface refuses it at present: it is joined as soon as it can be. */
+static mctx__member *find_absent(const mctx__subscription *subscription, const mctx__wish *asked,
+                                 const mctx_interface_ref *name) {
+  mctx__member *at = subscription->first;
+  while (at != NULL &&
+         (at->entry.interface_index != 0 || at->entry.group.family != asked->group.family ||
+          !mctx__same_host(&at->entry.group, &asked->group) || !mctx__names_have(at->names, name)))
+    at = at->next;
+  return at;
+}
+
 /* Joins on one interface. `is_new` tells whether there was anything to do. */
 static mctx_status join_named(joining *join, const mctx__wish *asked, const mctx_interface_ref *name,
                               bool *is_new) {
@@ -62,10 +73,13 @@ static mctx_status join_named(joining *join, const mctx__wish *asked, const mctx
     return status;
   }
   member = mctx__member_find(join->subscription, &asked->group, interface->info.index);
+  if (member == NULL) member = find_absent(join->subscription, asked, name);
   if (member != NULL) {
     const mctx__filter *filter = member->is_fresh ? &member->next_filter : &member->filter;
     if (!mctx__filter_same(filter, &asked->filter))
       return mctx__wish_failed(join->call, asked, MCTX_ERR_FILTER_DIFFERS, HINT_DIFFERS);
+    if (member->refusal != MCTX_OK)
+      return mctx__wish_refused(join->call, asked, interface, (mctx__result){member->refusal, 0});
     if (!member->is_fresh || mctx__names_have(member->names, name)) return MCTX_OK;
     *is_new = true; /* another name of it */
     return mctx__name_add(&member->names, name) ? MCTX_OK : mctx__wish_no_memory(join->call, asked);

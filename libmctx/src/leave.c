@@ -5,13 +5,17 @@
 #include "options.h"
 #include "wish.h"
 
-/* A default member that is left by hand stays left when the interfaces are looked at again. */
+/* Where a group of the default set is left by hand, it stays left when the interfaces are looked at again. */
 static mctx_status except_interface(const mctx__call *call, const mctx__subscription *subscription,
-                                    const mctx__wish *asked, mctx__member *member) {
+                                    const mctx__interfaces *interfaces, const mctx__wish *asked,
+                                    mctx__member *member) {
   const mctx__standing *standing = mctx__standing_find(subscription, &asked->group);
-  if (asked->ingress.by == MCTX_INTERFACE_ANY || standing == NULL || member->names == NULL) return MCTX_OK;
-  if (mctx__names_have(standing->except, &member->names->ref)) return MCTX_OK;
-  return mctx__name_add(&member->except, &member->names->ref) ? MCTX_OK : mctx__wish_no_memory(call, asked);
+  const mctx__interface *interface = mctx__interface_by_index(interfaces, member->entry.interface_index);
+  if (asked->ingress.by == MCTX_INTERFACE_ANY || standing == NULL || interface == NULL) return MCTX_OK;
+  const mctx_interface_ref name = {
+      .by = MCTX_INTERFACE_BY_NAME, .index = interface->info.index, .name = interface->info.name};
+  if (mctx__names_have(standing->except, &name)) return MCTX_OK;
+  return mctx__name_add(&member->except, &name) ? MCTX_OK : mctx__wish_no_memory(call, asked);
 }
 
 static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subscription,
@@ -22,7 +26,7 @@ static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subs
   if (standing != NULL) standing->is_leaving = true;
   for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
     if (member->is_leaving || !mctx__wish_means(interfaces, asked, member)) continue;
-    mctx_status status = except_interface(call, subscription, asked, member);
+    mctx_status status = except_interface(call, subscription, interfaces, asked, member);
     if (status != MCTX_OK) return status;
     member->is_leaving = true;
     any = true;

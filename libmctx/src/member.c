@@ -387,8 +387,7 @@ static void settle_part(mctx__subscription *subscription, mctx__part *part) {
   }
   if (was_fresh && receiver->parts == 1 && !receiver->is_checked && mctx__receiver_isolates(receiver))
     receiver->sole = part;
-  receiver->wanted = receiver->collected;
-  if (receiver->sole == NULL && receiver->lists > 0) receiver->wanted |= MCTX_META_SOURCE;
+  receiver->wanted = mctx__receiver_wants(receiver);
 }
 
 static void settle_member(mctx__subscription *subscription, mctx__member *member) {

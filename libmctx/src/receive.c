@@ -568,10 +568,19 @@ static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *bat
   return status;
 }
 
+/* What an earlier call put there. */
+static void forget_counts(mctx_receive_batch *batch) {
+  const size_t start = offsetof(mctx_receive_batch, datagram_count);
+  const size_t end = offsetof(mctx_receive_batch, reserved);
+  if (batch == NULL || !mctx__struct_size_valid(batch->size) || batch->size <= start) return;
+  memset((unsigned char *)batch + start, 0, (batch->size < end ? batch->size : end) - start);
+}
+
 mctx_status mctx_recv_batch(mctx_subscription subscription, mctx_receive_batch *batch, uint32_t flags,
                             int64_t timeout_ns, mctx_error *error) {
   const mctx__call call = {__func__, subscription, error};
   mctx_receive_batch own = {0};
+  forget_counts(batch);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__struct_read(&call, batch, &own, sizeof own, "batch");
   if (status != MCTX_OK) return status;

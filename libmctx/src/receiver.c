@@ -137,7 +137,7 @@ static mctx__result configure(mctx__subscription *subscription, mctx__receiver *
     result = set_if_possible(receiver, MCTX__COALESCING, 1, &receiver->coalescing);
   if (result.status == MCTX_OK) result = hold_to_interface(receiver);
   receiver->collected = subscription->metadata | (mctx__receiver_isolates(receiver) ? 0 : MCTX_META_GROUP);
-  receiver->wanted = receiver->collected;
+  receiver->wanted = mctx__receiver_wants(receiver);
   if (result.status == MCTX_OK && receiver->collected != 0)
     result = set_if_possible(receiver, MCTX__METADATA, receiver->collected, &done);
   return result;

@@ -43,6 +43,13 @@ static inline bool mctx__receiver_isolates(const mctx__receiver *receiver) {
   return receiver->group.family != 0 && receiver->is_isolated && (receiver->family == 4 || receiver->is_held);
 }
 
+/* What to take off each message: the source too where a list is looked up, or where a message may be held back,
+ * which a change of the filter concerns before it is delivered. */
+static inline uint32_t mctx__receiver_wants(const mctx__receiver *receiver) {
+  const bool needs_source = receiver->coalescing || (receiver->sole == NULL && receiver->lists > 0);
+  return receiver->collected | (needs_source ? MCTX_META_SOURCE : 0);
+}
+
 /* All with the subscription's mutex held. */
 
 /* A socket that can join the group on the interface, other than those that `taken` says; opened if there is

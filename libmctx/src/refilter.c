@@ -132,7 +132,7 @@ static mctx_status change_filters(const mctx__call *call, mctx__subscription *su
   mctx__wish *asked;
   mctx_status status = mctx__wishes_read(call, subscription, membership, size, 1, filtering, &asked);
   if (status != MCTX_OK) return status;
-  if (source != NULL) status = mctx__source_check(call, source, asked->group.family);
+  if (source != NULL) status = mctx__source_check(call, source, asked->group.family, "source");
   if (status == MCTX_OK) status = mctx__interfaces_list(call, &interfaces, "interface");
   if (status != MCTX_OK) goto free_wish;
   status = mctx__wishes_check_scopes(call, &interfaces, asked, 1);

@@ -19,6 +19,8 @@ mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription 
   mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
   if (status != MCTX_OK) return status;
   *subscription = (mctx__subscription *)object;
+  /* What a name means is what it means now. */
+  (void)mctx__subscription_follow(*subscription);
   mctx__mutex_lock(&(*subscription)->mutex);
   return MCTX_OK;
 }
@@ -153,8 +155,10 @@ static mctx_status read_numbers(const mctx__call *call, const mctx_subscription_
 /* The first group that says a port. */
 static int32_t port_of_groups(const mctx_subscription_options *options) {
   for (uint64_t i = 0; i < options->membership_count; i++) {
-    mctx_address group;
-    memcpy(&group, (const unsigned char *)options->memberships + i * options->membership_stride, sizeof group);
+    mctx_address group = {0};
+    const uint64_t stride = options->membership_stride;
+    memcpy(&group, (const unsigned char *)options->memberships + i * stride,
+           stride < sizeof group ? stride : sizeof group);
     if (group.port != 0) return group.port;
   }
   return 0;
@@ -200,19 +204,15 @@ static mctx_status read_interfaces(const mctx__call *call, const mctx_subscripti
 }
 
 /* Interfaces that are named must be there, even as long as no group is joined on them. */
-static mctx_status find_interfaces(const mctx__call *call, const mctx__subscription *subscription) {
+static mctx_status find_interfaces(const mctx__call *call, const mctx_subscription_options *options) {
   mctx__interfaces interfaces;
-  if (subscription->interfaces == NULL) return MCTX_OK;
+  if (options->interface_count == 0) return MCTX_OK;
   mctx_status status = mctx__interfaces_list(call, &interfaces, "interfaces");
   if (status != MCTX_OK) return status;
-  int64_t item = 0;
-  for (const mctx__name *name = subscription->interfaces; name != NULL && status == MCTX_OK;
-       name = name->next) {
-    if (mctx__interface_find(&interfaces, &name->ref) == NULL) {
-      status = mctx__interface_not_found(call, &interfaces, &name->ref, NULL);
-      mctx__describe_item(call, (uint64_t)item);
-    }
-    item++;
+  for (uint64_t i = 0; i < options->interface_count && status == MCTX_OK; i++) {
+    if (mctx__interface_find(&interfaces, &options->interfaces[i]) != NULL) continue;
+    status = mctx__interface_not_found(call, &interfaces, &options->interfaces[i], NULL);
+    mctx__describe_item(call, i);
   }
   mctx__interfaces_free(&interfaces);
   return status;
@@ -299,7 +299,7 @@ static mctx_status open_in(const mctx__call *call, mctx__context *context,
   mctx_status status = mctx__object_reserve(call, &subscription->object, &subscription_class);
   if (status != MCTX_OK) return status;
   status = equip(call, subscription);
-  if (status == MCTX_OK) status = find_interfaces(call, subscription);
+  if (status == MCTX_OK) status = find_interfaces(call, options);
   if (status == MCTX_OK && options->membership_count > 0) {
     mctx__mutex_lock(&subscription->mutex);
     status = mctx__join_array(call, subscription, options->memberships, (uint32_t)options->membership_stride,

@@ -28,7 +28,7 @@ typedef struct mctx__standing {
   struct mctx__standing *next;
   mctx_address group;
   mctx__filter filter;
-  mctx__name *except; /* where it was left by hand */
+  mctx__name *except; /* interfaces where it was left by hand: the name, and the index as long as it lives */
   bool is_fresh;      /* being joined */
   bool is_nowhere;    /* there was no interface */
   bool is_rejoined;   /* joined once more: the exceptions go */

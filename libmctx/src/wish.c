@@ -31,24 +31,25 @@ static mctx_status check_group(const mctx__call *call, const mctx__subscription 
   return MCTX_OK;
 }
 
-mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family) {
+mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family,
+                               const char *field) {
   char text[MCTX__ADDRESS_TEXT];
   char hint[160];
   if (!mctx__is_wellformed(source) || source->prefix != 0)
-    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = "sources", .value = source->family,
+    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = source->family,
                       .hint = "an address without a prefix length, as from mctx_address_parse()");
   if (source->family == 0 || mctx__is_unspecified(source))
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = "sources",
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = field,
                       .hint = "name a sender's address; any source is an exclude filter without a list");
   if (source->family != family) {
     snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
              mctx__host_text(source, text), (unsigned)source->family, (unsigned)family);
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = "sources", .hint = hint);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = field, .hint = hint);
   }
   if (mctx__is_multicast(source)) {
     snprintf(hint, sizeof hint, "%s is a group: a source is a sender's unicast address",
              mctx__host_text(source, text));
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = "sources", .hint = hint);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = field, .hint = hint);
   }
   return MCTX_OK;
 }
@@ -70,7 +71,7 @@ static mctx_status read_filter(const mctx__call *call, const mctx_membership *me
     return MCTX__FAIL(call, MCTX_ERR_SOURCE_REQUIRED, .field = "sources",
                       .hint = "name the sources to include; to receive from nobody, leave the group");
   for (uint64_t i = 0; i < count; i++) {
-    mctx_status status = mctx__source_check(call, &membership->sources[i], membership->group.family);
+    mctx_status status = mctx__source_check(call, &membership->sources[i], membership->group.family, "sources");
     if (status != MCTX_OK) return status;
   }
   if (!mctx__filter_make(filter, membership->mode, membership->sources, (uint32_t)count))
@@ -216,8 +217,10 @@ bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *aske
     return false;
   if (asked->ingress.by == MCTX_INTERFACE_ANY) return true;
   const mctx__interface *interface = mctx__interface_find(interfaces, &asked->ingress);
-  if (interface != NULL) return member->entry.interface_index == interface->info.index;
-  return mctx__names_have(member->names, &asked->ingress);
+  if (interface != NULL && member->entry.interface_index == interface->info.index) return true;
+  /* One whose interface is away, or refuses it now, is known by its names alone. */
+  return (interface == NULL || member->entry.interface_index == 0) &&
+         mctx__names_have(member->names, &asked->ingress);
 }
 
 mctx_status mctx__wish_not_joined(const mctx__call *call, const mctx__interfaces *interfaces,

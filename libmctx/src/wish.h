@@ -24,7 +24,8 @@ void mctx__wishes_free(mctx__wish *wishes, uint64_t count);
 /* Where a scope and an interface are given, they must mean the same. */
 mctx_status mctx__wishes_check_scopes(const mctx__call *call, const mctx__interfaces *interfaces,
                                       const mctx__wish *wishes, uint64_t count);
-mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family);
+mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family,
+                               const char *field);
 
 /* Whether it means a membership: by the interface that its name means now, or by the name itself. */
 bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *asked, const mctx__member *member);
