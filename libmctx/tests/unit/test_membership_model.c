@@ -223,6 +223,7 @@ static mctx_status library_change(const element *e, enum change change, mctx_err
 
 static int step;
 static uint64_t source_limit;
+static bool leaks; /* sockets hear the groups of others */
 
 static uint32_t bits_in(uint32_t set) {
   uint32_t count = 0;
@@ -405,10 +406,11 @@ static void check_delivered(model *m, int64_t touched_group, bool arrived_before
   for (uint32_t i = 0; i < letter_count; i++) {
     const letter *one = &letters[i];
     const bool passes_now = is_let_through(m, one);
-    CHECK(one->delivered <= one->segments);
+    /* Where groups leak, a copy may wait at the very socket that the step made responsible. */
+    const bool is_touched = arrived_before && (int64_t)one->group == touched_group;
+    CHECK(one->delivered <= one->segments || (leaks && is_touched));
     CHECK(one->delivered == one->before || passes_now);
-    if (!arrived_before || (int64_t)one->group != touched_group)
-      CHECK(one->delivered == (passes_now && one->passed ? one->segments : 0));
+    if (!is_touched) CHECK(one->delivered == (passes_now && one->passed ? one->segments : 0));
   }
 }
 
@@ -493,7 +495,8 @@ static void set_up_host(void) {
   assert_true(mctx_sim_limit_set(MCTX_SIM_MEMBERSHIPS4, 1 + chance(4)));
   assert_true(mctx_sim_limit_set(MCTX_SIM_MEMBERSHIPS6, 1 + chance(4)));
   if (chance(4) == 0) mctx_sim_capability_set(MCTX_CAPABILITY_BIND_DEVICE, MCTX_CAPABILITY_ABSENT);
-  if (chance(4) == 0) mctx_sim_capability_set(MCTX_CAPABILITY_ISOLATED_SENDER, MCTX_CAPABILITY_ABSENT);
+  leaks = chance(4) == 0;
+  if (leaks) mctx_sim_capability_set(MCTX_CAPABILITY_ISOLATED_SENDER, MCTX_CAPABILITY_ABSENT);
   if (chance(4) == 0) mctx_sim_capability_set(MCTX_CAPABILITY_GROUP_BINDING, MCTX_CAPABILITY_ABSENT);
   if (chance(4) == 0) mctx_sim_capability_set(MCTX_CAPABILITY_COALESCING, MCTX_CAPABILITY_ABSENT);
 }
