@@ -32,25 +32,22 @@ program *program_there(const char *format, ...) {
   va_start(arguments, format);
   assert_in_range(vsnprintf(command, sizeof command, format, arguments), 1, (int)sizeof command - 1);
   va_end(arguments);
-  snprintf(own->output, sizeof own->output, "/tmp/mctx-program-XXXXXX");
-  int output = mkostemp(own->output, O_CLOEXEC | O_APPEND);
-  assert_true(output >= 0);
+  char name[] = "/tmp/mctx-program-XXXXXX";
+  own->output = mkostemp(name, O_CLOEXEC | O_APPEND);
+  assert_true(own->output >= 0);
+  unlink(name);
   fflush(stdout);
   there_begin();
   own->process = fork();
-  if (own->process == 0) become(command, output);
+  if (own->process == 0) become(command, own->output);
   there_end();
-  close(output);
   assert_true(own->process > 0);
   return own;
 }
 
 const char *program_text(program *own) {
-  FILE *file = fopen(own->output, "r");
-  assert_non_null(file);
-  size_t length = fread(own->text, 1, sizeof own->text - 1, file);
-  fclose(file);
-  own->text[length] = '\0';
+  ssize_t length = pread(own->output, own->text, sizeof own->text - 1, 0);
+  own->text[length > 0 ? length : 0] = '\0';
   return own->text;
 }
 
@@ -68,6 +65,6 @@ void program_end(program *own) {
     if (i == 100) kill(-own->process, SIGKILL);
     sleep_ms(10);
   }
-  unlink(own->output);
+  close(own->output);
   free(own);
 }

@@ -7,7 +7,7 @@
 
 typedef struct program {
   pid_t process; /* of a group of its own */
-  char output[32];
+  int output;    /* a file without a name */
   char text[1 << 16];
 } program;
 
