@@ -684,6 +684,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_wait_many(mctx_context context, mctx_wait_i
  * or a change of the interfaces can be followed, which the next receive does. A context's is readable when one
  * of its subscriptions is. On Linux the latter two are epoll descriptors: they may be watched by epoll, poll or
  * select, four levels deep.
+ * What could not be joined again for a shortage (memory, descriptors) makes nothing readable: the next receive,
+ * mctx_wait() or mctx_events() tries it again.
  * @param handle a publication, subscription or context
  * @param[out] native the value; it is the same until the object is closed
  * @param error where the failure is described, or NULL
@@ -1349,7 +1351,9 @@ MCTX_API MCTX_CHECK mctx_status mctx_block(mctx_subscription subscription, const
                                            uint32_t size, const mctx_address *source, mctx_error *error);
 
 /**
- * Replaces the whole filter of a membership, mode and list; of several interfaces: of all or of none.
+ * Replaces the whole filter of a membership, mode and list; of several interfaces: of all or of none. An
+ * include list that is longer than the system takes (Linux: 10 IPv4 sources, 64 IPv6 ones) is spread over
+ * sockets; datagrams that arrive while it is changed to an exclude filter, or back, may be lost.
  * @param subscription the subscription
  * @param membership which group, on which interface (none: on all), and the new filter
  * @param size sizeof(mctx_membership) as the caller knows it, in bytes

@@ -124,7 +124,7 @@ mctx_status mctx__context_add(const mctx__call *call, mctx__context *context, mc
     subscription->previous = context->last;
     *(context->last != NULL ? &context->last->next : &context->first) = subscription;
     context->last = subscription;
-    context->subscriptions_added++;
+    subscription->serial = ++context->subscriptions_added;
     *handle = mctx__object_publish(&subscription->object);
   }
   mctx__mutex_unlock(&context->mutex);
@@ -145,6 +145,18 @@ void mctx__context_remove(mctx__context *context, mctx__subscription *subscripti
   mctx__receive_counters_add(&context->received, &subscription->counters);
   mctx__subscription_unlock(subscription);
   mctx__mutex_unlock(&context->mutex);
+}
+
+mctx__subscription *mctx__context_pin_after(mctx__context *context, uint64_t serial) {
+  mctx__object *pinned = NULL;
+  mctx__mutex_lock(&context->mutex);
+  for (mctx__subscription *at = context->first; at != NULL && pinned == NULL; at = at->next) {
+    if (at->serial <= serial) continue;
+    /* One that is being closed is passed over. */
+    if (mctx__pin(at->object.handle, MCTX_HANDLE_SUBSCRIPTION, &pinned) != MCTX_OK) pinned = NULL;
+  }
+  mctx__mutex_unlock(&context->mutex);
+  return (mctx__subscription *)pinned;
 }
 
 void mctx__context_each_subscription(mctx__context *context, mctx__subscription_visitor *visit,

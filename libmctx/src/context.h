@@ -46,6 +46,8 @@ mctx_status mctx__context_add(const mctx__call *call, mctx__context *context, mc
 void mctx__context_remove(mctx__context *context, mctx__subscription *subscription);
 /* The poller that is readable when a subscription is; opened by the first who asks. */
 mctx__result mctx__context_poller(mctx__context *context, mctx__poller *poller);
+/* Enters the subscription that was opened next after a serial number; NULL: there is none. */
+mctx__subscription *mctx__context_pin_after(mctx__context *context, uint64_t serial);
 /* Visits each subscription in order, with the context locked. */
 typedef void mctx__subscription_visitor(mctx__subscription *subscription, void *argument);
 void mctx__context_each_subscription(mctx__context *context, mctx__subscription_visitor *visit, void *argument);

@@ -47,10 +47,9 @@ static void take_from(mctx__publication *publication, void *context) {
   mctx__mutex_unlock(&publication->mutex);
 }
 
-static void take_received(mctx__subscription *subscription, void *context) {
-  taking *taken = context;
+static void take_received(mctx__subscription *subscription, taking *taken) {
   mctx_event event;
-  mctx__subscription_follow(subscription);
+  (void)mctx__subscription_follow(subscription);
   mctx__subscription_lock(subscription);
   while (taken->count < taken->capacity && mctx__events_take(&subscription->events, &event)) {
     event.handle = subscription->object.handle; /* none was known to what happened while it was opened */
@@ -59,10 +58,18 @@ static void take_received(mctx__subscription *subscription, void *context) {
   mctx__subscription_unlock(subscription);
 }
 
-/* Those of the publications, then those of the subscriptions. */
+/* Those of the publications, then those of the subscriptions, one by one: following the interfaces takes a
+ * while, and the context is not kept from others meanwhile. */
 static void take_all(mctx__context *context, taking *taken) {
+  uint64_t serial = 0;
   mctx__context_each(context, UINT32_MAX, NULL, take_from, taken);
-  mctx__context_each_subscription(context, take_received, taken);
+  for (;;) {
+    mctx__subscription *subscription = mctx__context_pin_after(context, serial);
+    if (subscription == NULL) return;
+    serial = subscription->serial;
+    take_received(subscription, taken);
+    mctx__unpin(&subscription->object);
+  }
 }
 
 mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride, uint32_t capacity,

@@ -127,6 +127,7 @@ static void follow_exceptions(const following *follow, mctx__standing *standing)
   for (mctx__name **at = &standing->except; *at != NULL; at = &(*at)->next) {
     mctx__name *old = *at;
     mctx__name *renamed = NULL;
+    if (old->ref.by != MCTX_INTERFACE_BY_NAME && old->ref.by != MCTX_INTERFACE_BY_ADDRESS) continue;
     const mctx__interface *interface = lives_on(follow, old->ref.index)
                                            ? mctx__interface_by_index(&follow->interfaces, old->ref.index)
                                            : mctx__interface_find(&follow->interfaces, &old->ref);
@@ -164,8 +165,6 @@ static void count_refusal(following *follow, const mctx__interface *interface, c
 static void rebuild(following *follow, mctx__member *member, const mctx__interface *interface) {
   mctx__subscription *subscription = follow->subscription;
   mctx__filter filter;
-  if (mctx__member_find(subscription, &member->entry.group, interface->info.index) != NULL) return;
-  mctx__member_lose(subscription, member);
   member->refusal = MCTX_OK;
   if (!mctx__filter_copy(&filter, &member->filter)) {
     note_shortage(follow, MCTX_ERR_NO_MEMORY);
@@ -186,14 +185,45 @@ static void rebuild(following *follow, mctx__member *member, const mctx__interfa
   count_refusal(follow, interface, &member->entry.group);
 }
 
-static void rebuild_all(following *follow) {
-  for (mctx__member *member = follow->subscription->first; member != NULL; member = member->next) {
-    if (is_live(follow->subscription, member)) continue;
-    const mctx__interface *interface = meant(follow, member);
-    if (interface != NULL && interface->info.index != member->entry.interface_index &&
-        carries(interface, member->entry.group.family))
-      rebuild(follow, member, interface);
+/* One membership that the user gave both names. */
+static void take_names(mctx__member *other, mctx__member *member) {
+  mctx__name **last = &other->names;
+  while (*last != NULL)
+    last = &(*last)->next;
+  *last = member->names;
+  member->names = NULL;
+}
+
+/* Joins an absent membership where its names mean an interface now, and returns the next one. One of the
+ * default set gives way to it; with one that the user named it becomes one. */
+static mctx__member *rebuild_absent(following *follow, mctx__member *member) {
+  mctx__subscription *subscription = follow->subscription;
+  if (is_live(subscription, member) || member->entry.interface_index != 0) return member->next;
+  const mctx__interface *interface = meant(follow, member);
+  if (interface == NULL || !carries(interface, member->entry.group.family)) return member->next;
+  mctx__member *other = mctx__member_find(subscription, &member->entry.group, interface->info.index);
+  if (other != NULL && !is_live(subscription, other)) {
+    mctx__member *next = member->next;
+    take_names(other, member);
+    mctx__member_remove(subscription, member);
+    return next;
   }
+  if (other != NULL) mctx__member_remove(subscription, other);
+  rebuild(follow, member, interface);
+  return member->next;
+}
+
+/* First those leave whose names mean another interface now, so that names may have changed hands. */
+static void rebuild_all(following *follow) {
+  mctx__subscription *subscription = follow->subscription;
+  for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
+    if (is_live(subscription, member) || member->entry.interface_index == 0) continue;
+    const mctx__interface *interface = meant(follow, member);
+    if (interface != NULL && interface->info.index != member->entry.interface_index)
+      mctx__member_lose(subscription, member);
+  }
+  for (mctx__member *member = subscription->first; member != NULL;)
+    member = rebuild_absent(follow, member);
 }
 
 /* ---- the default set ---- */
@@ -209,11 +239,13 @@ static void retry_refused(following *follow, mctx__member *member) {
   bool *still_refuses = &own->still_refuses[member->entry.group.family == 6];
   if (*still_refuses || !mctx__filter_copy(&filter, &member->filter)) return;
   member->refusal = MCTX_OK;
-  if (mctx__member_tell(follow->subscription, &follow->change, member, &filter).status == MCTX_OK) {
+  mctx__result result = mctx__member_tell(follow->subscription, &follow->change, member, &filter);
+  if (result.status == MCTX_OK) {
     own->appeared++;
   } else {
     member->refusal = refusal;
     *still_refuses = true;
+    note_shortage(follow, result.status);
   }
 }
 

@@ -54,6 +54,7 @@ static mctx__result start_member(joining *join, const mctx__wish *asked, const m
 /* A membership of that name whose interface refuses it at present: it is joined as soon as it can be. */
 static mctx__member *find_absent(const mctx__subscription *subscription, const mctx__wish *asked,
                                  const mctx_interface_ref *name) {
+  if (subscription->member_count == subscription->members.count) return NULL; /* none is absent */
   mctx__member *at = subscription->first;
   while (at != NULL &&
          (at->entry.interface_index != 0 || at->entry.group.family != asked->group.family ||
@@ -234,21 +235,17 @@ static void settle_joining(joining *join) {
 
 /* ---- what a join tells afterwards ---- */
 
-static void tell_refusals(mctx__subscription *subscription, uint32_t after) {
-  for (const mctx__member *member = subscription->first; member != NULL; member = member->next) {
-    if (member->id <= after || member->refusal == MCTX_OK) continue;
-    mctx_event event = {.type = MCTX_EVENT_REFUSED,
-                        .interface_index = member->entry.interface_index,
-                        .address = member->entry.group};
-    bool is_first = true;
-    for (const mctx__member *other = subscription->first; other != NULL; other = other->next) {
-      if (other->id <= after || other->refusal == MCTX_OK ||
-          other->entry.interface_index != event.interface_index)
+/* One event for each interface that refuses. */
+static void tell_refusals(const joining *join, uint32_t after) {
+  for (uint32_t i = 0; i < join->interfaces.count; i++) {
+    mctx_event event = {.type = MCTX_EVENT_REFUSED, .interface_index = join->interfaces.items[i].info.index};
+    for (const mctx__member *member = join->subscription->first; member != NULL; member = member->next) {
+      if (member->id <= after || member->refusal == MCTX_OK ||
+          member->entry.interface_index != event.interface_index)
         continue;
-      if (other->id < member->id) is_first = false;
-      event.value++;
+      if (event.value++ == 0) event.address = member->entry.group;
     }
-    if (is_first) mctx__subscription_event(subscription, &event);
+    if (event.value > 0) mctx__subscription_event(join->subscription, &event);
   }
 }
 
@@ -284,14 +281,14 @@ mctx_status mctx__join_array(const mctx__call *call, mctx__subscription *subscri
   if (status != MCTX_OK) return status;
   status = mctx__interfaces_list(call, &join.interfaces, "interface");
   if (status != MCTX_OK) goto free_wishes;
-  status = mctx__wishes_check_scopes(call, &join.interfaces, wishes, count);
+  status = mctx__wishes_resolve(call, &join.interfaces, wishes, count);
   for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
     status = join_one(&join, &wishes[i]);
   if (status != MCTX_OK) {
     undo_joining(&join);
   } else {
     settle_joining(&join);
-    tell_refusals(subscription, last_id);
+    tell_refusals(&join, last_id);
     tell_hints(subscription, wishes, count);
   }
   mctx__interfaces_free(&join.interfaces);
@@ -306,7 +303,7 @@ mctx_status mctx_join(mctx_subscription subscription, const mctx_membership *mem
   mctx__subscription *own;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__array_check(&call, memberships, stride, count, "memberships");
-  if (status == MCTX_OK) status = mctx__subscription_enter(&call, &own);
+  if (status == MCTX_OK) status = mctx__subscription_enter_current(&call, &own);
   if (status != MCTX_OK) return status;
   if (count > 0) status = mctx__join_array(&call, own, memberships, stride, count);
   mctx__subscription_leave(own);

@@ -11,9 +11,11 @@ static mctx_status except_interface(const mctx__call *call, const mctx__subscrip
                                     mctx__member *member) {
   const mctx__standing *standing = mctx__standing_find(subscription, &asked->group);
   const mctx__interface *interface = mctx__interface_by_index(interfaces, member->entry.interface_index);
-  if (asked->ingress.by == MCTX_INTERFACE_ANY || standing == NULL || interface == NULL) return MCTX_OK;
-  const mctx_interface_ref name = {
-      .by = MCTX_INTERFACE_BY_NAME, .index = interface->info.index, .name = interface->info.name};
+  if (asked->ingress.by == MCTX_INTERFACE_ANY || standing == NULL) return MCTX_OK;
+  mctx_interface_ref name = asked->ingress; /* of one that is away */
+  if (interface != NULL)
+    name = (mctx_interface_ref){
+        .by = MCTX_INTERFACE_BY_NAME, .index = interface->info.index, .name = interface->info.name};
   if (mctx__names_have(standing->except, &name)) return MCTX_OK;
   return mctx__name_add(&member->except, &name) ? MCTX_OK : mctx__wish_no_memory(call, asked);
 }
@@ -25,7 +27,7 @@ static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subs
   bool any = standing != NULL && !standing->is_leaving;
   if (standing != NULL) standing->is_leaving = true;
   for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
-    if (member->is_leaving || !mctx__wish_means(interfaces, asked, member)) continue;
+    if (member->is_leaving || !mctx__wish_means(asked, member)) continue;
     mctx_status status = except_interface(call, subscription, interfaces, asked, member);
     if (status != MCTX_OK) return status;
     member->is_leaving = true;
@@ -76,7 +78,7 @@ static mctx_status leave_array(const mctx__call *call, mctx__subscription *subsc
   if (status != MCTX_OK) return status;
   status = mctx__interfaces_list(call, &interfaces, "interface");
   if (status != MCTX_OK) goto free_wishes;
-  status = mctx__wishes_check_scopes(call, &interfaces, wishes, count);
+  status = mctx__wishes_resolve(call, &interfaces, wishes, count);
   for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
     status = mark_leaving(call, subscription, &interfaces, &wishes[i]);
   if (status == MCTX_OK)
@@ -95,7 +97,7 @@ mctx_status mctx_leave(mctx_subscription subscription, const mctx_membership *me
   mctx__subscription *own;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__array_check(&call, memberships, stride, count, "memberships");
-  if (status == MCTX_OK) status = mctx__subscription_enter(&call, &own);
+  if (status == MCTX_OK) status = mctx__subscription_enter_current(&call, &own);
   if (status != MCTX_OK) return status;
   if (count > 0) status = leave_array(&call, own, memberships, stride, count);
   mctx__subscription_leave(own);

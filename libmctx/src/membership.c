@@ -30,7 +30,7 @@ static mctx_membership_info describe(mctx__subscription *subscription, const mct
   info.datagrams = member->datagrams;
   info.bytes = member->bytes;
   if (member->first_ns != 0) {
-    info.first_ns = member->first_ns - member->joined_ns;
+    info.first_ns = member->first_ns > member->joined_ns ? member->first_ns - member->joined_ns : 0;
     info.last_ns = now > member->last_ns ? now - member->last_ns : 0;
   }
   mctx__subscription_unlock(subscription);

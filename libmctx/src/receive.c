@@ -11,12 +11,11 @@
 enum {
   USUAL_STEP = 64,   /* lengths are rounded up to that */
   USUAL_MOST = 9216, /* longer messages are received one by one */
-  FEWEST_AT_ONCE = 4 /* fewer are received one by one */
+  FEWEST_AT_ONCE = 2 /* fewer are received one by one */
 };
 
 #define ARENA_USED UINT64_C(0xffffffff) /* offsets have 32 bits */
 #define BEHIND_NS  INT64_C(10000000)    /* until interfaces are looked at again after that failed */
-#define COARSE_NS  INT64_C(20000000)    /* that the coarse clock may be behind */
 
 static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};
 static const mctx_address no_address;
@@ -391,7 +390,7 @@ static mctx__result wait_more(mctx__subscription *subscription, uint32_t flags, 
                               const outlook *left, bool is_behind) {
   /* The handle is readable for that alone: try again a little later. */
   if (is_behind) return pause_behind(subscription, flags, deadline_ns);
-  const int64_t retry_ns = left->retry_ns != 0 ? left->retry_ns + COARSE_NS : deadline_ns;
+  const int64_t retry_ns = left->retry_ns != 0 ? left->retry_ns + MCTX__COARSE_NS : deadline_ns;
   const bool is_retry = retry_ns < deadline_ns;
   mctx__result result = wait_readable(subscription, flags, is_retry ? retry_ns : deadline_ns);
   return is_retry && result.status == MCTX_ERR_TIMEOUT ? MCTX__DONE : result;
@@ -480,7 +479,9 @@ mctx_status mctx_recv(mctx_subscription subscription, void *data, size_t capacit
                       mctx_error *error) {
   mctx__object *object = NULL;
   mctx_message told;
-  one_datagram one = {.data = data, .capacity = capacity, .message = message};
+  /* No message is longer, and the system refuses absurd lengths. */
+  const size_t most = capacity < MCTX__MESSAGE_MAX ? capacity : MCTX__MESSAGE_MAX;
+  one_datagram one = {.data = data, .capacity = most, .message = message};
   /* What is no array element of another version is written where it belongs. */
   const bool is_own = message == NULL || (message_size == sizeof told && is_aligned(message));
   if (!is_own) one.message = &told;

@@ -10,6 +10,10 @@ static mctx_address wildcard(uint32_t family, uint16_t port) {
   return (mctx_address){.family = (uint8_t)family, .port = port};
 }
 
+static bool same_group(const mctx_address *a, const mctx_address *b) {
+  return a->family == b->family && mctx__same_host(a, b);
+}
+
 /* ---- the port ---- */
 
 /* Whether nobody else has the port: a plain bind says so. */
@@ -50,16 +54,32 @@ static mctx__result bind_beside(const mctx__subscription *subscription, const mc
   return result.status == MCTX_OK ? alone : result;
 }
 
-/* An exclusive port is ours alone: our sockets share it while they are bound, and nobody joins them later. */
+/* Whether a socket of ours has the address that another one wants. */
+static bool is_in_the_way(const mctx__receiver *at, const mctx__receiver *receiver) {
+  if (at->family != receiver->family) return false;
+  const bool meets =
+      at->group.family == 0 || receiver->group.family == 0 || same_group(&at->group, &receiver->group);
+  const bool is_apart = at->is_held && receiver->is_held && at->interface_index != receiver->interface_index;
+  return meets && !is_apart;
+}
+
+static bool has_in_the_way(const mctx__subscription *subscription, const mctx__receiver *receiver) {
+  for (const mctx__receiver *at = subscription->receivers; at != NULL; at = at->next)
+    if (is_in_the_way(at, receiver)) return true;
+  return false;
+}
+
+/* An exclusive port is ours alone: a socket is bound without sharing, and where one of our own is in the way,
+ * both share for that moment. */
 static mctx__result bind_exclusively(mctx__subscription *subscription, mctx__receiver *receiver,
                                      const mctx_address *local) {
-  uint32_t family = receiver->family;
+  const uint32_t family = receiver->family;
   mctx__result result = MCTX__DONE;
   if (!has_family(subscription, family)) result = probe_port(family, subscription->port);
   if (result.status != MCTX_OK) return result;
-  result = mctx__socket_bind(receiver->socket, local);
-  if (result.status == MCTX_ERR_ADDRESS_IN_USE && has_family(subscription, family))
-    result = bind_beside(subscription, receiver, local);
+  if (!has_in_the_way(subscription, receiver)) return mctx__socket_bind(receiver->socket, local);
+  result = mctx__socket_set(receiver->socket, family, MCTX__REUSE_PORT, 1);
+  if (result.status == MCTX_OK) result = bind_beside(subscription, receiver, local);
   if (result.status != MCTX_OK) return result;
   return mctx__socket_set(receiver->socket, family, MCTX__REUSE_PORT, 0);
 }
@@ -71,10 +91,9 @@ static mctx__result bind_receiver(mctx__subscription *subscription, mctx__receiv
     local.port = subscription->port;
     if (mctx__is_scoped_group(&local)) local.scope_id = receiver->interface_index;
   }
-  mctx__result result = mctx__socket_set(receiver->socket, receiver->family, MCTX__REUSE_PORT, 1);
-  if (result.status != MCTX_OK) return result;
   if (subscription->reuse_port == 0) return bind_exclusively(subscription, receiver, &local);
-  return mctx__socket_bind(receiver->socket, &local);
+  mctx__result result = mctx__socket_set(receiver->socket, receiver->family, MCTX__REUSE_PORT, 1);
+  return result.status == MCTX_OK ? mctx__socket_bind(receiver->socket, &local) : result;
 }
 
 /* ---- opening and closing ---- */
@@ -244,10 +263,6 @@ mctx__result mctx__receiver_choose_port(mctx__subscription *subscription) {
 }
 
 /* ---- choosing ---- */
-
-static bool same_group(const mctx_address *a, const mctx_address *b) {
-  return a->family == b->family && mctx__same_host(a, b);
-}
 
 static bool wants_group_socket(const mctx__subscription *subscription) {
   return subscription->binding != MCTX_BINDING_WILDCARD && mctx__binds_groups();

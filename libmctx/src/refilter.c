@@ -59,12 +59,12 @@ static mctx_status replace_filter(const mctx__call *call, const mctx__wish *aske
 /* Whether the change is right for each membership that it concerns: all of them are looked at before the first
  * is told, so that only a failure of the system needs to be undone. */
 static mctx_status check_members(const mctx__call *call, const mctx__subscription *subscription,
-                                 const mctx__interfaces *interfaces, const mctx__wish *asked,
-                                 const mctx_address *source, changing *change_filter, bool *any) {
+                                 const mctx__wish *asked, const mctx_address *source, changing *change_filter,
+                                 bool *any) {
   *any = false;
   for (const mctx__member *member = subscription->first; member != NULL; member = member->next) {
     mctx__filter changed;
-    if (!mctx__wish_means(interfaces, asked, member)) continue;
+    if (!mctx__wish_means(asked, member)) continue;
     *any = true;
     mctx_status status = change_filter(call, asked, source, &member->filter, &changed);
     if (status != MCTX_OK) return status;
@@ -78,7 +78,7 @@ static mctx_status tell_members(const mctx__call *call, mctx__subscription *subs
                                 const mctx_address *source, changing *change_filter, mctx__change *change) {
   for (mctx__member *member = subscription->first; member != NULL; member = member->next) {
     mctx__filter changed;
-    if (!mctx__wish_means(interfaces, asked, member)) continue;
+    if (!mctx__wish_means(asked, member)) continue;
     mctx_status status = change_filter(call, asked, source, &member->filter, &changed);
     if (status != MCTX_OK) return status;
     mctx__result result = mctx__member_tell(subscription, change, member, &changed);
@@ -108,7 +108,7 @@ static mctx_status change_members(const mctx__call *call, mctx__subscription *su
   mctx__filter everywhere = {.mode = MCTX_EXCLUDE};
   mctx__standing *standing =
       asked->ingress.by == MCTX_INTERFACE_ANY ? mctx__standing_find(subscription, &asked->group) : NULL;
-  mctx_status status = check_members(call, subscription, interfaces, asked, source, change_filter, &any);
+  mctx_status status = check_members(call, subscription, asked, source, change_filter, &any);
   if (status == MCTX_OK && standing != NULL)
     status = change_standing(call, asked, source, change_filter, any, standing, &everywhere);
   if (status == MCTX_OK && !any && standing == NULL) return mctx__wish_not_joined(call, interfaces, asked);
@@ -135,7 +135,7 @@ static mctx_status change_filters(const mctx__call *call, mctx__subscription *su
   if (source != NULL) status = mctx__source_check(call, source, asked->group.family, "source");
   if (status == MCTX_OK) status = mctx__interfaces_list(call, &interfaces, "interface");
   if (status != MCTX_OK) goto free_wish;
-  status = mctx__wishes_check_scopes(call, &interfaces, asked, 1);
+  status = mctx__wishes_resolve(call, &interfaces, asked, 1);
   if (status == MCTX_OK)
     status = change_members(call, subscription, &interfaces, asked, source, change_filter, &change);
   if (status == MCTX_OK)
@@ -157,7 +157,7 @@ static mctx_status change(const mctx__call *call, const mctx_membership *members
   if (!mctx__struct_size_valid(size))
     return MCTX__FAIL(call, MCTX_ERR_STRUCT_SIZE, .field = "size", .value = size,
                       .hint = "pass sizeof(mctx_membership)");
-  mctx_status status = mctx__subscription_enter(call, &own);
+  mctx_status status = mctx__subscription_enter_current(call, &own);
   if (status != MCTX_OK) return status;
   status = change_filters(call, own, membership, size, filtering, source, change_filter);
   mctx__subscription_leave(own);

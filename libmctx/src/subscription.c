@@ -19,7 +19,14 @@ mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription 
   mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
   if (status != MCTX_OK) return status;
   *subscription = (mctx__subscription *)object;
-  /* What a name means is what it means now. */
+  mctx__mutex_lock(&(*subscription)->mutex);
+  return MCTX_OK;
+}
+
+mctx_status mctx__subscription_enter_current(const mctx__call *call, mctx__subscription **subscription) {
+  mctx_status status = mctx__subscription_enter(call, subscription);
+  if (status != MCTX_OK) return status;
+  mctx__mutex_unlock(&(*subscription)->mutex);
   (void)mctx__subscription_follow(*subscription);
   mctx__mutex_lock(&(*subscription)->mutex);
   return MCTX_OK;
@@ -44,6 +51,14 @@ void mctx__subscription_expose(mctx__subscription *subscription) {
   subscription->is_exposed = true;
   mctx__held_signal(subscription);
   mctx__subscription_unlock(subscription);
+}
+
+int64_t mctx__subscription_retry(mctx__subscription *subscription, int64_t deadline_ns) {
+  mctx__subscription_lock(subscription);
+  const int64_t retry_ns = subscription->retry_ns;
+  mctx__subscription_unlock(subscription);
+  /* The coarse clock, which tells whether it is time, may be behind. */
+  return retry_ns != 0 && retry_ns + MCTX__COARSE_NS < deadline_ns ? retry_ns + MCTX__COARSE_NS : deadline_ns;
 }
 
 bool mctx__subscription_has_groups(mctx__subscription *subscription) {

@@ -79,7 +79,8 @@ struct mctx__subscription {
 
   /* Fixed after opening. */
   mctx__context *context;
-  mctx__subscription *previous; /* the context's list, under its mutex */
+  uint64_t serial;              /* in order of opening; as are the next two, under the context's mutex */
+  mctx__subscription *previous; /* in the context's list */
   mctx__subscription *next;
   uint32_t flags;
   uint16_t port;
@@ -111,12 +112,16 @@ static inline void mctx__subscription_unlock(mctx__subscription *subscription) {
 
 /* Enters a subscription with its mutex held; on failure it is not entered. */
 mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription **subscription);
+/* The same after changes of the interfaces were followed: what a name means is what it means now. */
+mctx_status mctx__subscription_enter_current(const mctx__call *call, mctx__subscription **subscription);
 void mctx__subscription_leave(mctx__subscription *subscription);
 
 /* Takes and keeps an event. */
 void mctx__subscription_event(mctx__subscription *subscription, const mctx_event *event);
 /* Somebody is about to watch the pollable handle: from now on it is kept true for what is held. */
 void mctx__subscription_expose(mctx__subscription *subscription);
+/* When what could not be joined for a shortage is tried again, but no later than the deadline. */
+int64_t mctx__subscription_retry(mctx__subscription *subscription, int64_t deadline_ns);
 /* Whether a receive may ever get something. */
 bool mctx__subscription_has_groups(mctx__subscription *subscription);
 mctx_status mctx__nothing_joined(const mctx__call *call);

@@ -40,16 +40,25 @@ void mctx__receive_forget(mctx__subscription *subscription, const mctx__receiver
     if (subscription->ready[i] == tag) subscription->ready[i] = MCTX__TAG_EVENT;
 }
 
+/* Whether the subscription has joined it there by another socket; one that is being joined does not count yet.
+ */
+static bool has_settled(const mctx__subscription *subscription, uint32_t interface_index,
+                        const mctx_address *group) {
+  const mctx__member *member =
+      (const mctx__member *)mctx__table_find(&subscription->members, 0, interface_index, group);
+  return member != NULL && !member->is_fresh && member->refusal == MCTX_OK;
+}
+
 void mctx__discard_message(mctx__subscription *subscription, const mctx__receiver *receiver,
-                           const mctx__arrival *arrival, uint32_t interface_index, bool filtered) {
+                           const mctx_address *group, uint32_t interface_index, bool filtered) {
   uint32_t reason = MCTX__DISCARD_GROUP;
   if (filtered) {
     reason = MCTX__DISCARD_SOURCE;
-  } else if (!mctx__is_multicast(&arrival->group)) {
+  } else if (!mctx__is_multicast(group)) {
     reason = MCTX__DISCARD_UNICAST;
-  } else if (mctx__table_find(&subscription->members, 0, interface_index, &arrival->group) != NULL) {
+  } else if (has_settled(subscription, interface_index, group)) {
     reason = MCTX__DISCARD_COPY;
-  } else if (receiver->group.family != 0 || mctx__receiver_has_group(subscription, receiver, &arrival->group)) {
+  } else if (receiver->group.family != 0 || mctx__receiver_has_group(subscription, receiver, group)) {
     reason = MCTX__DISCARD_INTERFACE;
   }
   subscription->counters.discarded[reason]++;

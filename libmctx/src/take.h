@@ -31,7 +31,7 @@ void mctx__look(mctx__subscription *subscription);
 mctx__receiver *mctx__next_ready(mctx__subscription *subscription);
 /* Counts a message that is not delivered, by its reason. */
 MCTX__COLD void mctx__discard_message(mctx__subscription *subscription, const mctx__receiver *receiver,
-                                      const mctx__arrival *arrival, uint32_t interface_index, bool filtered);
+                                      const mctx_address *group, uint32_t interface_index, bool filtered);
 /* The system lost messages of a socket. */
 MCTX__COLD void mctx__note_drops(mctx__subscription *subscription, mctx__receiver *receiver, uint32_t drops);
 
@@ -59,19 +59,22 @@ static MCTX__IN_PLACE mctx__receiver *mctx__next_receiver(mctx__receiving *call)
 static MCTX__IN_PLACE mctx__part *mctx__admit(mctx__subscription *subscription, mctx__receiver *receiver,
                                               const mctx__arrival *arrival) {
   if (receiver->sole != NULL) return receiver->sole;
-  uint32_t index = arrival->interface_index;
-  if ((arrival->present & MCTX_META_GROUP) == 0 || index == 0) index = receiver->sole_interface;
+  /* What does not tell was bound to its group, and had one membership when it came. */
+  const bool is_told = (arrival->present & MCTX_META_GROUP) != 0;
+  const mctx_address *group = is_told ? &arrival->group : &receiver->group;
+  uint32_t index = is_told ? arrival->interface_index : 0;
+  if (index == 0) index = receiver->sole_interface;
   mctx__part *part = receiver->last;
-  if (part == NULL || !mctx__entry_is(&part->entry, index, &arrival->group)) {
-    part = (mctx__part *)mctx__table_find(&subscription->parts, receiver->id, index, &arrival->group);
+  if (part == NULL || !mctx__entry_is(&part->entry, index, group)) {
+    part = (mctx__part *)mctx__table_find(&subscription->parts, receiver->id, index, group);
     if (part == NULL) {
-      mctx__discard_message(subscription, receiver, arrival, index, false);
+      mctx__discard_message(subscription, receiver, group, index, false);
       return NULL;
     }
     receiver->last = part;
   }
   if (mctx__filter_is_open(&part->filter) || mctx__filter_passes(&part->filter, &arrival->source)) return part;
-  mctx__discard_message(subscription, receiver, arrival, index, true);
+  mctx__discard_message(subscription, receiver, group, index, true);
   return NULL;
 }
 

@@ -131,13 +131,23 @@ static bool drain(mctx__object *object, uint32_t *ready) {
 
 /* ---- one object ---- */
 
+/* What a subscription could not join for a shortage is tried again while it waits. */
+static int64_t retry_of(mctx__object *object, int64_t deadline_ns) {
+  if (object->class->kind != MCTX_HANDLE_SUBSCRIPTION) return deadline_ns;
+  return mctx__subscription_retry((mctx__subscription *)object, deadline_ns);
+}
+
 static mctx__result wait_ready(mctx__object *object, uint32_t interest, uint32_t flags, int64_t deadline_ns,
                                uint32_t *ready) {
   for (;;) {
     mctx__socket member;
+    const int64_t until = retry_of(object, deadline_ns);
     mctx__result result = member_of(object, interest, &member);
-    if (result.status == MCTX_OK)
-      result = mctx__object_wait(object, member, interest, flags, deadline_ns, ready);
+    if (result.status == MCTX_OK) result = mctx__object_wait(object, member, interest, flags, until, ready);
+    if (result.status == MCTX_ERR_TIMEOUT && until < deadline_ns) {
+      (void)mctx__subscription_follow((mctx__subscription *)object);
+      continue;
+    }
     if (!drain(object, ready) || result.status != MCTX_OK || *ready != 0) return result;
   }
 }

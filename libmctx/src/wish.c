@@ -96,13 +96,12 @@ static mctx_status read_ingress(const mctx__call *call, const mctx_membership *m
   return MCTX_OK;
 }
 
-/* Where both are given, they must mean the same. */
-mctx_status mctx__wishes_check_scopes(const mctx__call *call, const mctx__interfaces *interfaces,
-                                      const mctx__wish *wishes, uint64_t count) {
+mctx_status mctx__wishes_resolve(const mctx__call *call, const mctx__interfaces *interfaces, mctx__wish *wishes,
+                                 uint64_t count) {
   for (uint64_t i = 0; i < count; i++) {
-    if (wishes[i].scope == 0) continue;
     const mctx__interface *interface = mctx__interface_find(interfaces, &wishes[i].ingress);
-    if (interface == NULL || interface->info.index == wishes[i].scope) continue;
+    wishes[i].interface = interface;
+    if (wishes[i].scope == 0 || interface == NULL || interface->info.index == wishes[i].scope) continue;
     mctx_status status = MCTX__FAIL(
         call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = wishes[i].scope,
         .limit = interface->info.index,
@@ -211,12 +210,12 @@ mctx_status mctx__wish_no_memory(const mctx__call *call, const mctx__wish *asked
 /* ---- finding what is joined ---- */
 
 /* Whether an element means a membership: by the interface that its name means now, or by the name itself. */
-bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *asked, const mctx__member *member) {
+bool mctx__wish_means(const mctx__wish *asked, const mctx__member *member) {
   if (member->entry.group.family != asked->group.family ||
       !mctx__same_host(&member->entry.group, &asked->group))
     return false;
   if (asked->ingress.by == MCTX_INTERFACE_ANY) return true;
-  const mctx__interface *interface = mctx__interface_find(interfaces, &asked->ingress);
+  const mctx__interface *interface = asked->interface;
   if (interface != NULL && member->entry.interface_index == interface->info.index) return true;
   /* One whose interface is away, or refuses it now, is known by its names alone. */
   return (interface == NULL || member->entry.interface_index == 0) &&
@@ -225,7 +224,7 @@ bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *aske
 
 mctx_status mctx__wish_not_joined(const mctx__call *call, const mctx__interfaces *interfaces,
                                   const mctx__wish *asked) {
-  if (asked->ingress.by != MCTX_INTERFACE_ANY && mctx__interface_find(interfaces, &asked->ingress) == NULL) {
+  if (asked->ingress.by != MCTX_INTERFACE_ANY && asked->interface == NULL) {
     mctx_status status = mctx__interface_not_found(call, interfaces, &asked->ingress, NULL);
     mctx__describe_item(call, asked->item);
     return status;

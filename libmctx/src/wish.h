@@ -7,9 +7,10 @@
 
 typedef struct mctx__wish {
   uint64_t item;
-  mctx_address group;         /* no port, no scope */
-  uint32_t scope;             /* that the group was given with, or 0 */
-  mctx_interface_ref ingress; /* MCTX_INTERFACE_ANY: everywhere; its name is the caller's */
+  mctx_address group;               /* no port, no scope */
+  uint32_t scope;                   /* that the group was given with, or 0 */
+  mctx_interface_ref ingress;       /* MCTX_INTERFACE_ANY: everywhere; its name is the caller's */
+  const mctx__interface *interface; /* that it means now; NULL: none, or it names none */
   mctx__filter filter;
 } mctx__wish;
 
@@ -21,14 +22,16 @@ mctx_status mctx__wishes_read(const mctx__call *call, const mctx__subscription *
                               const mctx_membership *memberships, uint32_t stride, uint64_t count,
                               enum mctx__filtering filtering, mctx__wish **wishes);
 void mctx__wishes_free(mctx__wish *wishes, uint64_t count);
-/* Where a scope and an interface are given, they must mean the same. */
-mctx_status mctx__wishes_check_scopes(const mctx__call *call, const mctx__interfaces *interfaces,
-                                      const mctx__wish *wishes, uint64_t count);
+/* Finds the interfaces that are named; a scope and a name that are both given must mean the same. The snapshot
+ * stays. */
+mctx_status mctx__wishes_resolve(const mctx__call *call, const mctx__interfaces *interfaces, mctx__wish *wishes,
+                                 uint64_t count);
 mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family,
                                const char *field);
 
-/* Whether it means a membership: by the interface that its name means now, or by the name itself. */
-bool mctx__wish_means(const mctx__interfaces *interfaces, const mctx__wish *asked, const mctx__member *member);
+/* Whether it means a membership, once it is resolved: by the interface that its name means now, or by the name
+ * itself. */
+bool mctx__wish_means(const mctx__wish *asked, const mctx__member *member);
 
 /* Failures, with the item. The system refuses it, on an interface or anywhere (NULL): */
 mctx_status mctx__wish_refused(const mctx__call *call, const mctx__wish *asked,

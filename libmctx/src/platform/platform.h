@@ -62,7 +62,8 @@ void mctx__yield(void);
 void mctx__sleep(int64_t duration_ns);
 /* Nanoseconds of a clock that never jumps. */
 int64_t mctx__clock_monotonic(void);
-/* The same clock, cheaper, and up to 20 ms behind. */
+/* The same clock, cheaper, and up to so much behind. */
+#define MCTX__COARSE_NS INT64_C(20000000)
 int64_t mctx__clock_coarse(void);
 /* Nanoseconds since 1970, UTC. */
 int64_t mctx__clock_utc(void);
