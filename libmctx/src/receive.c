@@ -225,7 +225,7 @@ static uint64_t record_held(mctx__receiving *call, mctx_receive_batch *batch) {
   mctx__arrival rest = held->arrival;
   rest.stored = held->end - held->offset;
   rest.length = rest.stored;
-  memcpy(batch->arena, held->bytes + held->offset, (size_t)rest.stored);
+  if (held->bytes != NULL) memcpy(batch->arena, held->bytes + held->offset, (size_t)rest.stored);
   record(call, batch, 0, &rest, held->part, false);
   mctx__held_clear(call->subscription);
   return rest.stored;
@@ -279,7 +279,7 @@ static mctx__result receive_several(mctx__receiving *call, mctx_receive_batch *b
     mctx__part *part = mctx__took(call, receiver, &arrivals[i]);
     if (part != NULL && arrivals[i].stored > slot) {
       at = end - (uint64_t)(i + 1) * MCTX__MESSAGE_MAX;
-      memcpy(left->arena + at, spans[i][0].data, (size_t)slot);
+      memcpy(left->arena + at, left->arena + first + i * slot, (size_t)slot);
       left->end = at;
     }
     if (part != NULL) record(call, batch, at, &arrivals[i], part, true);

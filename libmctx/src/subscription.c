@@ -171,8 +171,8 @@ static mctx_status read_numbers(const mctx__call *call, const mctx_subscription_
 static int32_t port_of_groups(const mctx_subscription_options *options) {
   for (uint64_t i = 0; i < options->membership_count; i++) {
     mctx_address group = {0};
-    const uint64_t stride = options->membership_stride;
-    memcpy(&group, (const unsigned char *)options->memberships + i * stride,
+    const size_t stride = (size_t)options->membership_stride; /* checked: that of an array in memory */
+    memcpy(&group, (const unsigned char *)options->memberships + (size_t)i * stride,
            stride < sizeof group ? stride : sizeof group);
     if (group.port != 0) return group.port;
   }

@@ -140,7 +140,7 @@ void mctx__wishes_free(mctx__wish *wishes, uint64_t count) {
 mctx_status mctx__wishes_read(const mctx__call *call, const mctx__subscription *subscription,
                               const mctx_membership *memberships, uint32_t stride, uint64_t count,
                               enum mctx__filtering filtering, mctx__wish **wishes) {
-  mctx__wish *own = mctx__allocate(count * sizeof *own);
+  mctx__wish *own = count <= SIZE_MAX / sizeof *own ? mctx__allocate((size_t)count * sizeof *own) : NULL;
   if (own == NULL) return MCTX__FAIL(call, MCTX_ERR_NO_MEMORY, .field = "memberships", .value = count);
   for (uint64_t i = 0; i < count; i++) {
     mctx_membership membership;
