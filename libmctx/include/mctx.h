@@ -1101,7 +1101,7 @@ enum mctx_metadata {
   MCTX_META_HOP_LIMIT = 4,     /**< `hop_limit` */
   MCTX_META_TRAFFIC_CLASS = 8, /**< `traffic_class` */
   MCTX_META_TIME = 16,         /**< `time_ns` */
-  MCTX_META_DROPS = 32,        /**< `drops` */
+  MCTX_META_DROPS = 32,        /**< `drops`; the counter kernel_drops and ::MCTX_EVENT_DROPS come from it too */
   MCTX_META_ALL = 63           /**< all of them */
 };
 
