@@ -56,14 +56,19 @@ static bool carries(const mctx__interface *interface, uint32_t family) {
 
 /* ---- what is gone ---- */
 
+/* The interface of an index, if it is still the one that it was; else NULL. */
+static const mctx__interface *survivor(const following *follow, uint32_t index) {
+  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
+    if (follow->changes->removed[i] == index) return NULL;
+  return mctx__interface_by_index(&follow->interfaces, index);
+}
+
 /* Whether the interface of a membership went away, or does not belong to the default set any more. One that is
  * down stays: its memberships live on. */
 static bool is_lost(const following *follow, const mctx__member *member) {
   const uint32_t index = member->entry.interface_index;
   if (index == 0) return false;
-  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
-    if (follow->changes->removed[i] == index) return true;
-  const mctx__interface *interface = mctx__interface_by_index(&follow->interfaces, index);
+  const mctx__interface *interface = survivor(follow, index);
   if (interface == NULL) return true;
   if (member->refusal == MCTX_OK && !carries(interface, member->entry.group.family)) return true;
   return is_live(follow->subscription, member) && (interface->info.flags & MCTX_INTERFACE_ENSLAVED) != 0;
@@ -115,22 +120,14 @@ static void rename_default(const following *follow) {
   }
 }
 
-/* Whether the interface of an index is still the one that it was. */
-static bool lives_on(const following *follow, uint32_t index) {
-  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
-    if (follow->changes->removed[i] == index) return false;
-  return mctx__interface_by_index(&follow->interfaces, index) != NULL;
-}
-
 /* Exceptions go with their interface: by its index when it is renamed, by its name when it is made anew. */
 static void follow_exceptions(const following *follow, mctx__standing *standing) {
   for (mctx__name **at = &standing->except; *at != NULL; at = &(*at)->next) {
     mctx__name *old = *at;
     mctx__name *renamed = NULL;
     if (old->ref.by != MCTX_INTERFACE_BY_NAME && old->ref.by != MCTX_INTERFACE_BY_ADDRESS) continue;
-    const mctx__interface *interface = lives_on(follow, old->ref.index)
-                                           ? mctx__interface_by_index(&follow->interfaces, old->ref.index)
-                                           : mctx__interface_find(&follow->interfaces, &old->ref);
+    const mctx__interface *interface = survivor(follow, old->ref.index);
+    if (interface == NULL) interface = mctx__interface_find(&follow->interfaces, &old->ref);
     if (interface == NULL) continue;
     const mctx_interface_ref ref = {
         .by = MCTX_INTERFACE_BY_NAME, .index = interface->info.index, .name = interface->info.name};
@@ -185,15 +182,6 @@ static void rebuild(following *follow, mctx__member *member, const mctx__interfa
   count_refusal(follow, interface, &member->entry.group);
 }
 
-/* One membership that the user gave both names. */
-static void take_names(mctx__member *other, mctx__member *member) {
-  mctx__name **last = &other->names;
-  while (*last != NULL)
-    last = &(*last)->next;
-  *last = member->names;
-  member->names = NULL;
-}
-
 /* Joins an absent membership where its names mean an interface now, and returns the next one. One of the
  * default set gives way to it; with one that the user named it becomes one. */
 static mctx__member *rebuild_absent(following *follow, mctx__member *member) {
@@ -204,7 +192,7 @@ static mctx__member *rebuild_absent(following *follow, mctx__member *member) {
   mctx__member *other = mctx__member_find(subscription, &member->entry.group, interface->info.index);
   if (other != NULL && !is_live(subscription, other)) {
     mctx__member *next = member->next;
-    take_names(other, member);
+    mctx__names_move(&other->names, &member->names);
     mctx__member_remove(subscription, member);
     return next;
   }

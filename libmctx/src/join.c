@@ -35,20 +35,22 @@ typedef struct joining {
 
 mctx__standing *mctx__standing_find(const mctx__subscription *subscription, const mctx_address *group) {
   mctx__standing *at = subscription->standing;
-  while (at != NULL && (at->group.family != group->family || !mctx__same_host(&at->group, group)))
+  while (at != NULL && !mctx__same_host(&at->group, group))
     at = at->next;
   return at;
 }
 
-static mctx__result start_member(joining *join, const mctx__wish *asked, const mctx__interface *interface,
-                                 const mctx_interface_ref *name, mctx__member **started) {
+/* A new membership, told; where `started` is set and it failed, the caller decides what becomes of it. */
+static mctx__result start_member(mctx__subscription *subscription, mctx__change *change,
+                                 const mctx_address *group, const mctx__filter *filter,
+                                 const mctx__interface *interface, const mctx_interface_ref *name,
+                                 mctx__member **started) {
   const mctx__result no_memory = {MCTX_ERR_NO_MEMORY, 0};
-  mctx__filter filter;
-  mctx__member *member = mctx__member_add(join->subscription, &asked->group, interface->info.index);
-  if (member == NULL) return no_memory;
-  *started = member;
-  if (!mctx__name_add(&member->names, name) || !mctx__filter_copy(&filter, &asked->filter)) return no_memory;
-  return mctx__member_tell(join->subscription, &join->change, member, &filter);
+  mctx__filter own;
+  *started = mctx__member_add(subscription, group, interface->info.index);
+  if (*started == NULL) return no_memory;
+  if (!mctx__name_add(&(*started)->names, name) || !mctx__filter_copy(&own, filter)) return no_memory;
+  return mctx__member_tell(subscription, change, *started, &own);
 }
 
 /* A membership of that name whose interface refuses it at present: it is joined as soon as it can be. */
@@ -56,11 +58,15 @@ static mctx__member *find_absent(const mctx__subscription *subscription, const m
                                  const mctx_interface_ref *name) {
   if (subscription->member_count == subscription->members.count) return NULL; /* none is absent */
   mctx__member *at = subscription->first;
-  while (at != NULL &&
-         (at->entry.interface_index != 0 || at->entry.group.family != asked->group.family ||
-          !mctx__same_host(&at->entry.group, &asked->group) || !mctx__names_have(at->names, name)))
+  while (at != NULL && (at->entry.interface_index != 0 || !mctx__same_host(&at->entry.group, &asked->group) ||
+                        !mctx__names_have(at->names, name)))
     at = at->next;
   return at;
+}
+
+/* Whether it has that filter, or is about to. */
+static bool has_filter(const mctx__member *member, const mctx__filter *filter) {
+  return mctx__filter_same(member->is_fresh ? &member->next_filter : &member->filter, filter);
 }
 
 /* Joins on one interface. `is_new` tells whether there was anything to do. */
@@ -76,8 +82,7 @@ static mctx_status join_named(joining *join, const mctx__wish *asked, const mctx
   member = mctx__member_find(join->subscription, &asked->group, interface->info.index);
   if (member == NULL) member = find_absent(join->subscription, asked, name);
   if (member != NULL) {
-    const mctx__filter *filter = member->is_fresh ? &member->next_filter : &member->filter;
-    if (!mctx__filter_same(filter, &asked->filter))
+    if (!has_filter(member, &asked->filter))
       return mctx__wish_failed(join->call, asked, MCTX_ERR_FILTER_DIFFERS, HINT_DIFFERS);
     if (member->refusal != MCTX_OK)
       return mctx__wish_refused(join->call, asked, interface, (mctx__result){member->refusal, 0});
@@ -86,7 +91,8 @@ static mctx_status join_named(joining *join, const mctx__wish *asked, const mctx
     return mctx__name_add(&member->names, name) ? MCTX_OK : mctx__wish_no_memory(join->call, asked);
   }
   *is_new = true;
-  mctx__result result = start_member(join, asked, interface, name, &member);
+  mctx__result result =
+      start_member(join->subscription, &join->change, &asked->group, &asked->filter, interface, name, &member);
   if (result.status == MCTX_OK) return MCTX_OK;
   if (member != NULL) mctx__member_remove(join->subscription, member);
   return mctx__wish_refused(join->call, asked, interface, result);
@@ -102,19 +108,15 @@ bool mctx__is_refusal(mctx_status status) {
 mctx__result mctx__join_default(mctx__subscription *subscription, mctx__change *change,
                                 const mctx_address *group, const mctx__filter *filter,
                                 const mctx__interface *interface) {
-  const mctx__result no_memory = {MCTX_ERR_NO_MEMORY, 0};
   const mctx_interface_ref name = {.by = MCTX_INTERFACE_BY_NAME, .name = interface->info.name};
   mctx__filter own;
-  mctx__member *member = mctx__member_add(subscription, group, interface->info.index);
-  if (member == NULL) return no_memory;
-  member->is_default = true;
-  mctx__result result = no_memory;
-  if (mctx__name_add(&member->names, &name) && mctx__filter_copy(&own, filter))
-    result = mctx__member_tell(subscription, change, member, &own);
-  if (result.status == MCTX_OK) return result;
+  mctx__member *member;
+  mctx__result result = start_member(subscription, change, group, filter, interface, &name, &member);
+  if (member != NULL) member->is_default = true;
+  if (result.status == MCTX_OK || member == NULL) return result;
   if (!mctx__is_refusal(result.status) || !mctx__filter_copy(&own, filter)) {
     mctx__member_remove(subscription, member);
-    return mctx__is_refusal(result.status) ? no_memory : result;
+    return mctx__is_refusal(result.status) ? (mctx__result){MCTX_ERR_NO_MEMORY, 0} : result;
   }
   /* It stays in the list, to be seen and tried again. */
   member->refusal = result.status;
@@ -138,8 +140,7 @@ static mctx_status join_everywhere(joining *join, const mctx__wish *asked, reach
     reached->interfaces++;
     const mctx__member *member = mctx__member_find(join->subscription, &asked->group, interface->info.index);
     if (member != NULL) {
-      const mctx__filter *filter = member->is_fresh ? &member->next_filter : &member->filter;
-      if (!mctx__filter_same(filter, &asked->filter))
+      if (!has_filter(member, &asked->filter))
         return mctx__wish_failed(join->call, asked, MCTX_ERR_FILTER_DIFFERS, HINT_DIFFERS);
       reached->found++;
       continue;

@@ -38,10 +38,7 @@ static mctx_status mark_leaving(const mctx__call *call, mctx__subscription *subs
 
 static void leave_exception(const mctx__subscription *subscription, mctx__member *member) {
   if (member->except == NULL) return;
-  mctx__standing *standing = mctx__standing_find(subscription, &member->entry.group);
-  member->except->next = standing->except;
-  standing->except = member->except;
-  member->except = NULL;
+  mctx__names_move(&mctx__standing_find(subscription, &member->entry.group)->except, &member->except);
 }
 
 static void leave_marked(mctx__subscription *subscription) {

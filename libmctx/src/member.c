@@ -22,6 +22,13 @@ bool mctx__names_have(const mctx__name *names, const mctx_interface_ref *ref) {
   return false;
 }
 
+void mctx__names_move(mctx__name **names, mctx__name **from) {
+  while (*names != NULL)
+    names = &(*names)->next;
+  *names = *from;
+  *from = NULL;
+}
+
 bool mctx__name_add(mctx__name **names, const mctx_interface_ref *ref) {
   size_t length = ref->by == MCTX_INTERFACE_BY_NAME ? strlen(ref->name) + 1 : 0;
   mctx__name *added = mctx__allocate(sizeof *added + length);
@@ -31,9 +38,7 @@ bool mctx__name_add(mctx__name **names, const mctx_interface_ref *ref) {
     memcpy(added + 1, ref->name, length);
     added->ref.name = (const char *)(added + 1);
   }
-  while (*names != NULL)
-    names = &(*names)->next;
-  *names = added;
+  mctx__names_move(names, &added);
   return true;
 }
 

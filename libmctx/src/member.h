@@ -97,6 +97,8 @@ void mctx__change_undo(mctx__subscription *subscription, mctx__change *change);
 /* ---- names ---- */
 
 bool mctx__name_add(mctx__name **names, const mctx_interface_ref *ref);
+/* Takes all of `from` behind those that are there. */
+void mctx__names_move(mctx__name **names, mctx__name **from);
 bool mctx__names_have(const mctx__name *names, const mctx_interface_ref *ref);
 void mctx__names_free(mctx__name **names);
 

@@ -20,6 +20,11 @@ enum {
 static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};
 static const mctx_address no_address;
 
+/* Whether what was stored is several datagrams. */
+static inline bool is_coalesced(const mctx__arrival *arrival) {
+  return arrival->segment_size != 0 && arrival->stored > arrival->segment_size;
+}
+
 /* ---- what is told and counted ---- */
 
 /* Datagrams of one message that are delivered. */
@@ -141,7 +146,7 @@ static MCTX__IN_PLACE mctx__result try_one(mctx__receiving *call, one_datagram *
   mctx__result result = mctx__take_message(call, spans, &arrival, &receiver, &part);
   if (result.status != MCTX_OK) return result;
 
-  const bool several = arrival.segment_size != 0 && arrival.stored > arrival.segment_size;
+  const bool several = is_coalesced(&arrival);
   const uint64_t length = several ? arrival.segment_size : arrival.length;
   const bool truncated = length > one->capacity || (!several && arrival.truncated);
   const uint64_t stored = several ? arrival.segment_size : arrival.stored;
@@ -156,7 +161,7 @@ static MCTX__IN_PLACE mctx__result try_one(mctx__receiving *call, one_datagram *
 /* ---- many datagrams ---- */
 
 static uint32_t segments_of(const mctx__arrival *arrival) {
-  if (arrival->segment_size == 0 || arrival->stored <= arrival->segment_size) return 1;
+  if (!is_coalesced(arrival)) return 1;
   return (uint32_t)((arrival->stored + arrival->segment_size - 1) / arrival->segment_size);
 }
 
@@ -233,9 +238,8 @@ static uint64_t record_held(mctx__receiving *call, mctx_receive_batch *batch) {
 
 /* Learns how long messages are lately. */
 static void learn_usual(mctx__receiver *receiver, const mctx__arrival *arrival) {
-  const bool is_lone = arrival->segment_size == 0 || arrival->stored <= arrival->segment_size;
   const uint64_t rounded = (arrival->stored + USUAL_STEP) / USUAL_STEP * USUAL_STEP;
-  receiver->usual = is_lone && rounded <= USUAL_MOST ? (uint32_t)rounded : 0;
+  receiver->usual = !is_coalesced(arrival) && rounded <= USUAL_MOST ? (uint32_t)rounded : 0;
 }
 
 /* Receives one message. MCTX_OK: it was, or there was none and others may have one. */

@@ -10,10 +10,6 @@ static mctx_address wildcard(uint32_t family, uint16_t port) {
   return (mctx_address){.family = (uint8_t)family, .port = port};
 }
 
-static bool same_group(const mctx_address *a, const mctx_address *b) {
-  return a->family == b->family && mctx__same_host(a, b);
-}
-
 /* ---- the port ---- */
 
 /* Whether nobody else has the port: a plain bind says so. */
@@ -58,7 +54,7 @@ static mctx__result bind_beside(const mctx__subscription *subscription, const mc
 static bool is_in_the_way(const mctx__receiver *at, const mctx__receiver *receiver) {
   if (at->family != receiver->family) return false;
   const bool meets =
-      at->group.family == 0 || receiver->group.family == 0 || same_group(&at->group, &receiver->group);
+      at->group.family == 0 || receiver->group.family == 0 || mctx__same_host(&at->group, &receiver->group);
   const bool is_apart = at->is_held && receiver->is_held && at->interface_index != receiver->interface_index;
   return meets && !is_apart;
 }
@@ -280,7 +276,7 @@ mctx__result mctx__receiver_choose(mctx__subscription *subscription, const mctx_
       continue;
     if (at->group.family == 0) {
       if (shard == NULL) shard = at;
-    } else if (same_group(&at->group, group)) {
+    } else if (mctx__same_host(&at->group, group)) {
       *chosen = at;
       return MCTX__DONE;
     }
@@ -314,6 +310,6 @@ bool mctx__receiver_has_group(const mctx__subscription *subscription, const mctx
                               const mctx_address *group) {
   for (uint32_t i = 0; i < subscription->parts.size; i++)
     for (const mctx__entry *entry = subscription->parts.buckets[i]; entry != NULL; entry = entry->next)
-      if (entry->owner == receiver->id && same_group(&entry->group, group)) return true;
+      if (entry->owner == receiver->id && mctx__same_host(&entry->group, group)) return true;
   return false;
 }

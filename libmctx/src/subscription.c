@@ -14,19 +14,23 @@ enum { DEFAULT_GROUP_SOCKETS = 256, DEFAULT_RECEIVE_BUFFER = 4 << 20, MAX_INTERF
 
 /* ---- small services ---- */
 
-mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription **subscription) {
+/* Enters it without its mutex. */
+static mctx_status enter_unlocked(const mctx__call *call, mctx__subscription **subscription) {
   mctx__object *object;
   mctx_status status = mctx__enter(call, MCTX_HANDLE_SUBSCRIPTION, &object);
-  if (status != MCTX_OK) return status;
-  *subscription = (mctx__subscription *)object;
-  mctx__mutex_lock(&(*subscription)->mutex);
-  return MCTX_OK;
+  if (status == MCTX_OK) *subscription = (mctx__subscription *)object;
+  return status;
+}
+
+mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription **subscription) {
+  mctx_status status = enter_unlocked(call, subscription);
+  if (status == MCTX_OK) mctx__mutex_lock(&(*subscription)->mutex);
+  return status;
 }
 
 mctx_status mctx__subscription_enter_current(const mctx__call *call, mctx__subscription **subscription) {
-  mctx_status status = mctx__subscription_enter(call, subscription);
+  mctx_status status = enter_unlocked(call, subscription);
   if (status != MCTX_OK) return status;
-  mctx__mutex_unlock(&(*subscription)->mutex);
   (void)mctx__subscription_follow(*subscription);
   mctx__mutex_lock(&(*subscription)->mutex);
   return MCTX_OK;
@@ -393,15 +397,13 @@ static bool any_coalesces(const mctx__subscription *subscription) {
 mctx_status mctx_subscription_get_info(mctx_subscription subscription, mctx_subscription_info *info,
                                        mctx_error *error) {
   const mctx__call call = {__func__, subscription, error};
-  mctx__object *object;
+  mctx__subscription *own;
   mctx__struct_clear(info);
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   mctx_status status = mctx__struct_check(&call, info, "info");
   if (status != MCTX_OK) return status;
-  status = mctx__enter(&call, MCTX_HANDLE_SUBSCRIPTION, &object);
+  status = mctx__subscription_enter(&call, &own);
   if (status != MCTX_OK) return status;
-  mctx__subscription *own = (mctx__subscription *)object;
-  mctx__mutex_lock(&own->mutex);
   const mctx_subscription_info answer = {
       .flags = own->flags,
       .context = own->context->object.handle,
@@ -420,8 +422,7 @@ mctx_status mctx_subscription_get_info(mctx_subscription subscription, mctx_subs
       .min_arena = MCTX__MESSAGE_MAX,
       .min_datagrams = own->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1,
   };
-  mctx__mutex_unlock(&own->mutex);
+  mctx__subscription_leave(own);
   mctx__struct_write(info, &answer, sizeof answer);
-  mctx__unpin(object);
   return MCTX_OK;
 }

@@ -211,9 +211,7 @@ mctx_status mctx__wish_no_memory(const mctx__call *call, const mctx__wish *asked
 
 /* Whether an element means a membership: by the interface that its name means now, or by the name itself. */
 bool mctx__wish_means(const mctx__wish *asked, const mctx__member *member) {
-  if (member->entry.group.family != asked->group.family ||
-      !mctx__same_host(&member->entry.group, &asked->group))
-    return false;
+  if (!mctx__same_host(&member->entry.group, &asked->group)) return false;
   if (asked->ingress.by == MCTX_INTERFACE_ANY) return true;
   const mctx__interface *interface = asked->interface;
   if (interface != NULL && member->entry.interface_index == interface->info.index) return true;
