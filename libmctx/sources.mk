@@ -13,6 +13,10 @@ CORE_SOURCES := \
   src/publication.c \
   src/info.c \
   src/send.c \
+  src/scratch.c \
+  src/plan.c \
+  src/offload.c \
+  src/pacer.c \
   src/batch.c \
   src/filter.c \
   src/table.c \
@@ -54,6 +58,7 @@ LINUX_SOURCES := \
   src/platform/linux/option.c \
   src/platform/linux/poll.c \
   src/platform/linux/poller.c \
+  src/platform/linux/queue.c \
   src/platform/linux/receive.c \
   src/platform/linux/route.c \
   src/platform/linux/rtnl.c \

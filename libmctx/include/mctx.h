@@ -159,6 +159,7 @@ typedef int32_t mctx_status;
   X(MEMBERSHIP_EXISTS, ALREADY_EXISTS, 3, "membership_exists", "the group is joined there already")           \
   X(SOURCE_EXISTS, ALREADY_EXISTS, 4, "source_exists", "the filter lists the source already")                 \
   X(WOULD_BLOCK, WOULD_BLOCK, 1, "would_block", "it cannot be done now without waiting")                      \
+  X(PACED, WOULD_BLOCK, 2, "paced", "the pacing rate lets no datagram go yet")                                \
   X(TIMEOUT, TIMEOUT, 1, "timeout", "the time allowed has passed")                                            \
   X(CLOSED, CLOSED, 1, "closed", "the handle is closed")                                                      \
   X(FORKED, CLOSED, 2, "forked", "the handle belongs to the process that this one was forked from")           \
@@ -363,7 +364,9 @@ enum mctx_capability_id {
   MCTX_CAPABILITY_COALESCING = 10,        /**< many datagrams from one receive */
   MCTX_CAPABILITY_GROUP_BINDING = 11,     /**< receiving sockets are bound to their group */
   MCTX_CAPABILITY_INTERFACE_CHANGES = 12, /**< changes of the interfaces are noticed, and followed */
-  MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE = 13 /**< receive buffers above the system's maximum */
+  MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE = 13, /**< receive buffers above the system's maximum */
+  MCTX_CAPABILITY_SEGMENTATION = 14,         /**< many datagrams from one superpacket: `offload` */
+  MCTX_CAPABILITY_PACING = 15                /**< the system takes a pacing rate: ::MCTX_PACING_KERNEL */
 };
 
 /** Whether a capability can be used. */
@@ -859,7 +862,29 @@ typedef struct mctx_publication_options {
   int64_t mark;          /**< socket mark, 0 to 2^32 - 1; default ::MCTX_AUTO: none (SO_MARK) */
   MCTX_SLOT const char *bind_device; /**< name of a device to bind to; default NULL (SO_BINDTODEVICE) */
   MCTX_SLOT mctx_os_handle socket;   /**< an existing UDP socket to adopt; default none */
+  int32_t offload;      /**< 1: batches go as superpackets where the system cuts them, 0: not; default 1 */
+  int32_t pacing_unit;  /**< of `pacing_rate` and `pacing_burst`: ::mctx_pacing_unit */
+  int64_t pacing_rate;  /**< at most so much a second, up to 10^12; default 0: no pacing */
+  int64_t pacing_burst; /**< so much may go at once, up to 2^33; default 0: what the rate yields in 1 ms */
+  int32_t pacing_by;    /**< who paces: ::mctx_pacing_by; default ::MCTX_AUTO */
+  uint32_t reserved;    /**< 0 */
 } mctx_publication_options;
+
+/** What a pacing rate counts. */
+enum mctx_pacing_unit {
+  MCTX_PACING_BITS = 0,     /**< bits of payload a second (by the kernel: of packets, headers included) */
+  MCTX_PACING_DATAGRAMS = 1 /**< datagrams a second */
+};
+
+/**
+ * Who holds a publication to its rate. ::MCTX_AUTO leaves it to the kernel where that is known to do so (Linux:
+ * the rate counts bits and the interface's queue is `fq`, both when the publication is opened), else to the
+ * library.
+ */
+enum mctx_pacing_by {
+  MCTX_PACING_LIBRARY = 0, /**< the library's clock: sends answer `paced`, or wait */
+  MCTX_PACING_KERNEL = 1   /**< SO_MAX_PACING_RATE: it has no effect where the interface's queue ignores it */
+};
 
 /** Flags of a publication. */
 enum mctx_publication_flag {
@@ -888,9 +913,18 @@ typedef struct mctx_publication_info {
   int32_t source_port;                   /**< as configured, or ::MCTX_AUTO */
   int64_t mark;                          /**< as configured, or ::MCTX_AUTO */
   uint64_t send_buffer_asked;            /**< bytes as configured, 0 for the system's default */
-  uint64_t send_buffer;  /**< bytes granted, as the system counts them (Linux: twice the asked) */
-  uint64_t max_datagram; /**< the largest payload in bytes: 65507 (IPv4) or 65527 (IPv6) */
-  mctx_os_handle socket; /**< the socket; it stays the library's */
+  uint64_t send_buffer;         /**< bytes granted, as the system counts them (Linux: twice the asked) */
+  uint64_t max_datagram;        /**< the largest payload in bytes: 65507 (IPv4) or 65527 (IPv6) */
+  mctx_os_handle socket;        /**< the socket; it stays the library's */
+  int32_t offload;              /**< as configured: 0 or 1 */
+  uint32_t segment_count_limit; /**< datagrams that go as one superpacket now, at most; 1: no offload */
+  uint64_t segment_size_limit;  /**< the largest datagram that goes in a superpacket now, in bytes */
+  mctx_status offload_status;   /**< why the limits are lower than at first: what the system answered; or 0 */
+  int32_t offload_os_code;      /**< the system's code for it */
+  int64_t pacing_rate;          /**< in effect, 0: none */
+  int64_t pacing_burst;         /**< in effect */
+  int32_t pacing_unit;          /**< ::mctx_pacing_unit */
+  int32_t pacing_by;            /**< in effect: ::mctx_pacing_by */
 } mctx_publication_info;
 
 /** What `flags` of ::mctx_publication_info says beyond ::mctx_publication_flag. */

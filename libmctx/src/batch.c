@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sending many datagrams: exactly a prefix of them, whatever happens. Each round offers the system the next few
- * datagrams; what it took moves the prefix on; why it took no more decides how to go on.
+ * datagrams as a plan puts them together; what it took moves the prefix on; why it took no more decides how to
+ * go on.
  */
 #include <stdio.h>
 
@@ -13,22 +14,15 @@
 #define BACKOFF_LAST_NS  INT64_C(50000000)
 #define BACKOFF_LIMIT_NS INT64_C(1000000000) /* without progress for so long, a full queue is reported */
 
-/* What is to be sent: slices, or equal pieces of one buffer. */
-typedef struct datagrams {
-  const mctx_slice *slices; /* or NULL */
-  const unsigned char *data;
-  uint64_t length;
-  uint32_t segment_size;
-  uint64_t count;
-  uint64_t fitting; /* datagrams before the first that is larger than any can be */
-} datagrams;
-
 /* One batch in progress. */
 typedef struct sending {
   mctx__publication *publication;
-  const datagrams *source;
+  const mctx__datagrams *source;
+  uint64_t fitting; /* datagrams before the first that is larger than any can be */
   uint64_t accepted;
   uint64_t bytes;
+  uint64_t superpackets;
+  uint64_t alone; /* datagrams that went by themselves */
   uint32_t flags;
   int64_t timeout_ns;
   int64_t deadline_ns; /* of a batch that may wait */
@@ -36,46 +30,68 @@ typedef struct sending {
   bool uncounted;      /* and if it succeeds, the first was an earlier datagram's */
   int64_t backoff_ns;  /* 0: the queue was not full at the last try */
   int64_t full_since_ns;
+  mctx__offload_refusal offered; /* the first message of the last call, as it would be refused; count 0: no
+                                    superpacket */
+  mctx__offload_refusal doubted; /* a superpacket was refused: its first datagram goes alone, and tells why */
+  mctx__scratch scratch;
 } sending;
 
-static mctx_slice datagram_at(const datagrams *source, uint64_t position) {
-  if (source->slices != NULL) return source->slices[position];
-  uint64_t offset = position * source->segment_size;
-  uint64_t rest = source->length - offset;
-  mctx_slice slice = {.length = rest < source->segment_size ? rest : source->segment_size};
-  slice.data = source->data + offset;
-  return slice;
+/* How far the next call may reach. */
+static uint64_t reach(const sending *batch, const mctx__limits *limits) {
+  uint64_t most = batch->fitting - batch->accepted;
+  const uint64_t in_one_call = (uint64_t)MCTX__SEND_MANY_MAX * limits->count;
+  if (batch->doubted.count > 0 || batch->publication->singly) most = 1;
+  return batch->accepted + (most < in_one_call ? most : in_one_call);
 }
 
-/* The next datagrams as slices: the caller's own, or made here, pieces of one buffer. */
-static const mctx_slice *slices_at(const datagrams *source, uint64_t position, uint32_t count,
-                                   mctx_slice *made) {
-  if (source->slices != NULL) return source->slices + position;
-  for (uint32_t i = 0; i < count; i++)
-    made[i] = datagram_at(source, position + i);
-  return made;
-}
-
-/* Offers the system as many datagrams as one round takes. */
-static mctx__result offer(sending *batch) {
-  mctx_slice made[MCTX__SEND_MANY_MAX];
+/* Those that the doubt was about have gone alone: it was the superpacket that the system did not take. */
+static void settle_doubt(sending *batch) {
   mctx__publication *publication = batch->publication;
-  uint64_t rest = batch->source->fitting - batch->accepted;
-  uint32_t count = rest < MCTX__SEND_MANY_MAX ? (uint32_t)rest : MCTX__SEND_MANY_MAX;
+  mctx__mutex_lock(&publication->mutex);
+  mctx__offload_lower(&publication->offload, &batch->doubted);
+  mctx__mutex_unlock(&publication->mutex);
+  mctx__counters_lock(&publication->counters);
+  publication->counters.offload_refusals++;
+  mctx__counters_unlock(&publication->counters);
+  batch->doubted.count = 0;
+}
+
+static void accept(sending *batch, const mctx__plan *plan, uint32_t taken) {
+  for (uint32_t i = 0; i < taken; i++) {
+    const uint32_t datagrams = plan->datagrams[i];
+    batch->accepted += datagrams;
+    batch->bytes += plan->bytes[i];
+    batch->superpackets += datagrams > 1;
+    batch->alone += datagrams == 1;
+  }
+  if (batch->doubted.count > 0) settle_doubt(batch);
+  if (batch->tried && batch->uncounted) mctx__publication_blame_earlier(batch->publication);
+  batch->tried = false;
+  batch->backoff_ns = 0;
+}
+
+/* Offers the system as many datagrams as one call takes. */
+static mctx__result offer(sending *batch) {
+  mctx__plan plan;
+  mctx__publication *publication = batch->publication;
+  mctx__limits limits = mctx__offload_limits(&publication->offload);
+  const uint64_t first = batch->accepted;
+  uint64_t end = reach(batch, &limits);
   uint32_t taken = 0;
-  if (publication->singly) count = 1;
-  const mctx_slice *slices = slices_at(batch->source, batch->accepted, count, made);
+  if (publication->paced) {
+    end = first + mctx__pacer_take(&publication->pacer, batch->source, first, end);
+    if (end == first) return (mctx__result){MCTX_ERR_PACED, 0};
+  }
+  mctx__plan_make(&plan, batch->source, first, end, &limits, &batch->scratch);
   mctx__result result = mctx__socket_send_many(
       mctx__publication_socket(publication), atomic_load_explicit(&publication->endpoint, memory_order_acquire),
-      slices, count, &taken);
-  for (uint32_t i = 0; i < taken; i++)
-    batch->bytes += slices[i].length;
-  batch->accepted += taken;
-  if (taken > 0) {
-    if (batch->tried && batch->uncounted) mctx__publication_blame_earlier(publication);
-    batch->tried = false;
-    batch->backoff_ns = 0;
+      plan.messages, plan.count, &taken);
+  if (taken > 0) accept(batch, &plan, taken);
+  if (result.status != MCTX_OK) {
+    const uint32_t size = plan.messages[taken].segment_size;
+    batch->offered = (mctx__offload_refusal){result, size != 0 ? plan.datagrams[taken] : 0, size};
   }
+  if (publication->paced) mctx__pacer_give_back(&publication->pacer, batch->source, batch->accepted, end);
   return result;
 }
 
@@ -115,6 +131,24 @@ static mctx__result back_off(sending *batch, mctx__result full) {
   return result.status == MCTX_ERR_TIMEOUT ? MCTX__DONE : result;
 }
 
+/* Until the rate lets the next datagram go. */
+static mctx__result wait_for_pace(sending *batch, mctx__result paced) {
+  const uint64_t length = mctx__datagram_length(batch->source, batch->accepted);
+  if (batch->timeout_ns == 0) return paced;
+  const int64_t due = mctx__clock_monotonic() + mctx__pacer_due(&batch->publication->pacer, length);
+  const int64_t until = due < batch->deadline_ns ? due : batch->deadline_ns;
+  mctx__result result = wait_until(batch, 0, until);
+  return result.status == MCTX_ERR_TIMEOUT && until < batch->deadline_ns ? MCTX__DONE : result;
+}
+
+/* After a second failure: of a superpacket it is not known yet whether it or its first datagram is refused. */
+static bool doubt(sending *batch) {
+  if (batch->offered.count == 0 || !mctx__offload_is_refusal(batch->offered.result.status)) return false;
+  batch->doubted = batch->offered;
+  batch->tried = false;
+  return true;
+}
+
 /* What follows from a refusal. MCTX_OK: go on; else the batch ends with it. */
 static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
   switch (refusal.status) {
@@ -124,6 +158,8 @@ static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
     case MCTX_ERR_QUEUE_FULL:
       batch->tried = false; /* so here */
       return back_off(batch, refusal);
+    case MCTX_ERR_PACED:
+      return wait_for_pace(batch, refusal);
     case MCTX_ERR_FIREWALL:
       return refusal;
     case MCTX_ERR_SIGNAL:
@@ -131,7 +167,7 @@ static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
     default:
       if (batch->tried) {
         mctx__publication_drain(batch->publication);
-        return refusal;
+        return doubt(batch) ? MCTX__DONE : refusal;
       }
       batch->tried = true;
       batch->uncounted = mctx__publication_recover(batch->publication, refusal.status);
@@ -141,7 +177,7 @@ static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
 
 static mctx__result run(sending *batch) {
   mctx__result result = MCTX__DONE;
-  while (result.status == MCTX_OK && batch->accepted < batch->source->fitting) {
+  while (result.status == MCTX_OK && batch->accepted < batch->fitting) {
     uint64_t before = batch->accepted;
     if (mctx__object_closing(&batch->publication->object)) return (mctx__result){MCTX_ERR_CLOSED, 0};
     result = offer(batch);
@@ -150,28 +186,46 @@ static mctx__result run(sending *batch) {
     else if (batch->accepted == before)
       result.status = MCTX_ERR_INTERNAL; /* the platform broke its contract; going on could be for ever */
   }
-  if (result.status == MCTX_OK && batch->source->fitting < batch->source->count)
+  if (result.status == MCTX_OK && batch->fitting < batch->source->count)
     result.status = MCTX_ERR_DATAGRAM_TOO_LARGE;
   return result;
 }
 
+/* What the batch tells of offload, beside its datagrams. */
+MCTX__COLD static void count_alone(mctx__publication *publication, uint64_t datagrams) {
+  mctx__mutex_lock(&publication->mutex);
+  mctx__offload_went_alone(&publication->offload, datagrams);
+  mctx__mutex_unlock(&publication->mutex);
+}
+
 static mctx_status send_datagrams(const mctx__call *call, mctx__publication *publication,
-                                  const datagrams *source, uint32_t flags, int64_t timeout_ns,
-                                  uint64_t *accepted) {
-  sending own = {.publication = publication,
-                 .source = source,
-                 .flags = flags,
-                 .timeout_ns = timeout_ns,
-                 .deadline_ns = timeout_ns != 0 ? mctx__deadline(timeout_ns) : 0};
+                                  const mctx__datagrams *source, uint64_t fitting, uint32_t flags,
+                                  int64_t timeout_ns, uint64_t *accepted) {
+  sending own;
+  own.publication = publication;
+  own.source = source;
+  own.fitting = fitting;
+  own.accepted = own.bytes = own.superpackets = own.alone = 0;
+  own.flags = flags;
+  own.timeout_ns = timeout_ns;
+  own.deadline_ns = timeout_ns != 0 ? mctx__deadline(timeout_ns) : 0;
+  own.tried = false;
+  own.backoff_ns = 0;
+  own.doubted.count = 0;
+  own.scratch =
+      (mctx__scratch){.pool = &publication->context->scratch, .hint = publication->object.slot->index};
   mctx__result result = run(&own);
+  mctx__scratch_release(&own.scratch);
+  const mctx__sent sent = {own.accepted, own.bytes, own.superpackets};
   mctx_status status = MCTX_OK;
   if (result.status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, own.accepted, own.bytes);
+    mctx__counters_sent(&publication->counters, sent);
   } else {
-    uint64_t length = datagram_at(source, own.accepted).length;
+    uint64_t length = mctx__datagram_length(source, own.accepted);
     status = mctx__publication_fail(call, publication, result, own.accepted + 1, length);
-    mctx__counters_failed(&publication->counters, own.accepted, own.bytes, status);
+    mctx__counters_failed(&publication->counters, sent, status);
   }
+  if (mctx__offload_is_lowered(&publication->offload)) count_alone(publication, own.alone);
   if (accepted != NULL) *accepted = own.accepted;
   return status;
 }
@@ -203,16 +257,16 @@ mctx_status mctx_send_batch(mctx_publication publication, const mctx_slice *slic
                             uint32_t flags, int64_t timeout_ns, uint64_t *accepted, mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
   mctx__publication *own;
-  datagrams source = {.slices = slices, .count = count};
+  const mctx__datagrams source = {.slices = slices, .count = count};
+  uint64_t fitting;
   if (accepted != NULL) *accepted = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (slices == NULL && count > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "slices", .value = count);
   mctx_status status = enter_publication(&call, flags, &own);
   if (status != MCTX_OK) return status;
-  status =
-      check_slices(&call, slices, count, mctx__max_datagram(own->config.destination.family), &source.fitting);
-  if (status == MCTX_OK) status = send_datagrams(&call, own, &source, flags, timeout_ns, accepted);
+  status = check_slices(&call, slices, count, mctx__max_datagram(own->config.destination.family), &fitting);
+  if (status == MCTX_OK) status = send_datagrams(&call, own, &source, fitting, flags, timeout_ns, accepted);
   mctx__unpin(&own->object);
   return status;
 }
@@ -236,9 +290,9 @@ mctx_status mctx_send_segments(mctx_publication publication, const void *data, s
                         .limit = most, .hint = hint);
   } else {
     uint64_t count = length / segment_size + (length % segment_size != 0);
-    datagrams source = {
-        .data = data, .length = length, .segment_size = segment_size, .count = count, .fitting = count};
-    status = send_datagrams(&call, own, &source, flags, timeout_ns, accepted);
+    const mctx__datagrams source = {
+        .data = data, .length = length, .segment_size = segment_size, .count = count};
+    status = send_datagrams(&call, own, &source, count, flags, timeout_ns, accepted);
   }
   mctx__unpin(&own->object);
   return status;

@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "interface.h"
+#include "pacer.h"
 
 #define MAX_MARK INT64_C(0xffffffff)
 
@@ -182,7 +183,51 @@ static mctx_status read_switches(const mctx__call *call, const mctx_publication_
   if (status == MCTX_OK)
     status =
         read_switch(call, "dont_fragment", options->dont_fragment, true, MCTX_AUTO, &config->dont_fragment);
+  if (status == MCTX_OK) status = read_switch(call, "offload", options->offload, false, 0, &config->offload);
   return status;
+}
+
+/* What the numbers of the pacing options mean together. */
+static mctx_status check_pacing(const mctx__call *call, const mctx_publication_options *options) {
+  const char *hint = NULL;
+  const char *field = "pacing_by";
+  if (options->pacing_rate == 0 && options->pacing_burst != 0) {
+    field = "pacing_burst";
+    hint = "a burst bounds a rate: set `pacing_rate` too";
+  } else if (options->pacing_rate == 0 && options->pacing_by != MCTX_AUTO) {
+    hint = "there is nothing to pace: set `pacing_rate` too";
+  } else if (options->pacing_by == MCTX_PACING_KERNEL && options->pacing_unit != MCTX_PACING_BITS) {
+    hint = "the kernel counts bits, not datagrams: let the library pace, or give a rate in bits";
+  } else if (options->pacing_by == MCTX_PACING_KERNEL && options->pacing_burst != 0) {
+    field = "pacing_burst";
+    hint = "the kernel takes no bound for bursts: let the library pace, or leave the bound out";
+  }
+  return hint == NULL ? MCTX_OK : MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = field, .hint = hint);
+}
+
+static mctx_status read_pacing(const mctx__call *call, const mctx_publication_options *options,
+                               mctx__config *config) {
+  if (!in_range(options->pacing_unit, MCTX_PACING_BITS, MCTX_PACING_DATAGRAMS))
+    return invalid(call, "pacing_unit", options->pacing_unit, "use MCTX_PACING_BITS or MCTX_PACING_DATAGRAMS");
+  if (!in_range(options->pacing_rate, 0, MCTX__RATE_MAX))
+    return invalid(call, "pacing_rate", options->pacing_rate,
+                   "bits or datagrams a second, at most 1000000000000; 0 does not pace");
+  if (!in_range(options->pacing_burst, 0, MCTX__BURST_MAX))
+    return invalid(call, "pacing_burst", options->pacing_burst,
+                   "bits or datagrams, at most 8589934592; 0 is what the rate yields in a millisecond");
+  if (options->pacing_by != MCTX_AUTO && !in_range(options->pacing_by, MCTX_PACING_LIBRARY, MCTX_PACING_KERNEL))
+    return invalid(call, "pacing_by", options->pacing_by,
+                   "use MCTX_PACING_LIBRARY or MCTX_PACING_KERNEL, or MCTX_AUTO to let the library choose");
+  if (options->reserved != 0)
+    return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "reserved", .value = options->reserved);
+  config->pacing_unit = options->pacing_unit;
+  config->pacing_rate = options->pacing_rate;
+  config->pacing_by = options->pacing_by;
+  config->pacing_burst_chosen = options->pacing_burst == 0;
+  config->pacing_burst = options->pacing_burst;
+  if (config->pacing_burst_chosen && config->pacing_rate != 0)
+    config->pacing_burst = mctx__pacer_usual_burst(config->pacing_rate);
+  return check_pacing(call, options);
 }
 
 static mctx_status read_names(const mctx__call *call, const mctx_publication_options *options,
@@ -235,6 +280,7 @@ mctx_status mctx__config_read(const mctx__call *call, const mctx_publication_opt
   if (status == MCTX_OK) status = read_names(call, options, config);
   if (status == MCTX_OK) status = read_numbers(call, options, config);
   if (status == MCTX_OK) status = read_switches(call, options, config);
+  if (status == MCTX_OK) status = read_pacing(call, options, config);
   if (status == MCTX_OK) status = read_socket(call, options, config);
   return status;
 }
@@ -399,5 +445,7 @@ bool mctx__config_same(const mctx__config *a, const mctx__config *b) {
          a->loopback == b->loopback && a->dscp == b->dscp && a->connected == b->connected &&
          a->reuse_port == b->reuse_port && a->error_queue == b->error_queue &&
          a->dont_fragment == b->dont_fragment && a->priority == b->priority && a->mark == b->mark &&
-         a->send_buffer == b->send_buffer && strcmp(a->bind_device, b->bind_device) == 0;
+         a->send_buffer == b->send_buffer && a->offload == b->offload && a->pacing_rate == b->pacing_rate &&
+         a->pacing_unit == b->pacing_unit && a->pacing_burst == b->pacing_burst &&
+         a->pacing_by == b->pacing_by && strcmp(a->bind_device, b->bind_device) == 0;
 }

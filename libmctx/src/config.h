@@ -28,7 +28,13 @@ typedef struct mctx__config {
   int32_t priority;
   int64_t send_buffer;
   int64_t mark;
-  mctx_os_handle socket; /* to adopt */
+  int32_t offload;
+  int32_t pacing_unit;
+  int32_t pacing_by;        /* MCTX_AUTO: to be found out while opening */
+  int64_t pacing_rate;      /* 0: none */
+  int64_t pacing_burst;     /* resolved */
+  bool pacing_burst_chosen; /* by the library */
+  mctx_os_handle socket;    /* to adopt */
   char interface_name[MCTX__INTERFACE_NAME];
   char bind_device[64];
 } mctx__config;

@@ -36,7 +36,7 @@ mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
   mctx__mutex_lock(&context->mutex);
   if ((publication->config.flags & MCTX_PUBLICATION_DUPLICATE) == 0 && find_same(context, publication))
     status = MCTX_ERR_PUBLICATION_EXISTS;
-  else if (!make_room(context))
+  else if (!make_room(context) || !mctx__scratch_open(&context->scratch))
     status = MCTX_ERR_NO_MEMORY;
   else
     context->children[context->count++] = (mctx__child){publication->config.key, publication};
@@ -227,6 +227,7 @@ static void destroy_context(mctx__object *object) {
   if (poller.value != MCTX__NO_POLLER.value) mctx__poller_close(poller);
   mctx__object_retire(object);
   mctx__mutex_destroy(&context->mutex);
+  mctx__scratch_close(&context->scratch);
   mctx__release(context->children);
   mctx__release(context);
 }

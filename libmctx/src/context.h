@@ -5,6 +5,7 @@
 
 #include "handle.h"
 #include "metrics.h"
+#include "scratch.h"
 
 typedef struct mctx__publication mctx__publication;
 typedef struct mctx__subscription mctx__subscription;
@@ -29,6 +30,7 @@ typedef struct mctx__context {
   uint64_t subscriptions_added;
   uint64_t subscriptions_removed;
   mctx__receive_counters received; /* sums over the subscriptions that are gone */
+  mctx__scratch_pool scratch;      /* of the publications; opened with the first */
   _Atomic int64_t poller;          /* of the subscriptions; opened when somebody asks for it */
 } mctx__context;
 

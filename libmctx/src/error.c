@@ -18,6 +18,7 @@ size_t mctx__copy_text(char *to, size_t capacity, const char *text) {
 uint32_t mctx__status_retry(mctx_status status) {
   switch (mctx_status_kind(status)) {
     case MCTX_KIND_WOULD_BLOCK:
+      return status == MCTX_ERR_PACED ? MCTX_RETRY_AFTER_DELAY : MCTX_RETRY_WHEN_READY;
     case MCTX_KIND_TIMEOUT:
     case MCTX_KIND_INTERRUPTED:
       return MCTX_RETRY_WHEN_READY;
@@ -36,7 +37,8 @@ uint32_t mctx__status_retry(mctx_status status) {
 
 /* These happen on hot paths: their records carry numbers alone. */
 static bool is_hot(mctx_status status) {
-  return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_TIMEOUT || status == MCTX_ERR_QUEUE_FULL;
+  return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_PACED || status == MCTX_ERR_TIMEOUT ||
+         status == MCTX_ERR_QUEUE_FULL;
 }
 
 /* Where the call that failed has nothing better to say. */

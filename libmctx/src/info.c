@@ -57,6 +57,21 @@ static void fill_configured(const mctx__publication *publication, mctx_publicati
   info->mark = config->mark;
   info->send_buffer_asked = (uint64_t)config->send_buffer;
   info->max_datagram = mctx__max_datagram(config->destination.family);
+  info->offload = config->offload;
+  info->pacing_rate = config->pacing_rate;
+  info->pacing_burst = config->pacing_burst;
+  info->pacing_unit = config->pacing_unit;
+  info->pacing_by = config->pacing_rate != 0 ? config->pacing_by : MCTX_PACING_LIBRARY;
+}
+
+static void fill_offload(mctx__publication *publication, mctx_publication_info *info) {
+  mctx__mutex_lock(&publication->mutex);
+  const mctx__limits limits = mctx__offload_limits(&publication->offload);
+  info->segment_count_limit = limits.size > 0 ? limits.count : 1;
+  info->segment_size_limit = limits.size;
+  info->offload_status = atomic_load(&publication->offload.refusal);
+  info->offload_os_code = publication->offload.os_code;
+  mctx__mutex_unlock(&publication->mutex);
 }
 
 /* What the system has; a user may have changed it through the native handle. */
@@ -99,6 +114,7 @@ mctx_status mctx_publication_get_info(mctx_publication publication, mctx_publica
   status = mctx__enter(&call, MCTX_HANDLE_PUBLICATION, &object);
   if (status != MCTX_OK) return status;
 
+  fill_offload(as_publication(object), &own);
   fill_configured(as_publication(object), &own);
   mctx__result result = fill_effective(as_publication(object), &own);
   if (result.status != MCTX_OK) {

@@ -17,7 +17,8 @@ uint32_t mctx_abi_version(void) {
 static const char *const capability_names[] = {
     "ipv4",        "ipv6",          "batch_send",        "error_queue",          "isolated_sender",
     "bind_device", "mark",          "send_buffer_force", "fork_detection",       "simulated",
-    "coalescing",  "group_binding", "interface_changes", "receive_buffer_force",
+    "coalescing",  "group_binding", "interface_changes", "receive_buffer_force", "segmentation",
+    "pacing",
 };
 
 enum { CAPABILITY_COUNT = sizeof capability_names / sizeof capability_names[0] };

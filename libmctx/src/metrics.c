@@ -11,12 +11,13 @@ void mctx__counters_await(mctx__counters *counters) {
     mctx__pause(round);
 }
 
-void mctx__counters_failed(mctx__counters *counters, uint64_t packets, uint64_t bytes, mctx_status status) {
+void mctx__counters_failed(mctx__counters *counters, mctx__sent sent, mctx_status status) {
   uint32_t kind = mctx_status_kind(status);
   mctx__counters_lock(counters);
   counters->send_calls++;
-  counters->packets_sent += packets;
-  counters->bytes_sent += bytes;
+  counters->packets_sent += sent.packets;
+  counters->bytes_sent += sent.bytes;
+  counters->superpackets += sent.superpackets;
   counters->send_errors++;
   counters->errors[kind < MCTX__KINDS ? kind : MCTX_KIND_INTERNAL]++;
   mctx__counters_unlock(counters);
@@ -32,6 +33,8 @@ void mctx__counters_add(mctx__counters *sum, mctx__counters *from) {
     sum->errors[kind] += from->errors[kind];
   sum->drained += from->drained;
   sum->reconnects += from->reconnects;
+  sum->superpackets += from->superpackets;
+  sum->offload_refusals += from->offload_refusals;
   mctx__counters_unlock(from);
 }
 
@@ -57,9 +60,14 @@ void mctx__receive_counters_add(mctx__receive_counters *sum, const mctx__receive
 _Static_assert(sizeof((char[]){MCTX_KIND_MAP(ONE_BYTE)}) == 14, "a new kind would move the counters behind");
 #define ERROR_NAME(NAME, number, name, text) "errors_" name,
 
-static const char *const publication_names[] = {
-    "send_calls", "packets_sent", "bytes_sent", "send_errors", MCTX_KIND_MAP(ERROR_NAME) "drained_errors",
-    "reconnects"};
+static const char *const publication_names[] = {"send_calls",
+                                                "packets_sent",
+                                                "bytes_sent",
+                                                "send_errors",
+                                                MCTX_KIND_MAP(ERROR_NAME) "drained_errors",
+                                                "reconnects",
+                                                "superpackets_sent",
+                                                "offload_refusals"};
 
 static const char *const subscription_names[] = {
     "receive_calls",       "packets_received",  "bytes_received",
@@ -72,29 +80,32 @@ static const char *const subscription_names[] = {
 #define TOTAL_ERROR_NAME(NAME, number, name, text)         "total_errors_" name,
 
 static const char *const context_names[] = {
-    "publications_added",       "publications_removed",
-    "active_publications",      "total_send_calls",
-    "total_packets_sent",       "total_bytes_sent",
-    "total_send_errors",        MCTX_KIND_MAP(TOTAL_ERROR_NAME) "total_drained_errors",
-    "total_reconnects",         "subscriptions_added",
-    "subscriptions_removed",    "active_subscriptions",
-    "total_receive_calls",      "total_packets_received",
-    "total_bytes_received",     "total_messages_received",
-    "total_receive_errors",     MCTX_KIND_MAP(TOTAL_RECEIVE_ERROR_NAME) "total_kernel_drops",
-    "total_truncated",          "total_discarded_unicast",
-    "total_discarded_group",    "total_discarded_interface",
-    "total_discarded_source",   "total_discarded_copy",
-    "total_memberships_rebuilt"};
+    "publications_added",        "publications_removed",
+    "active_publications",       "total_send_calls",
+    "total_packets_sent",        "total_bytes_sent",
+    "total_send_errors",         MCTX_KIND_MAP(TOTAL_ERROR_NAME) "total_drained_errors",
+    "total_reconnects",          "subscriptions_added",
+    "subscriptions_removed",     "active_subscriptions",
+    "total_receive_calls",       "total_packets_received",
+    "total_bytes_received",      "total_messages_received",
+    "total_receive_errors",      MCTX_KIND_MAP(TOTAL_RECEIVE_ERROR_NAME) "total_kernel_drops",
+    "total_truncated",           "total_discarded_unicast",
+    "total_discarded_group",     "total_discarded_interface",
+    "total_discarded_source",    "total_discarded_copy",
+    "total_memberships_rebuilt", "total_superpackets_sent",
+    "total_offload_refusals"};
 
 enum {
   PUBLICATION_COUNT = sizeof publication_names / sizeof publication_names[0],
   SUBSCRIPTION_COUNT = sizeof subscription_names / sizeof subscription_names[0],
   CONTEXT_COUNT = sizeof context_names / sizeof context_names[0],
-  CONTEXT_SENT = 3, /* where the sums of sending start, and what there is of subscriptions */
-  CONTEXT_SUBSCRIPTIONS = CONTEXT_SENT + PUBLICATION_COUNT,
-  CONTEXT_RECEIVED = CONTEXT_SUBSCRIPTIONS + 3
+  OFFLOAD_COUNT = 2, /* of a publication's: the last, and the last of the context's */
+  CONTEXT_SENT = 3,  /* where the sums of sending start, and what there is of subscriptions */
+  CONTEXT_SUBSCRIPTIONS = CONTEXT_SENT + PUBLICATION_COUNT - OFFLOAD_COUNT,
+  CONTEXT_RECEIVED = CONTEXT_SUBSCRIPTIONS + 3,
+  CONTEXT_OFFLOAD = CONTEXT_RECEIVED + SUBSCRIPTION_COUNT
 };
-_Static_assert(CONTEXT_RECEIVED + SUBSCRIPTION_COUNT == CONTEXT_COUNT, "every counter of a child has its sum");
+_Static_assert(CONTEXT_OFFLOAD + OFFLOAD_COUNT == CONTEXT_COUNT, "every counter of a child has its sum");
 
 const char *mctx_metric_name(uint32_t handle_kind, uint32_t position) {
   if (handle_kind == MCTX_HANDLE_PUBLICATION && position < PUBLICATION_COUNT)
@@ -116,10 +127,16 @@ static void write_counters(const mctx__counters *counters, uint64_t *vector) {
   *vector++ = counters->reconnects;
 }
 
+static void write_offload(const mctx__counters *counters, uint64_t *vector) {
+  vector[0] = counters->superpackets;
+  vector[1] = counters->offload_refusals;
+}
+
 static uint32_t read_publication(mctx__publication *publication, uint64_t *vector) {
   mctx__counters sum = {0};
   mctx__counters_add(&sum, &publication->counters);
   write_counters(&sum, vector);
+  write_offload(&sum, vector + PUBLICATION_COUNT - OFFLOAD_COUNT);
   return PUBLICATION_COUNT;
 }
 
@@ -151,6 +168,8 @@ static uint32_t read_context(mctx__context *context, uint64_t *vector) {
   mctx__context_totals(context, &sum, &vector[0], &vector[1]);
   vector[2] = vector[0] - vector[1];
   write_counters(&sum, vector + CONTEXT_SENT);
+
+  write_offload(&sum, vector + CONTEXT_OFFLOAD);
 
   mctx__receive_counters received = {0};
   vector += CONTEXT_SUBSCRIPTIONS;

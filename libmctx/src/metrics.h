@@ -21,7 +21,16 @@ typedef struct mctx__counters {
   uint64_t errors[MCTX__KINDS]; /* of send_errors, by kind */
   uint64_t drained;             /* errors of earlier datagrams taken off the socket */
   uint64_t reconnects;
+  uint64_t superpackets;
+  uint64_t offload_refusals;
 } mctx__counters;
+
+/* What one call sent. */
+typedef struct mctx__sent {
+  uint64_t packets;
+  uint64_t bytes;
+  uint64_t superpackets;
+} mctx__sent;
 
 /* Why a message was not delivered. */
 enum mctx__discard {
@@ -58,17 +67,18 @@ static inline void mctx__counters_unlock(mctx__counters *counters) {
   atomic_flag_clear_explicit(&counters->lock, memory_order_release);
 }
 
-/* One call that sent so much. */
-static inline void mctx__counters_sent(mctx__counters *counters, uint64_t packets, uint64_t bytes) {
+/* One call that succeeded. */
+static inline void mctx__counters_sent(mctx__counters *counters, mctx__sent sent) {
   mctx__counters_lock(counters);
   counters->send_calls++;
-  counters->packets_sent += packets;
-  counters->bytes_sent += bytes;
+  counters->packets_sent += sent.packets;
+  counters->bytes_sent += sent.bytes;
+  if (sent.superpackets != 0) counters->superpackets += sent.superpackets;
   mctx__counters_unlock(counters);
 }
 
 /* One call that sent so much and then failed. */
-void mctx__counters_failed(mctx__counters *counters, uint64_t packets, uint64_t bytes, mctx_status status);
+void mctx__counters_failed(mctx__counters *counters, mctx__sent sent, mctx_status status);
 /* Adds a coherent copy of `from` to `sum`, which is the caller's alone. */
 void mctx__counters_add(mctx__counters *sum, mctx__counters *from);
 /* The same for receives; the lock of whom they belong to is held. */

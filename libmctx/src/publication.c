@@ -15,7 +15,7 @@ typedef struct setting {
   const char *field;
 } setting;
 
-enum { MAX_SETTINGS = 11 };
+enum { MAX_SETTINGS = 12 };
 
 /* The settings that a configuration needs, in the order in which they are made: the DSCP before the priority,
  * because some systems derive one from the other. */
@@ -32,6 +32,8 @@ static uint32_t list_settings(const mctx__config *config, setting settings[MAX_S
   if (config->priority != MCTX_AUTO)
     settings[count++] = (setting){MCTX__PRIORITY, config->priority, "priority"};
   if (config->mark != MCTX_AUTO) settings[count++] = (setting){MCTX__MARK, config->mark, "mark"};
+  if (config->pacing_by == MCTX_PACING_KERNEL)
+    settings[count++] = (setting){MCTX__PACING_RATE, (config->pacing_rate + 7) / 8, "pacing_by"};
   settings[count++] = (setting){MCTX__NONBLOCKING, 1, "socket"};
   return count;
 }
@@ -275,11 +277,16 @@ static mctx__socket part(mctx__publication *publication) {
   return (mctx__socket){atomic_exchange(&publication->socket, MCTX__NO_SOCKET.value)};
 }
 
+static void release(mctx__publication *publication) {
+  if (publication->paced) mctx__pacer_destroy(&publication->pacer);
+  mctx__mutex_destroy(&publication->mutex);
+  mctx__release(publication);
+}
+
 static void discard(mctx__publication *publication) {
   mctx__context *context = publication->context;
   mctx__object_retire(&publication->object);
-  mctx__mutex_destroy(&publication->mutex);
-  mctx__release(publication);
+  release(publication);
   mctx__context_left(context);
 }
 
@@ -299,6 +306,32 @@ static void abandon_publication(mctx__object *object) {
 static const mctx__class publication_class = {MCTX_HANDLE_PUBLICATION, destroy_publication,
                                               abandon_publication};
 
+/* Whether the interface that datagrams leave through is known to hold a socket to its rate. */
+static bool kernel_paces(const mctx__config *config) {
+  mctx_address source;
+  uint32_t index;
+  return config->pacing_unit == MCTX_PACING_BITS && config->pacing_burst_chosen &&
+         mctx__route_lookup(&config->destination, config->interface_index, &config->local, &source, &index)
+                 .status == MCTX_OK &&
+         mctx__interface_paces(index);
+}
+
+static void prepare_sending(mctx__publication *publication) {
+  mctx__config *config = &publication->config;
+  publication->singly = config->error_queue != 0 && config->loopback != 0;
+  mctx__offload_init(&publication->offload, config->offload != 0 && !publication->singly,
+                     mctx__max_datagram(config->destination.family));
+  if (config->pacing_rate == 0) return;
+  if (config->pacing_by == MCTX_AUTO)
+    config->pacing_by = kernel_paces(config) ? MCTX_PACING_KERNEL : MCTX_PACING_LIBRARY;
+  publication->paced = config->pacing_by == MCTX_PACING_LIBRARY;
+  if (publication->paced)
+    mctx__pacer_init(&publication->pacer, (uint32_t)config->pacing_unit, config->pacing_rate,
+                     config->pacing_burst);
+  else
+    mctx__offload_bound(&publication->offload, config->pacing_rate / (INT64_C(8) * 1000));
+}
+
 static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx__publication *publication,
                            mctx_publication *handle) {
   mctx_status status = mctx__config_resolve(call, &publication->config);
@@ -306,7 +339,7 @@ static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx_
   publication->context = context;
   publication->destination = publication->config.destination;
   publication->interface_index = publication->config.interface_index;
-  publication->singly = publication->config.error_queue != 0 && publication->config.loopback != 0;
+  prepare_sending(publication);
   atomic_init(&publication->socket, MCTX__NO_SOCKET.value);
   atomic_init(&publication->endpoint, &publication->by_connection);
   status = mctx__object_reserve(call, &publication->object, &publication_class);
@@ -338,6 +371,8 @@ void mctx_publication_options_init(mctx_publication_options *options, uint32_t s
       .dont_fragment = MCTX_AUTO,
       .priority = MCTX_AUTO,
       .mark = MCTX_AUTO,
+      .offload = 1,
+      .pacing_by = MCTX_AUTO,
   };
   mctx__struct_init(options, size, &defaults, sizeof defaults);
 }
@@ -364,10 +399,7 @@ mctx_status mctx_publication_open(mctx_context context, const mctx_publication_o
   mctx__mutex_init(&object->mutex);
   status = mctx__config_read(&call, &own, &object->config);
   if (status == MCTX_OK) status = open_in(&call, (mctx__context *)owner, object, publication);
-  if (status != MCTX_OK) {
-    mctx__mutex_destroy(&object->mutex);
-    mctx__release(object);
-  }
+  if (status != MCTX_OK) release(object);
 leave:
   mctx__unpin(owner);
   return status;

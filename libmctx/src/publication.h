@@ -8,6 +8,8 @@
 #include "events.h"
 #include "handle.h"
 #include "metrics.h"
+#include "offload.h"
+#include "pacer.h"
 
 enum { MCTX__ENDPOINTS = 4 };
 
@@ -16,7 +18,9 @@ struct mctx__publication {
   /* read by every send */
   _Atomic int64_t socket;
   _Atomic(const mctx__endpoint *) endpoint;
+  bool paced;  /* by the pacer */
   bool singly; /* a refused datagram may have reached this host: each is a call of its own, none goes twice */
+  mctx__offload offload;
   _Alignas(64) mctx__counters counters;
   /* rarely used */
   mctx__context *context;
@@ -31,6 +35,7 @@ struct mctx__publication {
   uint64_t missing_at; /* datagrams sent, plus 1, when the source's absence was reported last */
   mctx_address local;  /* the socket's address when it was last connected */
   mctx__events events;
+  mctx__pacer pacer; /* of a paced one */
 };
 
 static inline mctx__socket mctx__publication_socket(mctx__publication *publication) {
@@ -50,7 +55,8 @@ void mctx__publication_aim(mctx__publication *publication, bool connected);
 /* Refusals that are this datagram's for sure. It is not offered again: after queue_full and firewall, a copy
  * may have reached this host already. */
 static inline bool mctx__refusal_is_own(mctx_status status) {
-  return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_QUEUE_FULL || status == MCTX_ERR_FIREWALL;
+  return status == MCTX_ERR_WOULD_BLOCK || status == MCTX_ERR_PACED || status == MCTX_ERR_QUEUE_FULL ||
+         status == MCTX_ERR_FIREWALL;
 }
 
 /* Takes the errors of earlier datagrams off the socket, counts them, and returns whether there were any. */

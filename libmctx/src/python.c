@@ -2,8 +2,15 @@
 #include "python.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
-enum { PY_BUF_SIMPLE = 0 /* contiguous bytes, writable or not */, ANY_DATAGRAM = 65536 };
+enum {
+  PY_BUF_SIMPLE = 0, /* contiguous bytes, writable or not */
+  ANY_DATAGRAM = 65536,
+  FEW = 128,         /* slices of a batch that need no memory of their own */
+  QUICK_COUNT = 256, /* batches of so many datagrams and so many bytes at most keep the interpreter's lock: */
+  QUICK_BYTES = 1 << 18 /* letting go of it can cost more than they take */
+};
 
 enum { UNSET, SETTING, SET };
 
@@ -33,17 +40,135 @@ void *mctx_python_send(void *self, void *payload) {
   return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
 }
 
-/* A tuple of two; takes over what it is made of, also where that is NULL. */
-static void *pair(void *first, void *second) {
-  void *tuple = first != NULL && second != NULL ? python.PyTuple_New(2) : NULL;
-  if (tuple == NULL) {
-    python.Py_DecRef(first); /* which allows NULL */
-    python.Py_DecRef(second);
-    return NULL;
+/* ---- many datagrams ---- */
+
+/* What a batch sends. Bytes stay in place while somebody refers to them; all else has to be held. */
+typedef struct holding {
+  mctx_slice few[FEW];
+  mctx_slice *slices;
+  mctx_python_buffer *buffers; /* of all but the first bytes, or NULL */
+  ptrdiff_t held;
+  uint64_t bytes;
+} holding;
+
+static void let_go(holding *own) {
+  mctx_python_release(own->buffers, own->held);
+  if (own->buffers != NULL) python.PyMem_Free(own->buffers);
+  if (own->slices != own->few) python.PyMem_Free(own->slices);
+}
+
+/* Lays out the bytes at the beginning; returns how many there are. */
+static ptrdiff_t take_bytes(holding *own, void *const *payloads, ptrdiff_t count) {
+  for (ptrdiff_t i = 0; i < count; i++) {
+    char *data;
+    ptrdiff_t length;
+    if (python.PyBytes_AsStringAndSize(payloads[i], &data, &length) != 0) {
+      python.PyErr_Clear();
+      return i;
+    }
+    own->slices[i] = (mctx_slice){.data = data, .length = (uint64_t)length};
+    own->bytes += (uint64_t)length;
   }
-  (void)python.PyTuple_SetItem(tuple, 0, first);
-  (void)python.PyTuple_SetItem(tuple, 1, second);
-  return tuple;
+  return count;
+}
+
+/* Holds the buffers of objects, and lays out a slice for each; false with Python's exception set. */
+static bool take_buffers(holding *own, void *const *payloads, mctx_slice *slices, ptrdiff_t count) {
+  own->buffers = python.PyMem_Malloc((size_t)count * sizeof *own->buffers);
+  if (own->buffers == NULL) return python.PyErr_NoMemory() != NULL;
+  for (; own->held < count; own->held++) {
+    mctx_python_buffer *buffer = &own->buffers[own->held];
+    if (python.PyObject_GetBuffer(payloads[own->held], buffer, PY_BUF_SIMPLE) != 0) return false;
+    slices[own->held] = (mctx_slice){.data = buffer->data, .length = (uint64_t)buffer->length};
+    own->bytes += (uint64_t)buffer->length;
+  }
+  return true;
+}
+
+static bool take(holding *own, void *const *payloads, ptrdiff_t count) {
+  own->slices = count <= FEW ? own->few : python.PyMem_Malloc((size_t)count * sizeof *own->slices);
+  own->buffers = NULL;
+  own->held = 0;
+  own->bytes = 0;
+  if (own->slices == NULL) return python.PyErr_NoMemory() != NULL;
+  const ptrdiff_t plain = take_bytes(own, payloads, count);
+  return plain == count || take_buffers(own, payloads + plain, own->slices + plain, count - plain);
+}
+
+/* Lets go of the interpreter's lock for what may take long. */
+static void *unlock_for(uint64_t count, uint64_t bytes) {
+  return count > QUICK_COUNT || bytes > QUICK_BYTES ? python.PyEval_SaveThread() : NULL;
+}
+
+static void lock_again(void *thread) {
+  if (thread != NULL) python.PyEval_RestoreThread(thread);
+}
+
+static void *outcome(mctx_status status, const mctx_python_refusal *refusal) {
+  if (status == MCTX_OK) return python.PyLong_FromSsize_t((ptrdiff_t)refusal->accepted);
+  return python.PyBytes_FromStringAndSize((const char *)refusal, (ptrdiff_t)sizeof *refusal);
+}
+
+void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count) {
+  const mctx_publication publication = python.PyLong_AsUnsignedLongLong(self);
+  holding own;
+  mctx_python_refusal refusal;
+  refusal.error.size = sizeof refusal.error;
+  void *result = NULL;
+  if (take(&own, payloads, count)) {
+    void *thread = unlock_for((uint64_t)count, own.bytes);
+    const mctx_status status =
+        mctx_send_batch(publication, own.slices, (size_t)count, 0, 0, &refusal.accepted, &refusal.error);
+    lock_again(thread);
+    result = outcome(status, &refusal);
+  }
+  let_go(&own);
+  return result;
+}
+
+void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count) {
+  const mctx_publication publication = python.PyLong_AsUnsignedLongLong(self);
+  mctx_python_buffer buffer;
+  mctx_python_refusal refusal;
+  refusal.error.size = sizeof refusal.error;
+  const uint64_t size = count == 2 ? python.PyLong_AsUnsignedLongLong(arguments[1]) : 0;
+  if (size == UINT64_MAX && python.PyErr_Occurred() != NULL) return NULL;
+  if (size == 0 || size > UINT32_MAX) return python.PyBytes_FromStringAndSize(NULL, 0);
+  if (python.PyObject_GetBuffer(arguments[0], &buffer, PY_BUF_SIMPLE) != 0) return NULL;
+  const uint64_t length = (uint64_t)buffer.length;
+  void *thread = unlock_for(length / size, length);
+  const mctx_status status = mctx_send_segments(publication, buffer.data, (size_t)length, (uint32_t)size, 0, 0,
+                                                &refusal.accepted, &refusal.error);
+  lock_again(thread);
+  python.PyBuffer_Release(&buffer);
+  return outcome(status, &refusal);
+}
+
+/* ---- receiving ---- */
+
+/* How datagrams are made: objects of a type with two attributes. */
+typedef struct maker {
+  void *type;
+  void *payload_name;
+  void *record_name;
+} maker;
+
+static maker maker_at(void *tuple, ptrdiff_t position) {
+  return (maker){.type = python.PyTuple_GetItem(tuple, position),
+                 .payload_name = python.PyTuple_GetItem(tuple, position + 1),
+                 .record_name = python.PyTuple_GetItem(tuple, position + 2)};
+}
+
+/* Takes over the payload, and not the record; either may be NULL. */
+static void *make_datagram(const maker *own, void *payload, void *record) {
+  void *object = record != NULL && payload != NULL ? python.PyType_GenericAlloc(own->type, 0) : NULL;
+  if (object != NULL && (python.PyObject_SetAttr(object, own->payload_name, payload) != 0 ||
+                         python.PyObject_SetAttr(object, own->record_name, record) != 0)) {
+    python.Py_DecRef(object);
+    object = NULL;
+  }
+  python.Py_DecRef(payload); /* which allows NULL */
+  return object;
 }
 
 void *mctx_python_recv(void *self, void *timeout_ns) {
@@ -51,25 +176,65 @@ void *mctx_python_recv(void *self, void *timeout_ns) {
   mctx_message message;
   mctx_error error;
   size_t length;
-  const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(self);
+  const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
   const long long timeout = python.PyLong_AsLongLong(timeout_ns);
   error.size = sizeof error;
   if (timeout == -1 && python.PyErr_Occurred() != NULL) return NULL;
   void *thread = timeout != 0 ? python.PyEval_SaveThread() : NULL;
   mctx_status status = mctx_recv(subscription, data, sizeof data, MCTX_INTERRUPTIBLE, timeout, &length,
                                  &message, sizeof message, &error);
-  if (thread != NULL) python.PyEval_RestoreThread(thread);
+  lock_again(thread);
   if (status != MCTX_OK) return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
-  return pair(python.PyBytes_FromStringAndSize((const char *)data, (ptrdiff_t)length),
-              python.PyBytes_FromStringAndSize((const char *)&message, (ptrdiff_t)sizeof message));
+  const maker how = maker_at(self, 1);
+  void *record = python.PyBytes_FromStringAndSize((const char *)&message, (ptrdiff_t)sizeof message);
+  void *datagram =
+      make_datagram(&how, python.PyBytes_FromStringAndSize((const char *)data, (ptrdiff_t)length), record);
+  python.Py_DecRef(record);
+  return datagram;
+}
+
+static void *batch_at(void *address) {
+  return (void *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);
+}
+
+void *mctx_python_recv_batch(void *self, void *timeout_ns) {
+  mctx_error error;
+  const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
+  mctx_receive_batch *batch = batch_at(python.PyTuple_GetItem(self, 1));
+  const long long timeout = python.PyLong_AsLongLong(timeout_ns);
+  error.size = sizeof error;
+  if (python.PyErr_Occurred() != NULL) return NULL;
+  void *thread = timeout != 0 ? python.PyEval_SaveThread() : NULL;
+  const mctx_status status = mctx_recv_batch(subscription, batch, MCTX_INTERRUPTIBLE, timeout, &error);
+  lock_again(thread);
+  if (status == MCTX_OK) return python.PyLong_FromSsize_t((ptrdiff_t)batch->datagram_count);
+  return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
+}
+
+static void *payload_at(const mctx_receive_batch *batch, ptrdiff_t position) {
+  const mctx_datagram *datagram = &batch->datagrams[position];
+  return python.PyBytes_FromStringAndSize((const char *)batch->arena + datagram->offset, datagram->length);
+}
+
+void *mctx_python_payloads(void *self, void *address) {
+  (void)self;
+  const mctx_receive_batch *batch = batch_at(address);
+  if (batch == NULL || python.PyErr_Occurred() != NULL) return NULL;
+  const ptrdiff_t count = (ptrdiff_t)batch->datagram_count;
+  void *list = python.PyList_New(count);
+  for (ptrdiff_t i = 0; list != NULL && i < count; i++) {
+    void *payload = payload_at(batch, i);
+    if (payload != NULL && python.PyList_SetItem(list, i, payload) == 0) continue;
+    python.Py_DecRef(list);
+    list = NULL;
+  }
+  return list;
 }
 
 /* A batch that is being turned into objects. */
 typedef struct collecting {
   const mctx_receive_batch *batch;
-  void *type;
-  void *payload_name;
-  void *record_name;
+  maker how;
   void *arena;  /* to make views of, or NULL */
   void *record; /* of the datagram before, or NULL */
   uint32_t message;
@@ -91,37 +256,25 @@ static void *record_for(collecting *own, const mctx_datagram *datagram) {
   return own->record;
 }
 
-static void *make_datagram(collecting *own, const mctx_datagram *datagram) {
+static void *collected(collecting *own, ptrdiff_t position) {
+  const mctx_datagram *datagram = &own->batch->datagrams[position];
   const ptrdiff_t start = (ptrdiff_t)datagram->offset;
-  const ptrdiff_t length = (ptrdiff_t)datagram->length;
-  void *record = record_for(own, datagram);
   void *payload = own->arena != NULL
-                      ? python.PySequence_GetSlice(own->arena, start, start + length)
-                      : python.PyBytes_FromStringAndSize((const char *)own->batch->arena + start, length);
-  void *object = record != NULL && payload != NULL ? python.PyType_GenericAlloc(own->type, 0) : NULL;
-  if (object != NULL && (python.PyObject_SetAttr(object, own->payload_name, payload) != 0 ||
-                         python.PyObject_SetAttr(object, own->record_name, record) != 0)) {
-    python.Py_DecRef(object);
-    object = NULL;
-  }
-  python.Py_DecRef(payload);
-  return object;
+                      ? python.PySequence_GetSlice(own->arena, start, start + (ptrdiff_t)datagram->length)
+                      : payload_at(own->batch, position);
+  return make_datagram(&own->how, payload, record_for(own, datagram));
 }
 
 void *mctx_python_collect(void *self, void *arguments) {
   (void)self;
-  collecting own = {.type = python.PyTuple_GetItem(arguments, 0),
-                    .payload_name = python.PyTuple_GetItem(arguments, 1),
-                    .record_name = python.PyTuple_GetItem(arguments, 2),
+  collecting own = {.how = maker_at(arguments, 0),
                     .arena = python.PyTuple_Size(arguments) > 4 ? python.PyTuple_GetItem(arguments, 4) : NULL};
-  void *address = python.PyTuple_GetItem(arguments, 3);
-  if (address == NULL) return NULL;
-  own.batch = (const mctx_receive_batch *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);
+  own.batch = batch_at(python.PyTuple_GetItem(arguments, 3));
   if (own.batch == NULL || python.PyErr_Occurred() != NULL) return NULL;
   const ptrdiff_t count = (ptrdiff_t)own.batch->datagram_count;
   void *list = python.PyList_New(count);
   for (ptrdiff_t i = 0; list != NULL && i < count; i++) {
-    void *datagram = make_datagram(&own, &own.batch->datagrams[i]);
+    void *datagram = collected(&own, i);
     if (datagram != NULL && python.PyList_SetItem(list, i, datagram) == 0) continue;
     python.Py_DecRef(list);
     list = NULL;

@@ -46,7 +46,18 @@ typedef struct mctx_python_api {
   int (*PyObject_SetAttr)(void *object, void *name, void *value);
   ptrdiff_t (*PyTuple_Size)(void *tuple);
   void *(*PySequence_GetSlice)(void *sequence, ptrdiff_t start, ptrdiff_t end);
+  int (*PyBytes_AsStringAndSize)(void *object, char **data, ptrdiff_t *length);
+  void (*PyErr_Clear)(void);
+  void *(*PyErr_NoMemory)(void);
+  void *(*PyMem_Malloc)(size_t size);
+  void (*PyMem_Free)(void *memory);
 } mctx_python_api;
+
+/* Why a batch was not taken whole. */
+typedef struct mctx_python_refusal {
+  mctx_error error;
+  uint64_t accepted;
+} mctx_python_refusal;
 
 /* Hands in the interpreter's functions. Call it once before the others; `size` is sizeof(mctx_python_api). */
 MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size);
@@ -56,11 +67,32 @@ MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size)
  * holds the interpreter's lock. */
 MCTX_API void *mctx_python_send(void *self, void *payload);
 
-/* mctx_recv() as a method of one argument: `self` is an int, the subscription; `timeout_ns` an int. A wait is
- * interruptible, and lets go of the interpreter's lock. Returns a tuple of bytes, the payload and the message
- * record; or bytes, the error record; or NULL with Python's exception set. The caller holds the interpreter's
- * lock. */
+/* mctx_send_batch() without a wait, as a method of any number of arguments: `self` is an int, the publication;
+ * the arguments are contiguous buffers, a datagram each, which the caller's references keep. All are looked at
+ * before the first datagram leaves. Returns an int, how many there were, all taken; or bytes, an
+ * mctx_python_refusal; or NULL with Python's exception set: one is no such buffer. The caller holds the
+ * interpreter's lock, which a large batch lets go of. */
+MCTX_API void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count);
+
+/* mctx_send_segments() without a wait, as a method of two arguments, a contiguous buffer and an int, the size.
+ * The rest is as of mctx_python_send_many(); empty bytes say that the size is no number for the call. */
+MCTX_API void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count);
+
+/* mctx_recv() as a method of one argument: `self` is a tuple of the subscription, an int, and of what
+ * mctx_python_collect() makes datagrams of: the type and the names of two attributes; `timeout_ns` is an int. A
+ * wait is interruptible, and lets go of the interpreter's lock. Returns the datagram; or bytes, the error
+ * record; or NULL with Python's exception set. The caller holds the interpreter's lock. */
 MCTX_API void *mctx_python_recv(void *self, void *timeout_ns);
+
+/* mctx_recv_batch() as a method of one argument: `self` is a tuple of two ints, the subscription and the
+ * address of the batch; `timeout_ns` is an int. A wait is interruptible, and lets go of the interpreter's lock.
+ * Returns an int, how many datagrams came; or bytes, the error record; or NULL with Python's exception set. The
+ * caller holds the interpreter's lock. */
+MCTX_API void *mctx_python_recv_batch(void *self, void *timeout_ns);
+
+/* The payloads of a batch that mctx_recv_batch() filled, whose address is an int: a list of bytes. Returns NULL
+ * with Python's exception set on failure. The caller holds the interpreter's lock. */
+MCTX_API void *mctx_python_payloads(void *self, void *address);
 
 /* Makes the datagrams of a batch that mctx_recv_batch() filled: a list of objects of a type, each with two
  * attributes set. `arguments` is a tuple of the type; the names of the attributes for the payload and for the

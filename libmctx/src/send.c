@@ -209,8 +209,10 @@ mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *pu
                                    uint64_t nth, uint64_t length) {
   diagnosis found = {.status = result.status};
   mctx__interfaces interfaces;
+  uint64_t value = length;
   uint64_t limit = 0;
   uint32_t flags = 0;
+  if (result.status == MCTX_ERR_PACED) value = (uint64_t)mctx__pacer_due(&publication->pacer, length);
   if (result.status == MCTX_ERR_QUEUE_FULL && publication->singly) flags = MCTX_ERROR_DELIVERED_LOCALLY;
   if (result.status == MCTX_ERR_DATAGRAM_TOO_LARGE) {
     limit = mctx__max_datagram(publication->config.destination.family);
@@ -228,16 +230,29 @@ mctx_status mctx__publication_fail(const mctx__call *call, mctx__publication *pu
              mctx__handle_message(publication->object.handle, MCTX_ERR_CLOSED));
     snprintf(found.hint, sizeof found.hint, "%s", mctx__handle_hint(MCTX_ERR_CLOSED));
   }
-  return MCTX__FAIL(call, found.status, .os_code = result.os_code, .nth = nth, .value = length, .limit = limit,
+  return MCTX__FAIL(call, found.status, .os_code = result.os_code, .nth = nth, .value = value, .limit = limit,
                     .flags = flags, .field = found.field,
                     .message = found.message[0] != '\0' ? found.message : NULL, .hint = found.hint);
 }
 
 /* ---- one datagram ---- */
 
-static inline mctx__result try_once(mctx__publication *publication, const void *data, size_t length) {
+static inline mctx__result try_now(mctx__publication *publication, const void *data, size_t length) {
   return mctx__socket_send(mctx__publication_socket(publication),
                            atomic_load_explicit(&publication->endpoint, memory_order_acquire), data, length);
+}
+
+MCTX__COLD static mctx__result try_paced(mctx__publication *publication, const void *data, size_t length) {
+  const mctx_slice slice = {.data = data, .length = length};
+  const mctx__datagrams source = {.slices = &slice, .count = 1};
+  if (mctx__pacer_take(&publication->pacer, &source, 0, 1) == 0) return (mctx__result){MCTX_ERR_PACED, 0};
+  mctx__result result = try_now(publication, data, length);
+  if (result.status != MCTX_OK) mctx__pacer_give_back(&publication->pacer, &source, 0, 1);
+  return result;
+}
+
+static inline mctx__result try_once(mctx__publication *publication, const void *data, size_t length) {
+  return publication->paced ? try_paced(publication, data, length) : try_now(publication, data, length);
 }
 
 /* An error may belong to an earlier datagram: only what a second try returns is this one's. */
@@ -266,10 +281,10 @@ MCTX__COLD static mctx_status refused(const mctx__call *call, mctx__publication 
   mctx_status status = MCTX_OK;
   *result = try_again(publication, data, length, *result);
   if (result->status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, 1, length);
+    mctx__counters_sent(&publication->counters, (mctx__sent){1, length, 0});
   } else {
     status = mctx__publication_fail(call, publication, *result, nth, length);
-    mctx__counters_failed(&publication->counters, 0, 0, status);
+    mctx__counters_failed(&publication->counters, (mctx__sent){0}, status);
   }
   return status;
 }
@@ -304,7 +319,7 @@ mctx_status mctx_send(mctx_publication publication, const void *data, size_t len
   mctx__publication *own = (mctx__publication *)object;
   mctx__result result = try_once(own, data, length);
   if (result.status != MCTX_OK) return send_refused(own, data, length, result, error);
-  mctx__counters_sent(&own->counters, 1, length);
+  mctx__counters_sent(&own->counters, (mctx__sent){1, length, 0});
   mctx__unpin(object);
   return MCTX_OK;
 }
@@ -327,7 +342,7 @@ static void send_one(mctx__publication *publication, void *argument) {
   uint32_t at = all->count++;
   mctx__result result = try_once(publication, all->data, all->length);
   if (result.status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, 1, all->length);
+    mctx__counters_sent(&publication->counters, (mctx__sent){1, all->length, 0});
   } else {
     const mctx__call call = {"mctx_send_all", publication->object.handle,
                              all->first == MCTX_OK ? all->error : NULL};

@@ -122,6 +122,7 @@ typedef enum mctx__option {
   MCTX__ISOLATED,      /* 1: nothing arrives of groups that this socket did not join */
   MCTX__RECEIVE_BUFFER, /* as MCTX__SEND_BUFFER */
   MCTX__COALESCING, /* 0, 1: datagrams of one sender may arrive as one message; unsupported where they cannot */
+  MCTX__PACING_RATE, /* bytes a second of this socket's packets, headers included; 0: as fast as may be */
   MCTX__METADATA,   /* mctx_metadata bits to collect from now on; what the system cannot tell is left out */
   MCTX__NONBLOCKING /* 0, 1 */
 } mctx__option;
@@ -184,13 +185,26 @@ void mctx__endpoint_guard(mctx__endpoint *endpoint, const mctx_address *source);
 mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
                                size_t length);
 
-#define MCTX__SEND_MANY_MAX 64
+#define MCTX__SEND_MANY_MAX   64  /* messages in one call */
+#define MCTX__SEND_PIECES_MAX 512 /* pieces in one call, over all messages */
+#define MCTX__SEGMENTS_MAX    128 /* datagrams in one superpacket */
 
-/* Sends up to MCTX__SEND_MANY_MAX datagrams in order, in as few system calls as the system allows. `taken` is
- * set always, and exact: the system took that many, from the first on. Status MCTX_OK with 0 < taken < count:
- * the reason is not known, the next call will tell. A failure is the next datagram's: taken < count. */
+/* One thing to send: a datagram, or a superpacket that the system cuts into datagrams. */
+typedef struct mctx__outgoing {
+  const mctx_slice *pieces; /* its bytes, one piece behind the other, each of at most 65,535 bytes */
+  uint32_t piece_count;     /* at least 1 */
+  uint32_t segment_size;    /* of a superpacket: each datagram but the last has so many bytes, the last 1 to as
+                               many; 0: one datagram */
+} mctx__outgoing;
+
+/* Sends up to MCTX__SEND_MANY_MAX messages in order, in as few system calls as the system allows. `taken` is
+ * set always, and exact: the system took that many messages whole, from the first on. Status MCTX_OK with
+ * 0 < taken < count: the reason is not known, the next call will tell. A failure is the next message's: taken <
+ * count. The core believes of a superpacket's refusal, once its first datagram has gone alone:
+ * datagram_too_large: no superpacket of such segments; invalid_argument: not of so many, or not of such;
+ * unsupported: none at all. */
 mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
-                                    const mctx_slice *slices, uint32_t count, uint32_t *taken);
+                                    const mctx__outgoing *messages, uint32_t count, uint32_t *taken);
 
 /* Empties the error queue and the pending error of a socket; bounded. `drained` is set always. */
 void mctx__socket_drain_errors(mctx__socket socket, uint32_t family, mctx__drained *drained);
@@ -371,6 +385,9 @@ void mctx__interfaces_free(mctx__interfaces *interfaces);
 mctx__result mctx__route_lookup(const mctx_address *destination, uint32_t interface_index,
                                 const mctx_address *source, mctx_address *chosen_source,
                                 uint32_t *chosen_index);
+
+/* Whether the interface's queue is known to hold each socket to its MCTX__PACING_RATE. */
+bool mctx__interface_paces(uint32_t index);
 
 /* ---- capabilities ---- */
 

@@ -144,6 +144,23 @@ static finding probe_coalescing(mctx__socket socket) {
                              : "Coalescing wants a kernel with UDP_GRO, of Linux 5.0 or later."};
 }
 
+static finding probe_segmentation(mctx__socket socket) {
+  const int size = 1000;
+  const int code = option_try(socket, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+  return (finding){state_of(code), code,
+                   code == 0 ? "The kernel cuts superpackets into datagrams (UDP_SEGMENT)."
+                             : "Superpackets want a kernel with UDP_SEGMENT, of Linux 4.18 or later."};
+}
+
+static finding probe_pacing(mctx__socket socket) {
+  const uint32_t rate = 1000000;
+  const int code = option_try(socket, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate);
+  return (finding){state_of(code), code,
+                   code == 0
+                       ? "The kernel takes a rate, which queues of the kind `fq` keep to (SO_MAX_PACING_RATE)."
+                       : "The kernel does not take SO_MAX_PACING_RATE."};
+}
+
 /* It joins nothing, and the port is anyone. */
 static finding probe_group_binding(mctx__socket either) {
   static const mctx_address groups[] = {{.family = 4, .bytes = {233, 252, 0, 1}},
@@ -198,6 +215,10 @@ static finding probe(uint32_t id, mctx__socket socket) {
       return probe_coalescing(socket);
     case MCTX_CAPABILITY_GROUP_BINDING:
       return probe_group_binding(socket);
+    case MCTX_CAPABILITY_SEGMENTATION:
+      return probe_segmentation(socket);
+    case MCTX_CAPABILITY_PACING:
+      return probe_pacing(socket);
     default:
       return (finding){MCTX_CAPABILITY_ABSENT, 0, "The network is the system's own."};
   }

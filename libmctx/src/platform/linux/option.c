@@ -76,6 +76,46 @@ static mctx__result buffer_set(int descriptor, mctx__option buffer, int64_t valu
   return MCTX__DONE;
 }
 
+/* ---- pacing ----
+ *
+ * The system's rate is a long since Linux 4.20, an unsigned int before; all bits set: none. It tells how much
+ * of an answer it filled. For UDP it only ever lowers the rate that its queues keep to. */
+
+#define NO_RATE32      UINT32_MAX
+#define LARGEST_RATE32 (UINT32_MAX - 1)
+
+static mctx__result rate_set(int descriptor, const void *rate, socklen_t length) {
+  if (setsockopt(descriptor, SOL_SOCKET, SO_MAX_PACING_RATE, rate, length) == 0) return MCTX__DONE;
+  return mctx__failure(errno, MCTX__ASKED_OTHER);
+}
+
+static mctx__result pacing_get(int descriptor, int64_t *value) {
+  unsigned char answer[sizeof(uint64_t)] = {0};
+  uint64_t wide;
+  uint32_t narrow;
+  socklen_t length = sizeof answer;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_MAX_PACING_RATE, answer, &length) != 0)
+    return mctx__failure(errno, MCTX__ASKED_OTHER);
+  memcpy(&wide, answer, sizeof wide);
+  memcpy(&narrow, answer, sizeof narrow);
+  if (length < sizeof wide) wide = narrow == NO_RATE32 ? UINT64_MAX : narrow;
+  *value = wide > INT64_MAX ? 0 : (int64_t)wide;
+  return MCTX__DONE;
+}
+
+/* What 32 bits cannot hold is tried with 64; a system that misread that gets the largest of 32. */
+static mctx__result pacing_set(int descriptor, int64_t value) {
+  const uint64_t wide = (uint64_t)value;
+  const uint32_t narrow = value == 0 ? NO_RATE32 : value < LARGEST_RATE32 ? (uint32_t)value : LARGEST_RATE32;
+  int64_t in_effect = 0;
+  if (value > LARGEST_RATE32) {
+    mctx__result result = rate_set(descriptor, &wide, sizeof wide);
+    if (result.status == MCTX_OK) result = pacing_get(descriptor, &in_effect);
+    if (result.status != MCTX_OK || in_effect == value) return result;
+  }
+  return rate_set(descriptor, &narrow, sizeof narrow);
+}
+
 /* ---- metadata ---- */
 
 /* What makes the system tell each of the metadata; the source it always tells. */
@@ -193,6 +233,7 @@ mctx__result mctx__socket_set(mctx__socket socket, uint32_t family, mctx__option
   const int descriptor = mctx__descriptor(socket);
   if (option == MCTX__NONBLOCKING) return nonblocking_set(descriptor, value);
   if (option == MCTX__METADATA) return metadata_set(descriptor, family, value);
+  if (option == MCTX__PACING_RATE) return pacing_set(descriptor, value);
   if (option == MCTX__SEND_BUFFER || option == MCTX__RECEIVE_BUFFER)
     return buffer_set(descriptor, option, value);
   if (option == MCTX__DSCP) return dscp_set(descriptor, family, value);
@@ -205,6 +246,7 @@ mctx__result mctx__socket_get(mctx__socket socket, uint32_t family, mctx__option
   int number = 0;
   if (option == MCTX__NONBLOCKING) return nonblocking_get(descriptor, value);
   if (option == MCTX__METADATA) return metadata_get(descriptor, family, value);
+  if (option == MCTX__PACING_RATE) return pacing_get(descriptor, value);
   const mctx__result result = number_get(descriptor, natives[option][family == 6], &number);
   if (result.status != MCTX_OK && !lacks_isolation(family, option, result)) return result;
   *value = from_native(option, number);

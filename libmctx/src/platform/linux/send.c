@@ -3,6 +3,8 @@
 #include "../posix/posix.h"
 
 #include <linux/errqueue.h>
+#include <netinet/udp.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -11,11 +13,8 @@
 
 enum {
   FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL,
-  LARGEST = 65535,         /* more than any datagram, and nothing that the system would cut or misread */
   ERROR_QUEUE_BOUND = 1024 /* it holds 255; others may fill it while it is read */
 };
-
-static const unsigned char nothing[1]; /* where an empty datagram is */
 
 /* ---- where to ----
  *
@@ -35,56 +34,133 @@ void mctx__endpoint_guard(mctx__endpoint *endpoint, const mctx_address *source) 
   endpoint->length |= GUARDED;
 }
 
-/* What a guarded endpoint says beside each datagram. */
-typedef struct guard {
-  _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-} guard;
+/* ---- ancillary data: what stands beside a message ---- */
 
-static void guard_make(guard *own, const mctx__endpoint *endpoint) {
+/* The source of a guarded endpoint, the size of a superpacket's datagrams, or both. */
+typedef struct ancillary {
+  _Alignas(struct cmsghdr) unsigned char guard[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+  _Alignas(struct cmsghdr) unsigned char segment[CMSG_SPACE(sizeof(uint16_t))];
+} ancillary;
+
+_Static_assert(offsetof(ancillary, segment) == CMSG_SPACE(sizeof(struct in6_pktinfo)) &&
+                   sizeof(ancillary) == offsetof(ancillary, segment) + CMSG_SPACE(sizeof(uint16_t)),
+               "one control message follows the other");
+
+static bool is_guarded(const mctx__endpoint *endpoint) {
+  return (endpoint->length & GUARDED) != 0;
+}
+
+static void guard_make(ancillary *own, const mctx__endpoint *endpoint) {
   struct in6_pktinfo info = {.ipi6_ifindex = 0};
-  struct cmsghdr *control = (struct cmsghdr *)(void *)own->control;
-  memset(own, 0, sizeof *own);
-  control->cmsg_level = IPPROTO_IPV6;
-  control->cmsg_type = IPV6_PKTINFO;
-  control->cmsg_len = CMSG_LEN(sizeof info);
+  struct cmsghdr *head = (struct cmsghdr *)(void *)own->guard;
+  memset(own->guard, 0, sizeof own->guard);
+  head->cmsg_level = IPPROTO_IPV6;
+  head->cmsg_type = IPV6_PKTINFO;
+  head->cmsg_len = CMSG_LEN(sizeof info);
   memcpy(&info.ipi6_addr, endpoint->bytes + SOURCE_AT, sizeof info.ipi6_addr);
-  memcpy(CMSG_DATA(control), &info, sizeof info);
+  memcpy(CMSG_DATA(head), &info, sizeof info);
 }
 
-/* Puts it beside messages; those that are sent to the connection lose the name that they were given. */
-MCTX__COLD static void guard_messages(guard *own, const mctx__endpoint *endpoint, struct mmsghdr *messages,
-                                      uint32_t count) {
-  const socklen_t length = endpoint->length & ~(uint32_t)GUARDED;
-  guard_make(own, endpoint);
-  for (uint32_t i = 0; i < count; i++) {
-    struct msghdr *header = &messages[i].msg_hdr;
-    header->msg_name = length != 0 ? (void *)(uintptr_t)endpoint->bytes : NULL;
-    header->msg_namelen = length;
-    header->msg_control = own->control;
-    header->msg_controllen = sizeof own->control;
+static void segment_make(ancillary *own, uint32_t segment_size) {
+  const uint16_t size = (uint16_t)segment_size;
+  struct cmsghdr *head = (struct cmsghdr *)(void *)own->segment;
+  head->cmsg_level = IPPROTO_UDP;
+  head->cmsg_type = UDP_SEGMENT;
+  head->cmsg_len = CMSG_LEN(sizeof size);
+  memset(CMSG_DATA(head), 0, CMSG_ALIGN(sizeof size));
+  memcpy(CMSG_DATA(head), &size, sizeof size);
+}
+
+/* What stands beside a message: of these, or nothing. */
+static void attach(struct msghdr *header, ancillary *own, bool guarded, bool segmented) {
+  header->msg_control = guarded ? (void *)own->guard : segmented ? (void *)own->segment : NULL;
+  header->msg_controllen = (guarded ? sizeof own->guard : 0) + (segmented ? sizeof own->segment : 0);
+}
+
+/* A system that does not know UDP_SEGMENT may overlook it and send a superpacket as one datagram. */
+static bool system_segments(int descriptor) {
+  enum { UNKNOWN, NO, YES };
+  static _Atomic int answer;
+  int known = atomic_load_explicit(&answer, memory_order_relaxed);
+  if (known == UNKNOWN) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    known = getsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0 ? YES : NO;
+    atomic_store_explicit(&answer, known, memory_order_relaxed);
   }
+  return known == YES;
 }
 
-static mctx__result refusal_of(const mctx__endpoint *endpoint, int code) {
-  /* That the source is none of this host's any more. */
-  if (code == EINVAL && (endpoint->length & GUARDED) != 0) return (mctx__result){MCTX_ERR_NO_ROUTE, code};
+/* ---- one message ---- */
+
+/* Where slices are laid out as the system's vectors, it reads the caller's own. */
+#if UINTPTR_MAX == UINT64_MAX && SIZE_MAX == UINT64_MAX
+enum { ROOM_FOR_VECTORS = 1 };
+_Static_assert(sizeof(mctx_slice) == sizeof(struct iovec) &&
+                   offsetof(mctx_slice, data) == offsetof(struct iovec, iov_base) &&
+                   offsetof(mctx_slice, length) == offsetof(struct iovec, iov_len),
+               "a slice is a vector");
+
+static struct iovec *vectors_of(const mctx__outgoing *message, struct iovec *room, uint32_t used) {
+  (void)room;
+  (void)used;
+  return (struct iovec *)(uintptr_t)message->pieces;
+}
+#else
+enum { ROOM_FOR_VECTORS = MCTX__SEND_PIECES_MAX };
+
+static struct iovec *vectors_of(const mctx__outgoing *message, struct iovec *room, uint32_t used) {
+  for (uint32_t i = 0; i < message->piece_count; i++) {
+    const mctx_slice *piece = &message->pieces[i];
+    room[used + i] = (struct iovec){(void *)(uintptr_t)piece->data, (size_t)piece->length};
+  }
+  return room + used;
+}
+#endif
+
+static struct sockaddr *destination_of(const mctx__endpoint *endpoint) {
+  return (endpoint->length & ~(uint32_t)GUARDED) == 0 ? NULL : (struct sockaddr *)(uintptr_t)endpoint->bytes;
+}
+
+static socklen_t destination_length(const mctx__endpoint *endpoint) {
+  return endpoint->length & ~(uint32_t)GUARDED;
+}
+
+/* Why a message was not taken. */
+MCTX__COLD static mctx__result refusal_of(const mctx__endpoint *endpoint, const mctx__outgoing *message,
+                                          int code) {
+  if (message->segment_size != 0) {
+    if (code == EINVAL) return (mctx__result){MCTX_ERR_INVALID_ARGUMENT, code};
+    if (code == EIO || code == EOPNOTSUPP || code == ENOPROTOOPT)
+      return (mctx__result){MCTX_ERR_UNSUPPORTED, code};
+  } else if (code == EINVAL && is_guarded(endpoint)) {
+    return (mctx__result){MCTX_ERR_NO_ROUTE, code}; /* the source is none of this host's any more */
+  }
   return mctx__failure(code, MCTX__ASKED_SEND);
 }
 
-/* ---- sending ---- */
+static mctx__result send_message(int descriptor, const mctx__endpoint *endpoint,
+                                 const mctx__outgoing *message) {
+  const bool guarded = is_guarded(endpoint);
+  const bool segmented = message->segment_size != 0;
+  struct iovec room[ROOM_FOR_VECTORS];
+  ancillary beside;
+  struct msghdr header = {.msg_name = destination_of(endpoint), .msg_namelen = destination_length(endpoint)};
+  if (segmented && !system_segments(descriptor)) return refusal_of(endpoint, message, ENOPROTOOPT);
+  if (message->piece_count > MCTX__SEND_PIECES_MAX) return refusal_of(endpoint, message, EMSGSIZE);
+  header.msg_iov = vectors_of(message, room, 0);
+  header.msg_iovlen = message->piece_count;
+  if (guarded) guard_make(&beside, endpoint);
+  if (segmented) segment_make(&beside, message->segment_size);
+  attach(&header, &beside, guarded, segmented);
+  return sendmsg(descriptor, &header, FLAGS) >= 0 ? MCTX__DONE : refusal_of(endpoint, message, errno);
+}
 
 MCTX__COLD static mctx__result send_guarded(int descriptor, const mctx__endpoint *endpoint, const void *data,
                                             size_t length) {
-  guard own;
-  struct iovec payload = {(void *)(uintptr_t)data, length};
-  struct mmsghdr message = {.msg_hdr = {.msg_iov = &payload, .msg_iovlen = 1}};
-  guard_messages(&own, endpoint, &message, 1);
-  if (sendmsg(descriptor, &message.msg_hdr, FLAGS) >= 0) return MCTX__DONE;
-  return refusal_of(endpoint, errno);
-}
-
-static struct sockaddr *destination_of(const mctx__endpoint *endpoint) {
-  return endpoint->length == 0 ? NULL : (struct sockaddr *)(uintptr_t)endpoint->bytes;
+  const mctx_slice piece = {.data = data, .length = length};
+  const mctx__outgoing message = {.pieces = &piece, .piece_count = 1};
+  return send_message(descriptor, endpoint, &message);
 }
 
 mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
@@ -93,36 +169,79 @@ mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoi
   ssize_t sent;
   if (endpoint->length == 0)
     sent = send(descriptor, data, length, FLAGS);
-  else if ((endpoint->length & GUARDED) != 0)
+  else if (is_guarded(endpoint))
     return send_guarded(descriptor, endpoint, data, length);
   else
     sent = sendto(descriptor, data, length, FLAGS, destination_of(endpoint), (socklen_t)endpoint->length);
   return sent >= 0 ? MCTX__DONE : mctx__failure(errno, MCTX__ASKED_SEND);
 }
 
-mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
-                                    const mctx_slice *slices, uint32_t count, uint32_t *taken) {
-  struct mmsghdr messages[MCTX__SEND_MANY_MAX];
-  struct iovec payloads[MCTX__SEND_MANY_MAX];
-  guard own;
-  const struct msghdr header = {
-      .msg_name = destination_of(endpoint), .msg_namelen = (socklen_t)endpoint->length, .msg_iovlen = 1};
+/* ---- many messages ---- */
+
+/* What one call shows to the system. Nothing is cleared, and only what is used is written. */
+typedef struct display {
+  struct mmsghdr headers[MCTX__SEND_MANY_MAX];
+  ancillary beside[MCTX__SEND_MANY_MAX];
+  struct iovec room[ROOM_FOR_VECTORS];
+} display;
+
+/* Lays out messages, as far as their pieces fit, and returns how many. Neighbours of one segment size share
+ * what stands beside them. */
+static uint32_t lay_out(display *own, int descriptor, const mctx__endpoint *endpoint,
+                        const mctx__outgoing *messages, uint32_t count) {
+  const bool guarded = is_guarded(endpoint);
+  struct msghdr usual = {.msg_name = destination_of(endpoint), .msg_namelen = destination_length(endpoint)};
+  ancillary *beside = own->beside;
+  uint32_t segment_size = 0;
+  uint32_t pieces = 0;
   uint32_t ready = 0;
-  *taken = 0;
-  if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
-  for (; ready < count && slices[ready].length <= LARGEST; ready++) {
-    const size_t length = (size_t)slices[ready].length;
-    payloads[ready].iov_base = (void *)(uintptr_t)(length != 0 ? slices[ready].data : nothing);
-    payloads[ready].iov_len = length;
-    messages[ready].msg_hdr = header;
-    messages[ready].msg_hdr.msg_iov = &payloads[ready];
+  if (guarded) guard_make(beside, endpoint);
+  attach(&usual, beside, guarded, false);
+  for (; ready < count; ready++) {
+    const mctx__outgoing *message = &messages[ready];
+    struct msghdr *header = &own->headers[ready].msg_hdr;
+    if (message->piece_count > MCTX__SEND_PIECES_MAX - pieces) break;
+    *header = usual;
+    header->msg_iov = vectors_of(message, own->room, pieces);
+    header->msg_iovlen = message->piece_count;
+    pieces += message->piece_count;
+    if (message->segment_size == 0) continue;
+    if (message->segment_size != segment_size) {
+      if (segment_size == 0 && !system_segments(descriptor)) break;
+      if (segment_size != 0) beside++;
+      if (segment_size != 0 && guarded) guard_make(beside, endpoint);
+      segment_size = message->segment_size;
+      segment_make(beside, segment_size);
+    }
+    attach(header, beside, guarded, true);
   }
-  if (ready == 0) return count == 0 ? MCTX__DONE : mctx__failure(EMSGSIZE, MCTX__ASKED_SEND);
-  if ((endpoint->length & GUARDED) != 0) guard_messages(&own, endpoint, messages, ready);
-  const int sent = sendmmsg(mctx__descriptor(socket), messages, ready, FLAGS);
-  if (sent < 0) return refusal_of(endpoint, errno);
+  return ready;
+}
+
+static mctx__result send_messages(int descriptor, const mctx__endpoint *endpoint,
+                                  const mctx__outgoing *messages, uint32_t count, uint32_t *taken) {
+  display own;
+  const uint32_t ready = lay_out(&own, descriptor, endpoint, messages, count);
+  if (ready == 0) return refusal_of(endpoint, messages, messages->segment_size != 0 ? ENOPROTOOPT : EMSGSIZE);
+  const int sent = sendmmsg(descriptor, own.headers, ready, FLAGS);
+  if (sent < 0) return refusal_of(endpoint, messages, errno);
   *taken = (uint32_t)sent;
   return MCTX__DONE;
+}
+
+mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
+                                    const mctx__outgoing *messages, uint32_t count, uint32_t *taken) {
+  mctx__result result;
+  *taken = 0;
+  if (count == 0) return MCTX__DONE;
+  if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
+  if (count > 1) return send_messages(mctx__descriptor(socket), endpoint, messages, count, taken);
+  if (messages->segment_size == 0 && messages->piece_count == 1)
+    result = mctx__socket_send(socket, endpoint, messages->pieces->data, (size_t)messages->pieces->length);
+  else
+    result = send_message(mctx__descriptor(socket), endpoint, messages);
+  *taken = result.status == MCTX_OK;
+  return result;
 }
 
 /* ---- the error queue ---- */

@@ -88,15 +88,19 @@ void mctx__sim_faults_reset(void) {
     calls[i] = 0;
 }
 
-int32_t mctx_sim_fault(uint32_t call, uint64_t nth, uint32_t type, int64_t value) {
+int32_t mctx_sim_fault_after(uint32_t call, uint64_t nth, uint32_t messages, uint32_t type, int64_t value) {
   int32_t scheduled = 0;
   mctx__sim_lock();
   if (call < MCTX_SIM_CALLS && fault_count < MCTX__SIM_FAULTS) {
-    faults[fault_count++] = (mctx__sim_fault){calls[call] + nth, call, type, value};
+    faults[fault_count++] = (mctx__sim_fault){calls[call] + nth, call, type, messages, value};
     scheduled = 1;
   }
   mctx__sim_unlock();
   return scheduled;
+}
+
+int32_t mctx_sim_fault(uint32_t call, uint64_t nth, uint32_t type, int64_t value) {
+  return mctx_sim_fault_after(call, nth, 0, type, value);
 }
 
 void mctx_sim_clear_faults(void) {

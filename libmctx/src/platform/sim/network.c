@@ -8,7 +8,7 @@
 #define LOOPBACK_FLAGS (MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_LOOPBACK)
 #define ETHERNET_FLAGS \
   (MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_MULTICAST | MCTX_INTERFACE_BROADCAST)
-#define CAPABILITIES  (MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE + 1)
+#define CAPABILITIES  (MCTX_CAPABILITY_PACING + 1)
 #define SMALLEST_MTU6 1280 /* RFC 8200, section 5 */
 
 static const mctx__sim_interface first_interfaces[] = {
@@ -208,6 +208,14 @@ done:
   return done;
 }
 
+void mctx__sim_mtu_change(uint32_t index, uint32_t mtu) {
+  const mctx__sim_interface *found = mctx__sim_interface_at(index);
+  mctx__sim_interface *changed = &interfaces[found - interfaces];
+  changed->mtu = mtu;
+  live(changed);
+  mctx__sim_watch_tell(0);
+}
+
 static void remove_address(uint32_t place) {
   address_count--;
   memmove(&addresses[place], &addresses[place + 1], (address_count - place) * sizeof(addresses[0]));
@@ -354,6 +362,24 @@ mctx__result mctx__route_lookup(const mctx_address *destination, uint32_t interf
   mctx__sim_unlock();
   if (outcome.status == MCTX_OK) chosen_source->port = 0;
   return outcome;
+}
+
+/* ---- pacing ---- */
+
+bool mctx__interface_paces(uint32_t index) {
+  mctx__sim_lock();
+  const mctx__sim_interface *found = mctx__sim_interface_at(index);
+  bool paces = found != NULL && found->paces;
+  mctx__sim_unlock();
+  return paces;
+}
+
+int32_t mctx_sim_pacing_set(uint32_t index, int32_t paces) {
+  mctx__sim_lock();
+  const mctx__sim_interface *found = mctx__sim_interface_at(index);
+  if (found != NULL) interfaces[found - interfaces].paces = paces != 0;
+  mctx__sim_unlock();
+  return found != NULL;
 }
 
 /* ---- capabilities ---- */

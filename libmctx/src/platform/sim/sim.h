@@ -28,6 +28,7 @@ typedef struct mctx__sim_interface {
   char name[64];
   uint64_t life[2];       /* IPv4, IPv6: another number when it is made anew; 0: none of that family */
   mctx_status refusal[2]; /* of joins; MCTX_OK: they are accepted */
+  bool paces;
 } mctx__sim_interface;
 
 typedef struct mctx__sim_address {
@@ -39,6 +40,7 @@ typedef struct mctx__sim_fault {
   uint64_t at; /* the call's number since the reset */
   uint32_t call;
   uint32_t type;
+  uint32_t messages; /* taken before it */
   int64_t value;
 } mctx__sim_fault;
 
@@ -131,6 +133,7 @@ void mctx__sim_faults_reset(void);
 /* ---- limit.c; locked ---- */
 
 uint64_t mctx__sim_limit(uint32_t limit);
+void mctx__sim_limit_change(uint32_t limit, uint64_t value);
 void mctx__sim_limits_reset(void);
 
 /* ---- memory.c ---- */
@@ -176,6 +179,7 @@ uint32_t mctx__sim_address_owner(const mctx_address *address);
 mctx__result mctx__sim_route(const mctx_address *destination, uint32_t index, const mctx_address *source,
                              mctx_address *chosen_source, uint32_t *chosen_index);
 bool mctx__sim_capable(uint32_t id);
+void mctx__sim_mtu_change(uint32_t index, uint32_t mtu);
 bool mctx__sim_is_unspecified(const mctx_address *address);
 bool mctx__sim_is_multicast(const mctx_address *address);
 /* Of the network on an interface, or of all. */
@@ -237,6 +241,8 @@ void mctx__sim_watch_tell(uint32_t removed);
 
 /* The next place on the wire, taken. */
 mctx_sim_datagram *mctx__sim_wire_next(void);
+/* One more superpacket was cut. */
+void mctx__sim_wire_cut(void);
 /* A datagram that the wire still keeps, or NULL. */
 const mctx_sim_datagram *mctx__sim_wire_look(uint64_t position);
 void mctx__sim_wire_reset(void);

@@ -154,6 +154,7 @@ static mctx_status option_status(mctx__option option, int64_t value) {
                                                      [MCTX__ISOLATED] = 1,
                                                      [MCTX__RECEIVE_BUFFER] = INT32_MAX,
                                                      [MCTX__COALESCING] = 1,
+                                                     [MCTX__PACING_RATE] = INT64_MAX,
                                                      [MCTX__METADATA] = MCTX_META_ALL,
                                                      [MCTX__NONBLOCKING] = 1};
   bool automatic = option == MCTX__DONT_FRAGMENT && value == MCTX_AUTO;
@@ -163,6 +164,7 @@ static mctx_status option_status(mctx__option option, int64_t value) {
   if (option == MCTX__ISOLATED && !mctx__sim_capable(MCTX_CAPABILITY_ISOLATED_SENDER))
     return MCTX_ERR_UNSUPPORTED;
   if (option == MCTX__COALESCING && !mctx__sim_capable(MCTX_CAPABILITY_COALESCING)) return MCTX_ERR_UNSUPPORTED;
+  if (option == MCTX__PACING_RATE && !mctx__sim_capable(MCTX_CAPABILITY_PACING)) return MCTX_ERR_UNSUPPORTED;
   if (option == MCTX__MARK && !mctx__sim_capable(MCTX_CAPABILITY_MARK)) return MCTX_ERR_PERMISSION;
   return MCTX_OK;
 }
@@ -432,7 +434,7 @@ uint32_t mctx__sim_socket_room(mctx__sim_socket *socket) {
     socket->buffered -= left < socket->buffered ? (uint32_t)left : socket->buffered;
     socket->next_leave_ns += left * socket->drain_ns;
   }
-  return socket->capacity - socket->buffered;
+  return socket->buffered < socket->capacity ? socket->capacity - socket->buffered : 0;
 }
 
 void mctx__sim_socket_fail_later(mctx__sim_socket *socket, mctx_status status) {
@@ -520,4 +522,12 @@ int64_t mctx_sim_socket_hash(const mctx_os_handle *native) {
   }
   mctx__sim_unlock();
   return (int64_t)hash;
+}
+
+int64_t mctx_sim_socket_pacing(const mctx_os_handle *native) {
+  mctx__sim_lock();
+  const mctx__sim_socket *socket = look(native->value);
+  int64_t rate = socket != NULL ? socket->options[MCTX__PACING_RATE] : 0;
+  mctx__sim_unlock();
+  return rate;
 }

@@ -4,9 +4,14 @@
 
 static mctx_sim_datagram datagrams[MCTX__SIM_WIRE];
 static uint64_t count;
+static uint64_t superpackets;
 
 mctx_sim_datagram *mctx__sim_wire_next(void) {
   return &datagrams[count++ % MCTX__SIM_WIRE];
+}
+
+void mctx__sim_wire_cut(void) {
+  superpackets++;
 }
 
 const mctx_sim_datagram *mctx__sim_wire_look(uint64_t position) {
@@ -16,6 +21,7 @@ const mctx_sim_datagram *mctx__sim_wire_look(uint64_t position) {
 
 void mctx__sim_wire_reset(void) {
   count = 0;
+  superpackets = 0;
 }
 
 uint64_t mctx_sim_wire_count(void) {
@@ -37,4 +43,11 @@ void mctx_sim_wire_clear(void) {
   mctx__sim_lock();
   count = 0;
   mctx__sim_unlock();
+}
+
+uint64_t mctx_sim_superpackets(void) {
+  mctx__sim_lock();
+  uint64_t total = superpackets;
+  mctx__sim_unlock();
+  return total;
 }
