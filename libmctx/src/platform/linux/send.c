@@ -139,8 +139,8 @@ MCTX__COLD static mctx__result refusal_of(const mctx__endpoint *endpoint, const 
   return mctx__failure(code, MCTX__ASKED_SEND);
 }
 
-static mctx__result send_message(int descriptor, const mctx__endpoint *endpoint,
-                                 const mctx__outgoing *message) {
+static MCTX__IN_PLACE mctx__result send_message(int descriptor, const mctx__endpoint *endpoint,
+                                                const mctx__outgoing *message) {
   const bool guarded = is_guarded(endpoint);
   const bool segmented = message->segment_size != 0;
   struct iovec room[ROOM_FOR_VECTORS];
@@ -163,9 +163,8 @@ MCTX__COLD static mctx__result send_guarded(int descriptor, const mctx__endpoint
   return send_message(descriptor, endpoint, &message);
 }
 
-mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
-                               size_t length) {
-  const int descriptor = mctx__descriptor(socket);
+static MCTX__IN_PLACE mctx__result send_datagram(int descriptor, const mctx__endpoint *endpoint,
+                                                 const void *data, size_t length) {
   ssize_t sent;
   if (endpoint->length == 0)
     sent = send(descriptor, data, length, FLAGS);
@@ -174,6 +173,11 @@ mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoi
   else
     sent = sendto(descriptor, data, length, FLAGS, destination_of(endpoint), (socklen_t)endpoint->length);
   return sent >= 0 ? MCTX__DONE : mctx__failure(errno, MCTX__ASKED_SEND);
+}
+
+mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoint, const void *data,
+                               size_t length) {
+  return send_datagram(mctx__descriptor(socket), endpoint, data, length);
 }
 
 /* ---- many messages ---- */
@@ -231,15 +235,16 @@ static mctx__result send_messages(int descriptor, const mctx__endpoint *endpoint
 
 mctx__result mctx__socket_send_many(mctx__socket socket, const mctx__endpoint *endpoint,
                                     const mctx__outgoing *messages, uint32_t count, uint32_t *taken) {
+  const int descriptor = mctx__descriptor(socket);
   mctx__result result;
   *taken = 0;
   if (count == 0) return MCTX__DONE;
   if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
-  if (count > 1) return send_messages(mctx__descriptor(socket), endpoint, messages, count, taken);
+  if (count > 1) return send_messages(descriptor, endpoint, messages, count, taken);
   if (messages->segment_size == 0 && messages->piece_count == 1)
-    result = mctx__socket_send(socket, endpoint, messages->pieces->data, (size_t)messages->pieces->length);
+    result = send_datagram(descriptor, endpoint, messages->pieces->data, (size_t)messages->pieces->length);
   else
-    result = send_message(mctx__descriptor(socket), endpoint, messages);
+    result = send_message(descriptor, endpoint, messages);
   *taken = result.status == MCTX_OK;
   return result;
 }

@@ -142,7 +142,7 @@ static void await(mctx__sim_message *message) {
 /* ---- controls ---- */
 
 static mctx__sim_message *message_of(const mctx_sim_arrival *given) {
-  mctx__sim_message *message = mctx__sim_reserve(sizeof(*message) + given->length);
+  mctx__sim_message *message = mctx__sim_reserve(sizeof(*message) + (size_t)given->length);
   if (message == NULL) return NULL;
   *message = (mctx__sim_message){.letter = {.source = given->source,
                                             .destination = given->destination,

@@ -36,8 +36,8 @@ enum mctx_sim_call {
   MCTX_SIM_BIND = 6,
   MCTX_SIM_CONNECT = 7,
   MCTX_SIM_LOCAL = 8,
-  MCTX_SIM_SEND = 9, /* one call for one or for many messages (a message: a datagram, or a superpacket of
-                        several); one for each where batch_send is absent */
+  MCTX_SIM_SEND = 9,  /* one call for one or for many messages (a message: a datagram, or a superpacket of
+                         several); one for each where batch_send is absent */
   MCTX_SIM_WAIT = 10, /* for one or for many */
   MCTX_SIM_JOIN = 11, /* from any source or from one */
   MCTX_SIM_LEAVE = 12,
@@ -50,10 +50,10 @@ enum mctx_sim_call {
 };
 
 enum mctx_sim_fault_type {
-  MCTX_SIM_FAIL = 1,     /* the call returns `value`, an mctx_status, and does nothing */
-  MCTX_SIM_PARTIAL = 2,  /* a send or receive of many takes `value` messages and returns; at least 1 */
-  MCTX_SIM_EARLIER = 3,  /* an earlier datagram's error, `value`, surfaces: the call returns it, once, takes
-                            nothing,  and the error queue has an entry */
+  MCTX_SIM_FAIL = 1,      /* the call returns `value`, an mctx_status, and does nothing */
+  MCTX_SIM_PARTIAL = 2,   /* a send or receive of many takes `value` messages and returns; at least 1 */
+  MCTX_SIM_EARLIER = 3,   /* an earlier datagram's error, `value`, surfaces: the call returns it, once, takes
+                             nothing,  and the error queue has an entry */
   MCTX_SIM_DELIVERED = 4, /* the call returns `value`, but its first message reached the members of this host */
   MCTX_SIM_NEW_MTU = 5,   /* before a send, the MTU of the interface that it leaves through becomes `value` */
   MCTX_SIM_NEW_SEGMENTS = 6 /* before a send, MCTX_SIM_SEGMENTS becomes `value` */
@@ -66,8 +66,8 @@ MCTX_API void mctx_sim_reset(void);
 /* Schedules a fault for the nth call (1 is the next) of that sort from now on. Returns 0 if there is no room.
  */
 MCTX_API int32_t mctx_sim_fault(uint32_t call, uint64_t nth, uint32_t type, int64_t value);
-/* The same, of a send of many that takes `messages` of them first: if it has taken any, the call keeps a failure
- * to itself, as Linux does. Never met if there are not more. */
+/* The same, of a send of many that takes `messages` of them first: if it has taken any, the call keeps a
+ * failure to itself, as Linux does. Never met if there are not more. */
 MCTX_API int32_t mctx_sim_fault_after(uint32_t call, uint64_t nth, uint32_t messages, uint32_t type,
                                       int64_t value);
 MCTX_API void mctx_sim_clear_faults(void);
@@ -100,8 +100,8 @@ MCTX_API void mctx_sim_capability_set(uint32_t id, uint32_t state);
 /* From now on, as in a child that was made without libc's fork(), whose memory does not show it otherwise. */
 MCTX_API void mctx_sim_become_child(void);
 
-/* Whether an interface's queue keeps to pacing rates, as `fq` does; none does after a reset. It is told, and not
- * simulated: datagrams leave at once. Returns 0 if there is no such interface. */
+/* Whether an interface's queue keeps to pacing rates, as `fq` does; none does after a reset. It is told, and
+ * not simulated: datagrams leave at once. Returns 0 if there is no such interface. */
 MCTX_API int32_t mctx_sim_pacing_set(uint32_t index, int32_t paces);
 
 /* A datagram that the network took, in order. */
@@ -124,6 +124,8 @@ typedef struct mctx_sim_datagram {
 MCTX_API uint64_t mctx_sim_wire_count(void);
 /* Copies one; 0 if it is not kept. */
 MCTX_API int32_t mctx_sim_wire_at(uint64_t position, mctx_sim_datagram *datagram);
+/* The FNV-1a hash of one's whole payload, 64 bits; 0 if it is not kept. */
+MCTX_API uint64_t mctx_sim_wire_hash(uint64_t position);
 MCTX_API void mctx_sim_wire_clear(void);
 /* How many superpackets the network has cut since the reset; their datagrams are on the wire each by itself. */
 MCTX_API uint64_t mctx_sim_superpackets(void);
@@ -155,8 +157,8 @@ enum mctx_sim_limit {
   MCTX_SIM_SOURCES6 = 3,     /* sources of an IPv6 filter: 64 */
   MCTX_SIM_QUEUE = 4,       /* messages that wait at a socket: 1024; what comes beyond is dropped and counted */
   MCTX_SIM_DESCRIPTORS = 5, /* sockets, events, pollers and watches: 16384 */
-  MCTX_SIM_SEGMENTS = 6, /* datagrams of a superpacket: 128; one of more is invalid_argument. With 1, each one is
-                            unsupported, as without segmentation */
+  MCTX_SIM_SEGMENTS = 6, /* datagrams of a superpacket: 128; one of more is invalid_argument. With 1, each one
+                            is unsupported, as without segmentation */
   MCTX_SIM_SEGMENT_SIZE = 7, /* bytes of each: 65535; one of larger ones is datagram_too_large, as one whose
                                 datagrams do not fit the MTU */
   MCTX_SIM_LIMITS = 8

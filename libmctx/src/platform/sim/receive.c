@@ -14,7 +14,7 @@ static void put(mctx__sim_socket *socket, const mctx__sim_arrival *arrival, cons
     socket->drops++;
     return;
   }
-  mctx__sim_message *message = mctx__sim_reserve(sizeof(*message) + length);
+  mctx__sim_message *message = mctx__sim_reserve(sizeof(*message) + (size_t)length);
   if (message == NULL) return;
   message->next = NULL;
   message->letter = *arrival;
@@ -24,7 +24,7 @@ static void put(mctx__sim_socket *socket, const mctx__sim_arrival *arrival, cons
   message->letter.length = length;
   message->letter.segment_size = segment_size;
   message->drops = socket->drops;
-  if (length > 0) memcpy(message->bytes, payload, length);
+  if (length > 0) memcpy(message->bytes, payload, (size_t)length);
   if (socket->last != NULL) socket->last->next = message;
   if (socket->last == NULL) socket->first = message;
   socket->last = message;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sending: what Linux's send() and sendmmsg() do with a datagram, and the faults on their way. */
+/* Sending: what Linux's send() and sendmmsg() do with datagrams and superpackets, and the faults on their way.
+ */
 #include <string.h>
 
 #include "sim.h"
@@ -49,16 +50,62 @@ static mctx__result address(mctx__sim_socket *socket, const mctx__endpoint *endp
   return MCTX__DONE;
 }
 
-static uint64_t largest_payload(const mctx__sim_socket *socket, uint32_t interface_index) {
-  uint64_t largest = socket->family == 4 ? 65507 : 65527;
+/* ---- messages ---- */
+
+/* The bytes of a message behind one another; the caller's, where they are so already. */
+static mctx_slice join(const mctx__outgoing *message) {
+  static unsigned char joined[MCTX__MESSAGE_MAX];
+  mctx_slice whole = {.length = 0};
+  for (uint32_t i = 0; i < message->piece_count; i++) {
+    const mctx_slice *piece = &message->pieces[i];
+    if (piece->length > 0 && whole.length + piece->length <= sizeof(joined))
+      memcpy(joined + whole.length, piece->data, (size_t)piece->length);
+    whole.length += piece->length;
+  }
+  whole.data = message->piece_count == 1 ? message->pieces[0].data : joined;
+  return whole;
+}
+
+/* Linux would do something with these, but the core has no reason to make them. */
+static void check(const mctx__outgoing *message, const mctx_slice *whole) {
+  if (message->piece_count == 0) mctx__sim_misused();
+  if (message->segment_size > 0 && whole->length <= message->segment_size) mctx__sim_misused();
+}
+
+static uint64_t room_in_mtu(const mctx__sim_socket *socket, uint32_t interface_index) {
   uint64_t headers = socket->family == 4 ? 28 : 48;
-  const mctx__sim_interface *interface = mctx__sim_interface_at(interface_index);
-  if (socket->options[MCTX__DONT_FRAGMENT] != 1 || interface->mtu - headers > largest) return largest;
-  return interface->mtu - headers;
+  uint64_t mtu = mctx__sim_interface_at(interface_index)->mtu;
+  return mtu > headers ? mtu - headers : 0;
+}
+
+/* ip_append_data(), ip6_append_data(): of a datagram, or of a superpacket as a whole. */
+static mctx_status size_refusal(const mctx__sim_socket *socket, const mctx_sim_datagram *letter,
+                                const mctx__outgoing *message, const mctx_slice *whole) {
+  if (whole->length > (socket->family == 4 ? 65507 : 65527)) return MCTX_ERR_DATAGRAM_TOO_LARGE;
+  if (message->segment_size > 0 || socket->options[MCTX__DONT_FRAGMENT] != 1) return MCTX_OK;
+  return whole->length > room_in_mtu(socket, letter->interface_index) ? MCTX_ERR_DATAGRAM_TOO_LARGE : MCTX_OK;
+}
+
+/* udp_send_skb(), udp_v6_send_skb(): superpackets that cannot be cut. */
+static mctx_status segments_refusal(const mctx__sim_socket *socket, const mctx_sim_datagram *letter,
+                                    const mctx__outgoing *message, const mctx_slice *whole) {
+  const uint64_t size = message->segment_size;
+  if (size == 0) return MCTX_OK;
+  if (!mctx__sim_capable(MCTX_CAPABILITY_SEGMENTATION) || mctx__sim_limit(MCTX_SIM_SEGMENTS) <= 1)
+    return MCTX_ERR_UNSUPPORTED;
+  if (size > room_in_mtu(socket, letter->interface_index) || size > mctx__sim_limit(MCTX_SIM_SEGMENT_SIZE))
+    return MCTX_ERR_DATAGRAM_TOO_LARGE;
+  if (whole->length > size * mctx__sim_limit(MCTX_SIM_SEGMENTS)) return MCTX_ERR_INVALID_ARGUMENT;
+  return MCTX_OK;
+}
+
+static uint32_t datagrams_in(const mctx__outgoing *message, const mctx_slice *whole) {
+  if (message->segment_size == 0) return 1;
+  return (uint32_t)((whole->length + message->segment_size - 1) / message->segment_size);
 }
 
 /* A copy comes back to this host if the socket wants it, and always through the loopback interface. */
-static void loop_back(const mctx_sim_datagram *letter, const mctx_slice *payload) {
+static void loop_back(const mctx_sim_datagram *letter, const mctx__outgoing *message, const mctx_slice *whole) {
   const mctx__sim_interface *interface = mctx__sim_interface_at(letter->interface_index);
   if (letter->loopback == 0 && (interface->flags & MCTX_INTERFACE_LOOPBACK) == 0) return;
   mctx__sim_arrival arrival = {.source = letter->source,
@@ -66,87 +113,123 @@ static void loop_back(const mctx_sim_datagram *letter, const mctx_slice *payload
                                .interface_index = letter->interface_index,
                                .hop_limit = letter->hop_limit,
                                .traffic_class = letter->dscp << 2,
-                               .length = payload->length,
-                               .payload = payload->data};
+                               .segment_size = message->segment_size,
+                               .length = whole->length,
+                               .payload = whole->data};
   (void)mctx__sim_deliver(&arrival);
 }
 
-static void put_on_wire(const mctx_sim_datagram *letter, const mctx_slice *payload) {
-  mctx_sim_datagram *datagram = mctx__sim_wire_next();
-  memcpy(datagram, letter, offsetof(mctx_sim_datagram, payload));
-  datagram->length = payload->length;
-  datagram->stored =
-      payload->length < sizeof(datagram->payload) ? (uint32_t)payload->length : sizeof(datagram->payload);
-  if (datagram->stored > 0) memcpy(datagram->payload, payload->data, datagram->stored);
-  loop_back(letter, payload);
+/* Each datagram by itself on the wire; for this host as one. */
+static void put_on_wire(const mctx_sim_datagram *letter, const mctx__outgoing *message,
+                        const mctx_slice *whole) {
+  const uint64_t size = message->segment_size > 0 ? message->segment_size : whole->length;
+  uint64_t offset = 0;
+  do {
+    const uint64_t left = whole->length - offset;
+    mctx__sim_wire_put(letter, (const unsigned char *)whole->data + offset, left < size ? left : size);
+    offset += size;
+  } while (offset < whole->length);
+  if (message->segment_size > 0) mctx__sim_wire_cut();
+  loop_back(letter, message, whole);
 }
 
-static void fill_buffer(mctx__sim_socket *socket, uint32_t taken) {
+static void fill_buffer(mctx__sim_socket *socket, uint32_t datagrams) {
   if (socket->capacity == 0) return;
   if (socket->buffered == 0) socket->next_leave_ns = mctx__sim_clock() + socket->drain_ns;
-  socket->buffered += taken;
+  socket->buffered += datagrams;
 }
 
-/* Takes datagrams from the first on until one can't be taken; the result is that one's. */
-static mctx__result take(mctx__sim_socket *socket, const mctx__endpoint *endpoint, const mctx_slice *slices,
-                         uint32_t count, uint32_t *taken) {
+static mctx_status take_one(mctx__sim_socket *socket, const mctx_sim_datagram *letter,
+                            const mctx__outgoing *message) {
+  const mctx_slice whole = join(message);
+  check(message, &whole);
+  mctx_status status = size_refusal(socket, letter, message, &whole);
+  if (status == MCTX_OK && mctx__sim_socket_room(socket) == 0) status = MCTX_ERR_WOULD_BLOCK;
+  if (status == MCTX_OK) status = segments_refusal(socket, letter, message, &whole);
+  if (status != MCTX_OK) return status;
+  put_on_wire(letter, message, &whole);
+  fill_buffer(socket, datagrams_in(message, &whole));
+  return MCTX_OK;
+}
+
+/* Takes messages from the first on until one can't be taken; the result is that one's. */
+static mctx__result take(mctx__sim_socket *socket, const mctx__endpoint *endpoint,
+                         const mctx__outgoing *messages, uint32_t count, uint32_t *taken) {
   mctx_sim_datagram letter = {0};
   mctx__result outcome = address(socket, endpoint, &letter);
-  if (outcome.status != MCTX_OK) return outcome;
-  uint64_t largest = largest_payload(socket, letter.interface_index);
-  uint32_t room = mctx__sim_socket_room(socket);
-  uint32_t done = 0;
-  for (; done < count && outcome.status == MCTX_OK; done++) {
-    if (slices[done].length > largest) {
-      outcome = mctx__sim_error(MCTX_ERR_DATAGRAM_TOO_LARGE);
-    } else if (done == room) {
-      outcome = mctx__sim_error(MCTX_ERR_WOULD_BLOCK);
-    } else {
-      put_on_wire(&letter, &slices[done]);
-    }
+  uint32_t pieces = 0;
+  while (outcome.status == MCTX_OK && *taken < count) {
+    const mctx__outgoing *message = &messages[*taken];
+    pieces += message->piece_count;
+    if (pieces > MCTX__SEND_PIECES_MAX) break;
+    mctx_status status = take_one(socket, &letter, message);
+    if (status == MCTX_OK) ++*taken;
+    if (status != MCTX_OK) outcome = mctx__sim_error(status);
   }
-  if (outcome.status != MCTX_OK) done--;
-  fill_buffer(socket, done);
-  *taken = done;
   return outcome;
 }
 
-/* The device queue refused the first datagram after members of this host had got it. */
-static void deliver_locally(mctx__sim_socket *socket, const mctx__endpoint *endpoint, const mctx_slice *slice) {
+/* ---- faults ---- */
+
+/* The device queue refused a message after members of this host had got it. */
+static void deliver_locally(mctx__sim_socket *socket, const mctx__endpoint *endpoint,
+                            const mctx__outgoing *message) {
   mctx_sim_datagram letter = {0};
   if (address(socket, endpoint, &letter).status != MCTX_OK || letter.loopback == 0) return;
+  const mctx_slice whole = join(message);
   letter.local_only = 1;
-  put_on_wire(&letter, slice);
+  put_on_wire(&letter, message, &whole);
+}
+
+/* What changes before a send, and leaves it to itself. False: the fault is another. */
+static bool change(mctx__sim_socket *socket, const mctx__endpoint *endpoint, const mctx__sim_fault *fault) {
+  mctx_sim_datagram letter = {0};
+  if (fault->type == MCTX_SIM_NEW_SEGMENTS) mctx__sim_limit_change(MCTX_SIM_SEGMENTS, (uint64_t)fault->value);
+  if (fault->type == MCTX_SIM_NEW_MTU && address(socket, endpoint, &letter).status == MCTX_OK)
+    mctx__sim_mtu_change(letter.interface_index, (uint32_t)fault->value);
+  return fault->type == MCTX_SIM_NEW_SEGMENTS || fault->type == MCTX_SIM_NEW_MTU;
+}
+
+/* A call that meets a fault at `fault->messages`, if it comes so far. */
+static mctx__result call_with_fault(mctx__sim_socket *socket, const mctx__endpoint *endpoint,
+                                    const mctx__outgoing *messages, uint32_t count,
+                                    const mctx__sim_fault *fault, uint32_t *taken) {
+  mctx__result outcome = MCTX__DONE;
+  if (fault->messages >= count) return take(socket, endpoint, messages, count, taken);
+  if (fault->messages > 0) outcome = take(socket, endpoint, messages, fault->messages, taken);
+  if (outcome.status != MCTX_OK || *taken < fault->messages) return outcome;
+  if (fault->type == MCTX_SIM_EARLIER) mctx__sim_socket_fail_later(socket, (mctx_status)fault->value);
+  if (fault->type == MCTX_SIM_DELIVERED) deliver_locally(socket, endpoint, &messages[*taken]);
+  return mctx__sim_error((mctx_status)fault->value);
 }
 
 /* One system call. Like sendmmsg(), it keeps the reason why it stopped to itself if it took anything. */
-static mctx__result call(mctx__sim_socket *socket, const mctx__endpoint *endpoint, const mctx_slice *slices,
-                         uint32_t count, uint32_t *taken) {
+static mctx__result call(mctx__sim_socket *socket, const mctx__endpoint *endpoint,
+                         const mctx__outgoing *messages, uint32_t count, uint32_t *taken) {
   mctx__sim_fault fault;
-  if (mctx__sim_strikes(MCTX_SIM_SEND, &fault)) {
-    if (fault.type == MCTX_SIM_PARTIAL) {
-      uint32_t limit = fault.value < 1 ? 1 : (uint32_t)fault.value;
-      if (limit < count) count = limit;
-    } else {
-      if (fault.type == MCTX_SIM_EARLIER) mctx__sim_socket_fail_later(socket, (mctx_status)fault.value);
-      if (fault.type == MCTX_SIM_DELIVERED) deliver_locally(socket, endpoint, slices);
-      return mctx__sim_error((mctx_status)fault.value);
-    }
+  mctx__result outcome;
+  if (!mctx__sim_strikes(MCTX_SIM_SEND, &fault) || change(socket, endpoint, &fault)) {
+    outcome = take(socket, endpoint, messages, count, taken);
+  } else if (fault.type == MCTX_SIM_PARTIAL) {
+    const uint32_t most = fault.value < 1 ? 1 : (uint32_t)fault.value;
+    outcome = take(socket, endpoint, messages, most < count ? most : count, taken);
+  } else {
+    outcome = call_with_fault(socket, endpoint, messages, count, &fault, taken);
   }
-  mctx__result outcome = take(socket, endpoint, slices, count, taken);
   return *taken > 0 ? MCTX__DONE : outcome;
 }
 
-mctx__result mctx__socket_send_many(mctx__socket name, const mctx__endpoint *endpoint, const mctx_slice *slices,
-                                    uint32_t count, uint32_t *taken) {
+mctx__result mctx__socket_send_many(mctx__socket name, const mctx__endpoint *endpoint,
+                                    const mctx__outgoing *messages, uint32_t count, uint32_t *taken) {
   *taken = 0;
   mctx__sim_lock();
   mctx__sim_socket *socket = mctx__sim_socket_find(name);
   mctx__result outcome = socket == NULL ? mctx__sim_error(MCTX_ERR_IO) : MCTX__DONE;
+  if (count > MCTX__SEND_MANY_MAX) count = MCTX__SEND_MANY_MAX;
   uint32_t at_once = mctx__sim_capable(MCTX_CAPABILITY_BATCH_SEND) ? count : 1;
   while (outcome.status == MCTX_OK && *taken < count) {
     uint32_t now = 0;
-    outcome = call(socket, endpoint, slices + *taken, at_once, &now);
+    outcome = call(socket, endpoint, messages + *taken, at_once, &now);
     *taken += now;
     if (at_once == count) break;
   }
@@ -157,7 +240,8 @@ mctx__result mctx__socket_send_many(mctx__socket name, const mctx__endpoint *end
 mctx__result mctx__socket_send(mctx__socket name, const mctx__endpoint *endpoint, const void *data,
                                size_t length) {
   uint32_t taken;
-  mctx_slice slice = {.length = length};
-  slice.data = data;
-  return mctx__socket_send_many(name, endpoint, &slice, 1, &taken);
+  mctx_slice piece = {.length = length};
+  piece.data = data;
+  const mctx__outgoing message = {.pieces = &piece, .piece_count = 1};
+  return mctx__socket_send_many(name, endpoint, &message, 1, &taken);
 }

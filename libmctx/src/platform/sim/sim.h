@@ -239,8 +239,8 @@ void mctx__sim_watch_tell(uint32_t removed);
 
 /* ---- wire.c; all locked ---- */
 
-/* The next place on the wire, taken. */
-mctx_sim_datagram *mctx__sim_wire_next(void);
+/* One more datagram: `letter` has all but length and payload. */
+void mctx__sim_wire_put(const mctx_sim_datagram *letter, const unsigned char *payload, uint64_t length);
 /* One more superpacket was cut. */
 void mctx__sim_wire_cut(void);
 /* A datagram that the wire still keeps, or NULL. */

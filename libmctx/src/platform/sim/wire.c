@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* The wire: what the network took, in order. */
+#include <string.h>
+
 #include "sim.h"
 
 static mctx_sim_datagram datagrams[MCTX__SIM_WIRE];
+static uint64_t hashes[MCTX__SIM_WIRE];
 static uint64_t count;
 static uint64_t superpackets;
 
-mctx_sim_datagram *mctx__sim_wire_next(void) {
-  return &datagrams[count++ % MCTX__SIM_WIRE];
+/* FNV-1a */
+static uint64_t hash_of(const unsigned char *payload, uint64_t length) {
+  uint64_t hash = UINT64_C(14695981039346656037);
+  for (uint64_t i = 0; i < length; i++)
+    hash = (hash ^ payload[i]) * UINT64_C(1099511628211);
+  return hash;
+}
+
+void mctx__sim_wire_put(const mctx_sim_datagram *letter, const unsigned char *payload, uint64_t length) {
+  mctx_sim_datagram *datagram = &datagrams[count % MCTX__SIM_WIRE];
+  memcpy(datagram, letter, offsetof(mctx_sim_datagram, payload));
+  datagram->length = length;
+  datagram->stored = length < sizeof(datagram->payload) ? (uint32_t)length : sizeof(datagram->payload);
+  if (datagram->stored > 0) memcpy(datagram->payload, payload, datagram->stored);
+  hashes[count % MCTX__SIM_WIRE] = hash_of(payload, length);
+  count++;
 }
 
 void mctx__sim_wire_cut(void) {
@@ -37,6 +54,13 @@ int32_t mctx_sim_wire_at(uint64_t position, mctx_sim_datagram *datagram) {
   if (kept != NULL) *datagram = *kept;
   mctx__sim_unlock();
   return kept != NULL;
+}
+
+uint64_t mctx_sim_wire_hash(uint64_t position) {
+  mctx__sim_lock();
+  uint64_t hash = mctx__sim_wire_look(position) != NULL ? hashes[position % MCTX__SIM_WIRE] : 0;
+  mctx__sim_unlock();
+  return hash;
 }
 
 void mctx_sim_wire_clear(void) {
