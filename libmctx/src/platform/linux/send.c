@@ -78,17 +78,20 @@ static void attach(struct msghdr *header, ancillary *own, bool guarded, bool seg
 }
 
 /* A system that does not know UDP_SEGMENT may overlook it and send a superpacket as one datagram. */
+enum { UNKNOWN, NO, YES };
+static _Atomic int segments;
+
+MCTX__COLD static bool ask_whether_system_segments(int descriptor) {
+  int size = 0;
+  socklen_t length = sizeof size;
+  const int answer = getsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0 ? YES : NO;
+  atomic_store_explicit(&segments, answer, memory_order_relaxed);
+  return answer == YES;
+}
+
 static bool system_segments(int descriptor) {
-  enum { UNKNOWN, NO, YES };
-  static _Atomic int answer;
-  int known = atomic_load_explicit(&answer, memory_order_relaxed);
-  if (known == UNKNOWN) {
-    int size = 0;
-    socklen_t length = sizeof size;
-    known = getsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0 ? YES : NO;
-    atomic_store_explicit(&answer, known, memory_order_relaxed);
-  }
-  return known == YES;
+  const int known = atomic_load_explicit(&segments, memory_order_relaxed);
+  return known == UNKNOWN ? ask_whether_system_segments(descriptor) : known == YES;
 }
 
 /* ---- one message ---- */
@@ -187,37 +190,44 @@ typedef struct display {
   struct mmsghdr headers[MCTX__SEND_MANY_MAX];
   ancillary beside[MCTX__SEND_MANY_MAX];
   struct iovec room[ROOM_FOR_VECTORS];
+  ancillary *segment; /* the last that was made, */
+  uint32_t size;      /* for segments of that size */
 } display;
 
-/* Lays out messages, as far as their pieces fit, and returns how many. Neighbours of one segment size share
- * what stands beside them. */
+/* Neighbours of one segment size share what stands beside them. */
+static void attach_segment(display *own, struct msghdr *header, const mctx__endpoint *endpoint, uint32_t size) {
+  const bool guarded = is_guarded(endpoint);
+  if (size != own->size) {
+    if (own->size != 0) own->segment++;
+    if (own->size != 0 && guarded) guard_make(own->segment, endpoint);
+    segment_make(own->segment, size);
+    own->size = size;
+  }
+  attach(header, own->segment, guarded, true);
+}
+
+/* Lays out messages, as far as their pieces fit, and returns how many. */
 static uint32_t lay_out(display *own, int descriptor, const mctx__endpoint *endpoint,
                         const mctx__outgoing *messages, uint32_t count) {
   const bool guarded = is_guarded(endpoint);
   struct msghdr usual = {.msg_name = destination_of(endpoint), .msg_namelen = destination_length(endpoint)};
-  ancillary *beside = own->beside;
-  uint32_t segment_size = 0;
   uint32_t pieces = 0;
   uint32_t ready = 0;
-  if (guarded) guard_make(beside, endpoint);
-  attach(&usual, beside, guarded, false);
+  own->segment = own->beside;
+  own->size = 0;
+  if (guarded) guard_make(own->segment, endpoint);
+  attach(&usual, own->segment, guarded, false);
   for (; ready < count; ready++) {
     const mctx__outgoing *message = &messages[ready];
     struct msghdr *header = &own->headers[ready].msg_hdr;
-    if (message->piece_count > MCTX__SEND_PIECES_MAX - pieces) break;
+    if (pieces + message->piece_count > MCTX__SEND_PIECES_MAX) break;
     *header = usual;
     header->msg_iov = vectors_of(message, own->room, pieces);
     header->msg_iovlen = message->piece_count;
     pieces += message->piece_count;
     if (message->segment_size == 0) continue;
-    if (message->segment_size != segment_size) {
-      if (segment_size == 0 && !system_segments(descriptor)) break;
-      if (segment_size != 0) beside++;
-      if (segment_size != 0 && guarded) guard_make(beside, endpoint);
-      segment_size = message->segment_size;
-      segment_make(beside, segment_size);
-    }
-    attach(header, beside, guarded, true);
+    if (own->size == 0 && !system_segments(descriptor)) break;
+    attach_segment(own, header, endpoint, message->segment_size);
   }
   return ready;
 }
