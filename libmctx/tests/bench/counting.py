@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import re
 import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from machine import compiler
+
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "aligned_alloc", "memalign", "posix_memalign"))
-CALLS = 100
+CALLS = 128  # of a whole number of every batch of the mix
+LOCKED_OPERATIONS = 3  # a call: two hold the object, one keeps its counters
+TOLERANCE = 0.05  # of counted instructions; all else is exact
 
 
 def run_tool(command: list[str]) -> None:
@@ -91,6 +97,44 @@ class Call:
     base: str
     program: tuple[str, ...]
     subject: tuple[str, ...] = ()
+    instructions: int | None = None
+    """The most that it should have beyond the other."""
+    calls: int | None = None
+    """The most system calls that it should make."""
+
+    @property
+    def goals(self) -> dict[str, float | None]:
+        """Return the goals of its counts."""
+        beyond = f"beyond a {self.base}"
+        return {
+            f"instructions {beyond}": self.instructions,
+            f"locked operations {beyond}": LOCKED_OPERATIONS,
+            f"allocations {beyond}": 0,
+            "system calls": self.calls,
+        }
+
+
+@dataclass
+class Count:
+    """One exact count of one call; None with the reason where it could not be taken."""
+
+    what: str
+    value: float | None
+    goal: float | None
+    recorded: float | None
+    reason: str = ""
+
+
+def failure(row: Count) -> str:
+    """Say what is wrong with a count: above its goal or its record, or not taken although there is one."""
+    limits = [] if row.goal is None else [row.goal]
+    if row.recorded is not None:
+        limits.append(row.recorded * (1 + TOLERANCE) if "instructions" in row.what else row.recorded)
+    if not limits:
+        return ""
+    if row.value is None:
+        return "NOT COUNTED"
+    return "WORSE" if row.value > min(limits) else ""
 
 
 @lru_cache
@@ -104,15 +148,43 @@ def counted(
 
 def count_call(call: Call) -> dict[str, float | str]:
     """Return all counts of one call; a text instead of a number says why one could not be taken."""
-    names = ("instructions", "locked operations", "allocations")
     values: dict[str, float | str] = {}
     try:
         ours, theirs = (counted(call.program, way, call.subject, profiled) for way in (call.way, call.base))
-        values.update((f"{name} beyond a {call.base}", ours[name] - theirs[name]) for name in names)
+        for what in call.goals:
+            name, beyond, _ = what.partition(" beyond ")
+            if beyond:
+                values[what] = ours[name] - theirs[name]
     except OSError as error:
-        values.update((f"{name} beyond a {call.base}", str(error)) for name in names)
+        values.update((what, str(error)) for what in call.goals if "beyond" in what)
     try:
         values["system calls"] = counted(call.program, call.way, call.subject, traced)["system calls"]
     except OSError as error:
         values["system calls"] = str(error)
     return values
+
+
+def count_all(calls: Iterable[Call], record: Path) -> list[Count]:
+    """Take all counts, and set them beside the record as far as it is of such a machine and compiler."""
+    written = json.loads(record.read_text()) if record.exists() else {}
+    recorded = written["counts"] if written.get("architecture") == platform.machine() else {}
+    if written.get("compiler") != compiler():
+        recorded = {what: value for what, value in recorded.items() if "instructions" not in what}
+    rows = []
+    for call in calls:
+        for name, value in count_call(call).items():
+            what = f"{call.label}: {name}"
+            number, reason = (None, value) if isinstance(value, str) else (value, "")
+            rows.append(Count(what, number, call.goals[name], recorded.get(what), reason))
+    return rows
+
+
+def write_record(rows: list[Count], record: Path) -> int:
+    """Write the counts down, if all could be taken."""
+    if any(row.value is None for row in rows):
+        print("not recorded: some counts could not be taken")
+        return 1
+    counts = {row.what: round(row.value or 0, 2) for row in rows}
+    about = {"architecture": platform.machine(), "compiler": compiler()}
+    record.write_text(json.dumps({**about, "counts": counts}, indent=2) + "\n")
+    return 0

@@ -2,17 +2,17 @@
 /*
  * Receives datagrams in several ways from the same sockets, to be timed or to be counted by a tool:
  *
- *   receive GROUP INTERFACE alone|threads time ROUNDS SUBJECT...
+ *   receive GROUP INTERFACE alone|threads time MILLISECONDS SUBJECT...
  *   receive GROUP INTERFACE alone|threads count WAY CALLS SUBJECT
  *
  * A subject is a subscription, and what is sent to it before each turn:
  *
- *   GROUPS,group|wildcard|peer,METADATA,coalescing|plain,lone|first|coalesced,SIZE,DATAGRAMS
+ *   GROUPS,group|wildcard|peer,METADATA,coalescing|plain,lone|first|coalesced,SIZES,DATAGRAMS
  *
  * GROUPS from GROUP on, joined on INTERFACE; METADATA as a number; `lone` datagrams go to the groups in turns,
  * `first` ones to the first group, `coalesced` ones as superpackets to the groups in turns. Of DATAGRAMS there
- * are as many in a turn as the sockets have room for. A `peer` receives one group with the other library that
- * the shared object named by PEER leads to.
+ * are as many in a turn as the sockets have room for, of SIZES, "64" or "62+94", which repeat. A `peer` receives
+ * one group with the other library that the shared object named by PEER leads to.
  *
  * `time` measures all ways of all subjects in turns: fills the sockets with datagrams, then takes the time of
  * receiving them all, after having done so once without. It prints the positions of the subjects and the names
@@ -23,11 +23,8 @@
  * The plain calls are made on the subscription's own descriptors, so all options are the same, and ask for what
  * the library asks for. They look at nothing of what they get: less than that no program can do.
  */
-#include <arpa/inet.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <mctx.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <pthread.h>
@@ -38,8 +35,12 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "datagrams.h"
+#include "group.h"
+#include "peer.h"
+#include "turns.h"
 
 enum {
   FIRST_PORT = 5000,
@@ -49,19 +50,16 @@ enum {
   BATCH = 64,       /* messages of a recvmmsg, events of an epoll_wait */
   TURN = 16,        /* datagrams from one of several sockets before the others are asked for */
   DATAGRAMS = 4096, /* records of a batch */
-  DESCRIPTORS = 4096
+  DESCRIPTORS = 65536,
+  SEGMENTS = 64 /* of a superpacket: as many as every system takes */
 };
 
 enum traffic { LONE, FIRST, COALESCED };
 
-/* Another library, see peer/. */
-typedef struct peer_functions {
-  void *(*open)(const char *group, uint16_t port);
-  uint32_t (*recv)(void *peer, uint32_t wanted);
-  uint32_t (*recv_batch)(void *peer, uint32_t wanted);
-} peer_functions;
+typedef struct bench bench;
 
 typedef struct subject {
+  bench *all;
   uint32_t groups;
   bool is_wildcard;
   bool is_peer;
@@ -69,8 +67,10 @@ typedef struct subject {
   uint32_t metadata;
   bool coalesces;
   enum traffic traffic;
-  uint32_t size;
+  uint32_t *sizes;    /* of the datagrams of a turn */
+  uint32_t largest;   /* of them */
   uint32_t datagrams; /* of a turn */
+  uint64_t bytes;     /* of them all */
   uint16_t port;
   mctx_subscription subscription;
   int sockets[DESCRIPTORS];
@@ -81,13 +81,12 @@ typedef struct subject {
   bool wants_control;
 } subject;
 
-typedef struct bench {
+struct bench {
   mctx_error error;
   mctx_context context;
   mctx_address group; /* the first */
   const char *group_text;
   const char *interface;
-  peer_functions peer;
   int sender;
   unsigned char *payload;
   unsigned char *arena; /* room for a batch of whole messages */
@@ -96,7 +95,7 @@ typedef struct bench {
   struct mmsghdr *headers;
   subject *subjects;
   uint32_t subject_count;
-} bench;
+};
 
 /* ---- what the plain calls have in common ---- */
 
@@ -135,48 +134,53 @@ static inline ssize_t receive_plain(const subject *own, int descriptor, void *da
   return recvmsg(descriptor, &header, RAW_FLAGS);
 }
 
-static inline uint32_t datagrams_in(const subject *own, ssize_t bytes) {
-  return own->traffic == COALESCED ? ((uint32_t)bytes + own->size - 1) / own->size : 1;
+/* ---- the ways: each receives the datagrams of a turn, and returns how many there were; the plain ones, which
+ * look at nothing that would tell, count bytes ---- */
+
+static inline uint32_t all_if(const subject *own, uint64_t bytes) {
+  return bytes == own->bytes ? own->datagrams : 0;
 }
 
-/* ---- the ways: each receives datagrams until there were so many, and returns how many there were ---- */
-
 /* Into one and the same buffer, or one behind the other. */
-static inline uint32_t from_one(bench *all, subject *own, uint32_t wanted, bool keeps) {
-  uint32_t count = 0;
+static inline uint32_t from_one(bench *all, subject *own, bool keeps) {
+  uint64_t bytes = 0;
   size_t used = 0;
-  while (count < wanted) {
+  while (bytes < own->bytes) {
     ssize_t got = receive_plain(own, own->sockets[0], all->arena + used, MESSAGE_MAX);
     if (got < 0) break;
     if (keeps) used += (size_t)got;
-    count += datagrams_in(own, got);
+    bytes += (uint64_t)got;
   }
-  return count;
+  return all_if(own, bytes);
 }
 
 /* The ready sockets share a turn. */
-static inline uint32_t from_many(bench *all, subject *own, uint32_t wanted, bool keeps) {
-  uint32_t count = 0;
+static inline uint32_t from_many(bench *all, subject *own, bool keeps) {
+  uint64_t bytes = 0;
   size_t used = 0;
-  while (count < wanted) {
+  while (bytes < own->bytes) {
     struct epoll_event events[BATCH];
     int ready = epoll_wait(own->epoll, events, BATCH, 0);
     if (ready <= 0) break;
     int turn = ready < TURN ? TURN / ready : 1;
-    for (int i = 0; i < ready && count < wanted; i++) {
-      for (int k = 0; k < turn && count < wanted; k++) {
+    for (int i = 0; i < ready && bytes < own->bytes; i++) {
+      for (int k = 0; k < turn && bytes < own->bytes; k++) {
         ssize_t got = receive_plain(own, events[i].data.fd, all->arena + used, MESSAGE_MAX);
         if (got < 0) break;
         if (keeps) used += (size_t)got;
-        count += datagrams_in(own, got);
+        bytes += (uint64_t)got;
       }
     }
   }
-  return count;
+  return all_if(own, bytes);
 }
 
-static uint32_t raw_recv(bench *all, subject *own, uint32_t wanted) {
-  return own->socket_count == 1 ? from_one(all, own, wanted, false) : from_many(all, own, wanted, false);
+static uint32_t raw_recv(bench *all, subject *own) {
+  return own->socket_count == 1 ? from_one(all, own, false) : from_many(all, own, false);
+}
+
+static uint32_t raw_keep(bench *all, subject *own) {
+  return own->socket_count == 1 ? from_one(all, own, true) : from_many(all, own, true);
 }
 
 /* What a control message tells goes where it may be wanted, all in the same way. */
@@ -189,65 +193,58 @@ static void look_at(struct msghdr *header, unsigned char told[8][16]) {
 }
 
 /* As a program that wants to know what it asks for. */
-static uint32_t raw_look(bench *all, subject *own, uint32_t wanted) {
+static uint32_t raw_look(bench *all, subject *own) {
   static unsigned char told[8][16];
-  uint32_t count = 0;
-  while (count < wanted) {
+  uint64_t bytes = 0;
+  while (bytes < own->bytes) {
     struct msghdr header;
     room into;
     prepare(own, &header, &into, all->arena, MESSAGE_MAX);
     ssize_t got = recvmsg(own->sockets[0], &header, RAW_FLAGS);
     if (got < 0) break;
     look_at(&header, told);
-    count += datagrams_in(own, got);
+    bytes += (uint64_t)got;
   }
-  return count;
+  return all_if(own, bytes);
 }
 
-static uint32_t raw_keep(bench *all, subject *own, uint32_t wanted) {
-  return own->socket_count == 1 ? from_one(all, own, wanted, true) : from_many(all, own, wanted, true);
-}
-
-/* Keeps a batch too: each datagram has its own buffer, of just the size that is needed. */
-static uint32_t raw_recvmmsg(bench *all, subject *own, uint32_t wanted) {
-  const size_t room_size = own->traffic == COALESCED ? MESSAGE_MAX : own->size;
-  uint32_t count = 0;
-  while (count < wanted) {
-    const uint32_t most = wanted - count < BATCH ? wanted - count : BATCH;
-    for (uint32_t i = 0; i < most; i++)
+/* Keeps a batch too: each message has its own buffer, of just the size that is needed. */
+static uint32_t raw_recvmmsg(bench *all, subject *own) {
+  const size_t room_size = own->traffic == COALESCED ? MESSAGE_MAX : own->largest;
+  uint64_t bytes = 0;
+  while (bytes < own->bytes) {
+    for (uint32_t i = 0; i < BATCH; i++)
       prepare(own, &all->headers[i].msg_hdr, &rooms[i], all->arena + i * room_size, room_size);
-    int got = recvmmsg(own->sockets[0], all->headers, most, RAW_FLAGS, NULL);
+    int got = recvmmsg(own->sockets[0], all->headers, BATCH, RAW_FLAGS, NULL);
     if (got <= 0) break;
     for (int i = 0; i < got; i++)
-      count += datagrams_in(own, all->headers[i].msg_len);
+      bytes += all->headers[i].msg_len;
   }
-  return count;
+  return all_if(own, bytes);
 }
 
-static uint32_t library_recv(bench *all, subject *own, uint32_t wanted) {
+static inline uint32_t receive_each(bench *all, subject *own, size_t capacity) {
   mctx_message message;
   const bool asks = own->metadata != 0;
   uint32_t count = 0;
   size_t length;
-  while (count < wanted && mctx_recv(own->subscription, all->arena, MESSAGE_MAX, 0, 0, &length,
-                                     asks ? &message : NULL, asks ? sizeof message : 0, &all->error) == MCTX_OK)
+  while (count < own->datagrams &&
+         mctx_recv(own->subscription, all->arena, capacity, 0, 0, &length, asks ? &message : NULL,
+                   asks ? sizeof message : 0, &all->error) == 0)
     count++;
   return count;
+}
+
+static uint32_t library_recv(bench *all, subject *own) {
+  return receive_each(all, own, MESSAGE_MAX);
 }
 
 /* As programs mostly have it: the buffer is no larger than the datagrams are. */
-static uint32_t library_recv_small(bench *all, subject *own, uint32_t wanted) {
-  mctx_message message;
-  const bool asks = own->metadata != 0;
-  uint32_t count = 0;
-  size_t length;
-  while (count < wanted && mctx_recv(own->subscription, all->arena, own->size, 0, 0, &length,
-                                     asks ? &message : NULL, asks ? sizeof message : 0, &all->error) == MCTX_OK)
-    count++;
-  return count;
+static uint32_t library_recv_small(bench *all, subject *own) {
+  return receive_each(all, own, own->largest);
 }
 
-static uint32_t library_batch(bench *all, subject *own, uint32_t wanted) {
+static uint32_t library_batch(bench *all, subject *own) {
   const bool asks = own->metadata != 0;
   mctx_receive_batch batch = {.size = sizeof batch,
                               .message_stride = asks ? sizeof(mctx_message) : 0,
@@ -258,22 +255,24 @@ static uint32_t library_batch(bench *all, subject *own, uint32_t wanted) {
                               .messages = asks ? all->messages : NULL,
                               .message_capacity = asks ? DATAGRAMS : 0};
   uint32_t count = 0;
-  while (count < wanted && mctx_recv_batch(own->subscription, &batch, 0, 0, &all->error) == MCTX_OK)
+  while (count < own->datagrams && mctx_recv_batch(own->subscription, &batch, 0, 0, &all->error) == MCTX_OK)
     count += (uint32_t)batch.datagram_count;
   return count;
 }
 
-static uint32_t peer_recv(bench *all, subject *own, uint32_t wanted) {
-  return all->peer.recv(own->peer, wanted);
+static uint32_t peer_recv(bench *all, subject *own) {
+  (void)all;
+  return peer_receive(own->peer, own->datagrams);
 }
 
-static uint32_t peer_batch(bench *all, subject *own, uint32_t wanted) {
-  return all->peer.recv_batch(own->peer, wanted);
+static uint32_t peer_batch(bench *all, subject *own) {
+  (void)all;
+  return peer_receive_batch(own->peer, own->datagrams);
 }
 
 typedef struct way {
   const char *name;
-  uint32_t (*run)(bench *all, subject *own, uint32_t wanted);
+  uint32_t (*run)(bench *all, subject *own);
 } way;
 
 static const way ways[] = {{"raw recvmsg", raw_recv},
@@ -304,44 +303,22 @@ static int fail(const char *what, const mctx_error *error) {
   return 1;
 }
 
-/* The group so many behind the first. */
-static mctx_address group_at(const bench *all, uint32_t position) {
-  mctx_address group = all->group;
-  uint8_t *end = &group.bytes[group.family == 4 ? 4 : 16];
-  const uint32_t low = (uint32_t)end[-2] << 8 | end[-1];
-  end[-2] = (uint8_t)((low + position) >> 8);
-  end[-1] = (uint8_t)(low + position);
-  return group;
-}
-
-static socklen_t native_of(const mctx_address *group, uint16_t port, struct sockaddr_storage *native) {
-  memset(native, 0, sizeof *native);
-  if (group->family == 4) {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)native;
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    memcpy(&v4->sin_addr, group->bytes, sizeof v4->sin_addr);
-    return sizeof *v4;
-  }
-  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)native;
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(port);
-  memcpy(&v6->sin6_addr, group->bytes, sizeof v6->sin6_addr);
-  return sizeof *v6;
-}
-
 static int read_subject(const char *text, subject *own) {
+  static char sizes[8192];
   char binding[16];
   char coalescing[16];
   char traffic[16];
-  if (sscanf(text, "%u,%15[a-z],%u,%15[a-z],%15[a-z],%u,%u", &own->groups, binding, &own->metadata, coalescing,
-             traffic, &own->size, &own->datagrams) != 7)
+  if (sscanf(text, "%u,%15[a-z],%u,%15[a-z],%15[a-z],%8191[0-9+],%u", &own->groups, binding, &own->metadata,
+             coalescing, traffic, sizes, &own->datagrams) != 7)
     return 2;
   own->is_wildcard = strcmp(binding, "wildcard") == 0;
   own->is_peer = strcmp(binding, "peer") == 0;
   own->coalesces = strcmp(coalescing, "coalescing") == 0;
   own->traffic = strcmp(traffic, "coalesced") == 0 ? COALESCED : strcmp(traffic, "first") == 0 ? FIRST : LONE;
-  return own->groups > 0 && own->size > 0 && own->size <= MESSAGE_MAX / 2 ? 0 : 2;
+  own->sizes = datagrams_sizes(sizes, own->datagrams);
+  for (uint32_t i = 0; i < own->datagrams && own->sizes != NULL; i++)
+    if (own->sizes[i] > own->largest) own->largest = own->sizes[i];
+  return own->groups > 0 && own->sizes != NULL && own->largest <= MESSAGE_MAX / 2 ? 0 : 2;
 }
 
 static int subscribe(bench *all, subject *own) {
@@ -350,7 +327,7 @@ static int subscribe(bench *all, subject *own) {
   mctx_membership *memberships = calloc(own->groups, sizeof *memberships);
   if (memberships == NULL) return 1;
   for (uint32_t i = 0; i < own->groups; i++) {
-    memberships[i].group = group_at(all, i);
+    memberships[i].group = group_at(&all->group, i);
     memberships[i].ingress.by = MCTX_INTERFACE_BY_NAME;
     memberships[i].ingress.name = all->interface;
   }
@@ -358,30 +335,13 @@ static int subscribe(bench *all, subject *own) {
   options.coalescing = own->coalesces;
   options.binding = own->is_wildcard ? MCTX_BINDING_WILDCARD : MCTX_BINDING_GROUP;
   options.metadata = own->metadata;
+  if (!own->is_wildcard) options.max_group_sockets = own->groups;
   options.memberships = memberships;
   options.membership_count = own->groups;
   options.membership_stride = sizeof *memberships;
   mctx_status status = mctx_subscription_open(all->context, &options, &own->subscription, &all->error);
   free(memberships);
   return status == MCTX_OK ? 0 : fail("cannot open a subscription", &all->error);
-}
-
-static int open_peer(bench *all, subject *own) {
-  const char *path = getenv("PEER");
-  void *object = path != NULL ? dlopen(path, RTLD_NOW) : NULL;
-  if (object == NULL) {
-    fprintf(stderr, "no peer: %s\n", path != NULL ? dlerror() : "PEER names none");
-    return 1;
-  }
-  /* A function is found as data; so says POSIX. */
-  *(void **)&all->peer.open = dlsym(object, "peer_open");
-  *(void **)&all->peer.recv = dlsym(object, "peer_recv");
-  *(void **)&all->peer.recv_batch = dlsym(object, "peer_recv_batch");
-  if (all->peer.open != NULL && all->peer.recv != NULL && all->peer.recv_batch != NULL)
-    own->peer = all->peer.open(all->group_text, own->port);
-  if (own->peer != NULL) return 0;
-  fprintf(stderr, "the peer does not receive\n");
-  return 1;
 }
 
 /* The subscription's sockets are the process's only ones on its port. */
@@ -406,15 +366,20 @@ static int fit(subject *own) {
   socklen_t length = sizeof granted;
   if (getsockopt(own->sockets[0], SOL_SOCKET, SO_RCVBUF, &granted, &length) != 0) return 1;
   const uint32_t spread = own->traffic == FIRST ? 1 : own->socket_count;
-  const uint32_t most = (uint32_t)granted / (2 * own->size + 1024) * spread;
+  const uint32_t most = (uint32_t)granted / (2 * own->largest + 1024) * spread;
   if (own->datagrams > most) own->datagrams = most;
+  for (uint32_t i = 0; i < own->datagrams; i++)
+    own->bytes += own->sizes[i];
   return own->datagrams > 0 ? 0 : 1;
 }
 
 static int open_subject(bench *all, subject *own, uint32_t position) {
   own->port = (uint16_t)(FIRST_PORT + position);
-  if ((own->is_peer ? open_peer(all, own) : subscribe(all, own)) != 0 || find_sockets(own) != 0) return 1;
-  if (fit(own) != 0) return 1;
+  if (own->is_peer)
+    own->peer = peer_open_receiver(all->group_text, own->port);
+  else if (subscribe(all, own) != 0)
+    return 1;
+  if (find_sockets(own) != 0 || fit(own) != 0) return 1;
   /* Whoever isolates by himself needs the packet info. */
   const uint32_t wanted = own->metadata | (own->is_wildcard || own->is_peer ? MCTX_META_GROUP : 0);
   own->wants_name = (wanted & MCTX_META_SOURCE) != 0;
@@ -424,27 +389,18 @@ static int open_subject(bench *all, subject *own, uint32_t position) {
 
 /* ---- sending ---- */
 
-static int open_sender(bench *all) {
-  const int family = all->group.family == 4 ? AF_INET : AF_INET6;
-  const unsigned int index = if_nametoindex(all->interface);
-  struct ip_mreqn v4 = {.imr_ifindex = (int)index};
-  int six = (int)index;
-  all->sender = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (all->sender < 0) return 1;
-  return family == AF_INET ? setsockopt(all->sender, IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4)
-                           : setsockopt(all->sender, IPPROTO_IPV6, IPV6_MULTICAST_IF, &six, sizeof six);
-}
-
 /* Sends a superpacket; a lone datagram is one too. */
-static int send_segments(bench *all, const subject *own, uint32_t position, uint32_t segments) {
+static int send_superpacket(bench *all, const subject *own, uint32_t position, superpacket what) {
   struct sockaddr_storage to;
-  const mctx_address group = group_at(all, position);
+  const mctx_address group = group_at(&all->group, position);
   _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(uint16_t))] = {0};
-  const uint16_t size = (uint16_t)own->size;
-  struct iovec vector = {all->payload, (size_t)segments * size};
-  struct msghdr message = {
-      .msg_name = &to, .msg_namelen = native_of(&group, own->port, &to), .msg_iov = &vector, .msg_iovlen = 1};
-  if (segments > 1) {
+  const uint16_t size = (uint16_t)what.size;
+  struct iovec vector = {all->payload, what.bytes};
+  struct msghdr message = {.msg_name = &to,
+                           .msg_namelen = group_native(&group, own->port, &to),
+                           .msg_iov = &vector,
+                           .msg_iovlen = 1};
+  if (what.count > 1) {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -456,17 +412,17 @@ static int send_segments(bench *all, const subject *own, uint32_t position, uint
   return sendmsg(all->sender, &message, 0) == (ssize_t)vector.iov_len ? 0 : 1;
 }
 
-static int fill(bench *all, const subject *own, uint32_t datagrams) {
-  uint32_t most = 1;
-  if (own->traffic == COALESCED) most = 65507 / own->size < 64 ? 65507 / own->size : 64;
+/* Sends the datagrams of a turn. */
+static int fill(bench *all, const subject *own) {
   uint32_t position = 0;
-  for (uint32_t sent = 0; sent < datagrams;) {
-    const uint32_t segments = datagrams - sent < most ? datagrams - sent : most;
-    if (send_segments(all, own, position, segments) != 0) {
+  for (uint32_t sent = 0; sent < own->datagrams;) {
+    const uint32_t left = own->datagrams - sent;
+    const superpacket next = datagrams_join(own->sizes + sent, own->traffic == COALESCED ? left : 1, SEGMENTS);
+    if (send_superpacket(all, own, position, next) != 0) {
       fprintf(stderr, "cannot send: %s\n", strerror(errno));
       return 1;
     }
-    sent += segments;
+    sent += next.count;
     if (own->traffic != FIRST) position = (position + 1) % own->groups;
   }
   return 0;
@@ -474,77 +430,40 @@ static int fill(bench *all, const subject *own, uint32_t datagrams) {
 
 /* ---- time and count ---- */
 
-/* Of the processor's time: what others do in between does not count. */
-static double now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 static int all_received(const way *chosen, const subject *own, uint32_t received, uint32_t sent) {
   if (received == sent) return 0;
-  fprintf(stderr, "%s: %u datagrams of %u came, of %u bytes each\n", chosen->name, (unsigned)received,
-          (unsigned)sent, (unsigned)own->size);
+  fprintf(stderr, "%s: %u datagrams of %u came, of up to %u bytes\n", chosen->name, (unsigned)received,
+          (unsigned)sent, (unsigned)own->largest);
   return 1;
 }
 
-typedef struct column {
-  const way *chosen;
-  subject *own;
-} column;
-
-static int drain(bench *all, const column *each, double *ns) {
-  const uint32_t datagrams = each->own->datagrams;
-  if (fill(all, each->own, datagrams) != 0) return 1;
-  double start = now_ns();
-  uint32_t received = each->chosen->run(all, each->own, datagrams);
-  *ns = (now_ns() - start) / datagrams;
-  return all_received(each->chosen, each->own, received, datagrams);
+static int drain(bench *all, const way *chosen, subject *own, double *ns) {
+  if (fill(all, own) != 0) return 1;
+  const double start = turns_now_ns();
+  const uint32_t received = chosen->run(all, own);
+  *ns = (turns_now_ns() - start) / own->datagrams;
+  return all_received(chosen, own, received, own->datagrams);
 }
 
 /* The first time brings code and memory back that the others have driven out of the caches. */
-static int time_column(bench *all, const column *each, double *ns) {
-  return drain(all, each, ns) != 0 || drain(all, each, ns) != 0;
+static int measure(const column *each, double *ns) {
+  subject *own = each->subject;
+  return drain(own->all, each->way, own, ns) != 0 || drain(own->all, each->way, own, ns) != 0;
 }
 
-/* Another order in each round: what ran before leaves the caches so or so. */
-static void shuffle(uint32_t *order, uint32_t count) {
-  static uint32_t state = 2463534242u; /* xorshift */
-  for (uint32_t i = count; i > 1; i--) {
-    state ^= state << 13;
-    state ^= state >> 17;
-    state ^= state << 5;
-    const uint32_t other = state % i;
-    const uint32_t last = order[i - 1];
-    order[i - 1] = order[other];
-    order[other] = last;
-  }
-}
-
-static int time_ways(bench *all, uint32_t rounds) {
-  const size_t most = (size_t)all->subject_count * WAYS;
-  column *columns = calloc(most, sizeof *columns);
-  uint32_t *order = calloc(most, sizeof *order);
-  double *taken = calloc(most, sizeof *taken);
+static int time_ways(bench *all, uint32_t milliseconds) {
+  column *columns = calloc((size_t)all->subject_count * WAYS, sizeof *columns);
   uint32_t count = 0;
-  int status = columns == NULL || order == NULL || taken == NULL;
-  for (uint32_t s = 0; s < all->subject_count && status == 0; s++)
-    for (uint32_t k = 0; k < WAYS; k++)
-      if (applies(&ways[k], &all->subjects[s])) columns[count++] = (column){&ways[k], &all->subjects[s]};
-  for (uint32_t k = 0; k < count; k++) {
-    order[k] = k;
-    printf("%u %s%s", (unsigned)(columns[k].own - all->subjects), columns[k].chosen->name,
-           k + 1 < count ? "\t" : "\n");
+  if (columns == NULL) return 1;
+  for (uint32_t s = 0; s < all->subject_count; s++) {
+    for (uint32_t k = 0; k < WAYS; k++) {
+      if (!applies(&ways[k], &all->subjects[s])) continue;
+      column *each = &columns[count++];
+      *each = (column){.measure = measure, .way = &ways[k], .subject = &all->subjects[s]};
+      snprintf(each->name, sizeof each->name, "%u %s", (unsigned)s, ways[k].name);
+    }
   }
-  for (uint32_t round = 0; round < rounds && status == 0; round++) {
-    shuffle(order, count);
-    for (uint32_t i = 0; i < count && status == 0; i++)
-      status = time_column(all, &columns[order[i]], &taken[order[i]]);
-    for (uint32_t k = 0; k < count && status == 0; k++)
-      printf("%.2f%s", taken[k], k + 1 < count ? "\t" : "\n");
-  }
-  free(taken);
-  free(order);
+  const int status = turns_run(columns, count, milliseconds);
   free(columns);
   return status;
 }
@@ -555,8 +474,7 @@ static int count_way(bench *all, const char *name, uint32_t calls) {
   for (uint32_t k = 0; k < WAYS; k++) {
     if (strcmp(ways[k].name, name) != 0) continue;
     for (uint32_t i = 0; i < calls; i++)
-      if (fill(all, own, own->datagrams) != 0 ||
-          all_received(&ways[k], own, ways[k].run(all, own, own->datagrams), own->datagrams) != 0)
+      if (fill(all, own) != 0 || all_received(&ways[k], own, ways[k].run(all, own), own->datagrams) != 0)
         return 1;
     return 0;
   }
@@ -574,12 +492,14 @@ static uint32_t number(const char *text) {
 }
 
 static int make_room(bench *all) {
-  const struct rlimit limit = {DESCRIPTORS, DESCRIPTORS};
+  struct rlimit limit;
   all->payload = calloc(1, MESSAGE_MAX);
   all->arena = calloc(BATCH, MESSAGE_MAX);
   all->datagrams = calloc(DATAGRAMS, sizeof *all->datagrams);
   all->messages = calloc(DATAGRAMS, sizeof *all->messages);
   all->headers = calloc(BATCH, sizeof *all->headers);
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
+  limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
   (void)setrlimit(RLIMIT_NOFILE, &limit);
   return all->payload == NULL || all->arena == NULL || all->datagrams == NULL || all->messages == NULL ||
          all->headers == NULL;
@@ -588,8 +508,10 @@ static int make_room(bench *all) {
 static int open_all(bench *all, char **texts) {
   if (mctx_context_open(NULL, &all->context, &all->error) != MCTX_OK)
     return fail("cannot open a context", &all->error);
-  if (open_sender(all) != 0) return 1;
+  all->sender = group_sender(&all->group, all->interface);
+  if (all->sender < 0) return 1;
   for (uint32_t i = 0; i < all->subject_count; i++) {
+    all->subjects[i].all = all;
     if (read_subject(texts[i], &all->subjects[i]) != 0) return 2;
     if (open_subject(all, &all->subjects[i], i) != 0) return 1;
   }

@@ -3,33 +3,31 @@
 
 from __future__ import annotations
 
-import os
-import statistics
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from comparison import Goal, Row, Subject, Times, best, run_turns
 from counting import Call
-from tables import Row
+from machine import PROGRAMS
+from network import GROUPS
+from traffic import FIXED, MIXED, sizes_of
 
 NONE, SOURCE, ALL = 0, 1, 63
 METADATA = {NONE: "no metadata", SOURCE: "source", ALL: "all metadata"}
-RECV_GOAL = 1.05
-BATCH_GOAL = 1 / 0.95  # of the time: 0.95 of the speed
-GROUPS_GOAL = 1.05
-MANY = (100, 500)
-Times = dict[str, tuple[float, ...]]
+RECV = Goal("`mctx_recv`, of the plain call with the same metadata", 1 / 1.05)
+BATCH_LONE = Goal("`mctx_recv_batch` of lone datagrams, of the best plain way", 0.97)
+BATCH_COALESCED = Goal("`mctx_recv_batch` of coalesced datagrams, of the best plain way", 0.97)
+MANY_GROUPS = Goal("receiving many groups, of the plain calls over as many sockets", 1 / 1.05)
 
 
 @dataclass(frozen=True)
-class Subject:
+class Subscribed:
     """A subscription, and what is sent to it."""
 
     metadata: int = ALL
     coalescing: bool = False
     traffic: str = "lone"
-    size: int = 64
+    size: str | int = 64
     groups: int = 1
     binding: str = "group"
     datagrams: int = 512
@@ -39,9 +37,11 @@ class Subject:
     def text(self) -> str:
         """Return it as the program reads it."""
         how = "coalescing" if self.coalescing else "plain"
-        return f"{self.groups},{self.binding},{self.metadata},{how},{self.traffic},{self.size},{self.datagrams}"
+        sizes = "+".join(map(str, sizes_of(self.size)))
+        return f"{self.groups},{self.binding},{self.metadata},{how},{self.traffic},{sizes},{self.datagrams}"
 
-    def __str__(self) -> str:
+    @property
+    def subject(self) -> Subject:
         """Name what it is."""
         words = [f"lo {self.family}"]
         if self.groups > 1:
@@ -51,7 +51,7 @@ class Subject:
         words.append(METADATA.get(self.metadata, "source and group"))
         if self.coalescing:
             words.append("coalesced" if self.traffic == "coalesced" else "coalescing")
-        return ", ".join(words)
+        return Subject("groups" if self.groups > 1 else "receiving", ", ".join(words), self.size)
 
     @property
     def raw(self) -> str:
@@ -61,151 +61,118 @@ class Subject:
         return "raw recv" if self.metadata == NONE else "raw recvfrom"
 
 
-def single() -> Iterator[Subject]:
-    """One socket: what a datagram costs by what is asked."""
-    for coalescing in (False, True):
-        for metadata in METADATA:
-            yield Subject(metadata, coalescing)
-    for size in (1200, 1472):
-        yield Subject(NONE, size=size)
-        yield Subject(ALL, coalescing=True, size=size)
-    for size in (64, 1200, 1472):
+def single(family: str, *, quick: bool) -> Iterator[Subscribed]:
+    """One socket: what a datagram costs by what is asked, by its size, and by how it comes."""
+    if family == "IPv6":
+        for each in (64,) if quick else (64, 1200):
+            yield Subscribed(ALL, coalescing=True, size=each, family=family)
+            yield Subscribed(ALL, True, "coalesced", each, datagrams=1024, family=family)
+        return
+    sizes: tuple[str | int, ...] = (64, 1200, MIXED) if quick else (*FIXED, MIXED)
+    for size in sizes:
+        yield Subscribed(NONE, size=size)
+        yield Subscribed(ALL, size=size)
+        yield Subscribed(ALL, coalescing=True, size=size)
         for metadata in (NONE, ALL):
-            yield Subject(metadata, True, "coalesced", size, datagrams=1024)
+            yield Subscribed(metadata, True, "coalesced", size, datagrams=1024)
+    if not quick:
+        yield Subscribed(SOURCE)
 
 
-def several() -> Iterator[Subject]:
-    """Many groups; 1000 datagrams are as many for each."""
+def several(*, quick: bool) -> Iterator[Subscribed]:
+    """Many groups; as many datagrams for each of those that are busy."""
+    many = (1, 100) if quick else (1, 100, 1000, 10000)
     for binding, traffic in (("group", "first"), ("group", "lone"), ("wildcard", "lone")):
-        for groups in (1, *MANY):
-            yield Subject(traffic=traffic, groups=groups, binding=binding, datagrams=1000)
+        for groups in many:
+            datagrams = max(1000, groups) if traffic == "lone" else 1000
+            yield Subscribed(traffic=traffic, groups=groups, binding=binding, datagrams=datagrams)
 
 
-def measure(
-    program: Path, group: str, subjects: Sequence[Subject], rounds: int, threads: bool = False
-) -> list[Times]:
+def measure(family: str, subjects: Sequence[Subscribed], milliseconds: int) -> list[Times]:
     """Measure all ways of all subjects in turns; return the times of each subject's ways."""
-    how = "threads" if threads else "alone"
-    command = [str(program), group, "lo", how, "time", str(rounds), *(each.text for each in subjects)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    names, *lines = done.stdout.splitlines()
-    columns = zip(*([float(text) for text in line.split("\t")] for line in lines), strict=True)
+    texts = (each.text for each in subjects)
+    command = [str(PROGRAMS / "receive"), GROUPS[family], "lo", "alone", "time", str(milliseconds), *texts]
     found: list[Times] = [{} for _ in subjects]
-    for name, column in zip(names.split("\t"), columns, strict=True):
+    for name, column in run_turns(command)[0].items():
         position, _, way = name.partition(" ")
         found[int(position)][way] = column
     return found
 
 
-def row(
-    way: str, against: str, subject: Subject, ours: Sequence[float], theirs: Sequence[float], goal: float | None
-) -> Row:
-    """Compare two ways by the median of their ratios."""
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
-    medians = statistics.median(ours), statistics.median(theirs)
-    return Row(way, against, str(subject), subject.size, *medians, middle, low, high, goal)
-
-
-def compared(subject: Subject, times: Times) -> Iterator[Row]:
+def compare(subscribed: Subscribed, times: Times) -> Iterator[Row]:
     """Compare the library with the plain calls: a batch with the best of those that keep what they receive."""
-    raw = times["raw recvmsg"]
-    if subject.traffic != "coalesced":
-        yield row("mctx_recv", subject.raw, subject, times["mctx_recv"], raw, RECV_GOAL)
-        looked = times.get("raw recvmsg, looked at")
-        if looked:
-            yield row("mctx_recv", f"{subject.raw}, looked at", subject, times["mctx_recv"], looked, None)
-        small = times.get("mctx_recv, a small buffer")
-        if small and subject.coalescing:
-            yield row("mctx_recv, a small buffer", subject.raw, subject, small, raw, RECV_GOAL)
-    else:
-        yield row("mctx_recv", subject.raw, subject, times["mctx_recv"], raw, None)
-    keeping = {f"{subject.raw}, kept": times["raw recvmsg, kept"]}
-    if "raw recvmmsg" in times:
-        keeping["raw recvmmsg"] = times["raw recvmmsg"]
-    best = min(keeping, key=lambda way: statistics.median(keeping[way]))
-    yield row("mctx_recv_batch", best, subject, times["mctx_recv_batch"], keeping[best], BATCH_GOAL)
+    subject, raw = subscribed.subject, subscribed.raw
+    keeping = ("raw recvmsg, kept", "raw recvmmsg")
+    floor = best(keeping, times)
+    times = {raw if name == "raw recvmsg" else name: values for name, values in times.items()}
+    coalesced = subscribed.traffic == "coalesced"
+    yield subject.row("mctx_recv", raw, times, None if coalesced else RECV)
+    if not coalesced and "raw recvmsg, looked at" in times:
+        yield subject.row("mctx_recv", "raw recvmsg, looked at", times)
+    if not coalesced and subscribed.coalescing and "mctx_recv, a small buffer" in times:
+        yield subject.row("mctx_recv, a small buffer", raw, times, RECV)
+    yield subject.row("mctx_recv_batch", floor, times, BATCH_COALESCED if coalesced else BATCH_LONE)
 
 
-def by_groups(subjects: Sequence[Subject], times: Sequence[Times]) -> Iterator[Row]:
+def by_groups(subjects: Sequence[Subscribed], times: Sequence[Times]) -> Iterator[Row]:
     """Compare many groups with one: the curve of the plain calls, and the library's beside it."""
-    for subject, own in zip(subjects, times, strict=True):
-        if subject.groups == 1:
+    base: Times = {}
+    for subscribed, own in zip(subjects, times, strict=True):
+        if subscribed.groups == 1:
             base = own
             continue
         for way in ("raw recvmsg", "mctx_recv", "mctx_recv_batch"):
-            goal = GROUPS_GOAL if way != "raw recvmsg" and subject.traffic == "first" else None
-            yield row(way, f"{way}, 1 group", subject, own[way], base[way], goal)
+            one = f"{way}, 1 group"
+            yield subscribed.subject.row(way, one, {way: own[way], one: base[way]})
+        for row in compare(subscribed, own):
+            if row.goal is not None:
+                row.goal = MANY_GROUPS
+            yield row
 
 
-def peer_rows(program: Path, group: str, rounds: int) -> Iterator[Row]:
+def peer_rows(milliseconds: int) -> Iterator[Row]:
     """Compare with the receiver of the Rust registry, which tells source and group."""
-    subjects = (Subject(3, binding="peer", datagrams=128), Subject(3, datagrams=128))
-    theirs, ours = measure(program, group, subjects, rounds)
+    subjects = (Subscribed(3, binding="peer", datagrams=128), Subscribed(3, datagrams=128))
+    theirs, ours = measure("IPv4", subjects, milliseconds)
     for way, against in (("mctx_recv", "try_recv"), ("mctx_recv_batch", "try_recv_batch_into")):
         against = f"mcrx-core {against}"
-        yield row(way, against, subjects[1], ours[way], theirs[against], None)
-
-
-def rows(program: Path, peer: Path, groups: dict[str, str], rounds: int) -> tuple[list[Row], list[str]]:
-    """Return all comparisons, and what is missing of them."""
-    found: list[Row] = []
-    subjects = list(single())
-    for subject, times in zip(subjects, measure(program, groups["IPv4"], subjects, rounds), strict=True):
-        found += compared(subject, times)
-    if "IPv6" in groups:
-        subjects = [Subject(ALL, coalescing, family="IPv6") for coalescing in (False, True)]
-        for subject, times in zip(subjects, measure(program, groups["IPv6"], subjects, rounds), strict=True):
-            found += compared(subject, times)
-    subjects = list(several())
-    all_times = measure(program, groups["IPv4"], subjects, rounds)
-    found += by_groups(subjects, all_times)
-    for subject, times in zip(subjects, all_times, strict=True):
-        if subject.groups > 1:
-            found += compared(subject, times)
-    if not peer.exists():
-        return found, ["mcrx-core of the Rust registry: `make bench-peers` builds it, where cargo is"]
-    os.environ["PEER"] = str(peer)
-    return found + list(peer_rows(program, groups["IPv4"], rounds)), []
+        yield subjects[1].subject.row(way, against, {**ours, against: theirs[against]})
 
 
 # ---- counts ----
 
 COUNTED = (
-    ("mctx_recv, no metadata", "mctx_recv", "raw recvmsg", Subject(NONE, datagrams=1)),
-    ("mctx_recv, all metadata, coalescing", "mctx_recv", "raw recvmsg", Subject(ALL, True, datagrams=1)),
+    ("mctx_recv, no metadata", "mctx_recv", "raw recvmsg", Subscribed(NONE, datagrams=1)),
+    ("mctx_recv, all metadata, coalescing", "mctx_recv", "raw recvmsg", Subscribed(ALL, True, datagrams=1)),
     (
         "mctx_recv, 500 groups on wildcard sockets",
         "mctx_recv",
         "raw recvmsg",
-        Subject(ALL, groups=500, binding="wildcard", datagrams=1),
+        Subscribed(ALL, groups=500, binding="wildcard", datagrams=1),
     ),
     (
         "mctx_recv_batch of 64, no metadata",
         "mctx_recv_batch",
         "raw recvmmsg",
-        Subject(NONE, datagrams=64),
+        Subscribed(NONE, datagrams=64),
     ),
     (
         "mctx_recv_batch of 64, all metadata, coalescing",
         "mctx_recv_batch",
         "raw recvmmsg",
-        Subject(ALL, True, datagrams=64),
+        Subscribed(ALL, True, datagrams=64),
     ),
     (
         "mctx_recv_batch of 16 coalesced messages of 64 datagrams",
         "mctx_recv_batch",
         "raw recvmsg",
-        Subject(ALL, True, "coalesced", datagrams=1024),
+        Subscribed(ALL, True, "coalesced", datagrams=1024),
     ),
 )
-COUNT_GOALS = {
-    f"{label}: {count} beyond a {base}": goal
-    for label, _, base, _ in COUNTED
-    for count, goal in (("locked operations", 3), ("allocations", 0))
-}
 
 
-def calls(program: Path, group: str) -> Iterator[Call]:
+def calls() -> Iterator[Call]:
     """Return what is counted."""
-    for label, way, base, subject in COUNTED:
-        yield Call(label, way, base, (str(program), group, "lo", "alone"), (subject.text,))
+    for label, way, base, subscribed in COUNTED:
+        program = (str(PROGRAMS / "receive"), GROUPS["IPv4"], "lo", "alone")
+        yield Call(label, way, base, program, (subscribed.text,))

@@ -2,204 +2,267 @@
 /*
  * Sends datagrams in several ways on one and the same socket, to be timed or to be counted by a tool:
  *
- *   send GROUP INTERFACE connected|unconnected alone|threads SIZE BATCH time ROUNDS
- *   send GROUP INTERFACE connected|unconnected alone|threads SIZE BATCH count WAY CALLS
+ *   send [KEY=VALUE...] time MILLISECONDS
+ *   send [KEY=VALUE...] count WAY CALLS
+ *
+ *   group=ADDRESS  interface=NAME
+ *   connected=0|1  by the connection or by address
+ *   threads=0|1    a second thread sleeps: that alone changes what the C library and this one do for a send
+ *   sizes=LIST     of the payloads, "64" or "94,94,62"; the list repeats
+ *   batch=COUNT    datagrams of a call
+ *   listener=none|plain|coalescing   who receives what is sent, on
+ *   listens=NAME   this interface, in
+ *   netns=PATH     this network namespace
  *
  * `time` measures all ways in turns and prints their names, then a line of nanoseconds per datagram for each
- * round. `count` makes the calls of one way and prints nothing. With `threads` a second thread sleeps: that
- * alone changes what the C library and this one do for a send. Ends with 1 and a reason if a datagram was not
- * accepted.
+ * round. `count` makes the calls of one way and prints nothing. Ends with 1 and a reason if a datagram was not
+ * accepted, and says how much of what was sent did not arrive where somebody listens.
  */
-#include <arpa/inet.h>
 #include <mctx.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { PORT = 5000, DATAGRAMS_A_TURN = 128, RAW_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+#include "datagrams.h"
+#include "group.h"
+#include "listener.h"
+#include "peer.h"
+#include "raw_send.h"
+#include "turns.h"
+
+enum { PORT = 5000, TURN_NS = 100000, DATAGRAMS_A_TURN = 2048 };
 
 typedef struct bench {
-  mctx_publication publication;
   mctx_error error;
-  int descriptor; /* the publication's: all ways have the same options */
-  struct sockaddr_storage group;
-  socklen_t group_length; /* 0: connected */
-  unsigned char *payloads;
-  size_t size;
-  uint32_t batch;
-  mctx_slice *slices;
-  struct mmsghdr *messages;
-  struct iovec *vectors;
+  mctx_address group;
+  mctx_publication publication;
+  mctx_publication without_offload; /* the same socket, by another handle of the library */
+  datagrams sent;
+  raw_sender raw;
+  void *peer;
+  int listener; /* or -1 */
+  uint64_t expected_bytes;
+  uint64_t lost_bytes;
 } bench;
 
-/* ---- the ways: each makes so many calls and returns how many of them failed ---- */
+/* ---- the ways: each sends one batch and returns how many of its calls failed ---- */
 
-static uint32_t raw_send(bench *own, uint32_t calls) {
+#define RAW_WAY(name, layout, form, call)            \
+  static uint32_t name(bench *own, uint32_t batch) { \
+    return call(&own->raw, layout, form, batch);     \
+  }
+
+RAW_WAY(raw_sendmmsg, SCATTERED, LONE, raw_send_together)
+RAW_WAY(raw_contiguous, CONTIGUOUS, DIRECT, raw_send_each)
+RAW_WAY(raw_contiguous_together, CONTIGUOUS, DIRECT, raw_send_together)
+RAW_WAY(raw_iovecs, SCATTERED, DIRECT, raw_send_each)
+RAW_WAY(raw_iovecs_together, SCATTERED, DIRECT, raw_send_together)
+RAW_WAY(raw_copied, SCATTERED, COPIED, raw_send_each)
+RAW_WAY(raw_copied_together, SCATTERED, COPIED, raw_send_together)
+
+static uint32_t raw_send(bench *own, uint32_t batch) {
+  return raw_send_one_by_one(&own->raw, SCATTERED, batch);
+}
+
+static uint32_t library_send(bench *own, uint32_t batch) {
+  const mctx_slice *slices = own->sent.slices[SCATTERED] + (size_t)batch * own->sent.batch;
   uint32_t failed = 0;
-  for (uint32_t i = 0; i < calls; i++)
-    failed += send(own->descriptor, own->payloads, own->size, RAW_FLAGS) != (ssize_t)own->size;
+  for (uint32_t i = 0; i < own->sent.batch; i++)
+    failed += mctx_send(own->publication, slices[i].data, slices[i].length, &own->error) != MCTX_OK;
   return failed;
 }
 
-static uint32_t raw_sendto(bench *own, uint32_t calls) {
-  uint32_t failed = 0;
-  for (uint32_t i = 0; i < calls; i++)
-    failed += sendto(own->descriptor, own->payloads, own->size, RAW_FLAGS, (struct sockaddr *)&own->group,
-                     own->group_length) != (ssize_t)own->size;
-  return failed;
-}
-
-static uint32_t raw_one(bench *own, uint32_t calls) {
-  return own->group_length == 0 ? raw_send(own, calls) : raw_sendto(own, calls);
-}
-
-/* The headers are made once: less than this no program can do. */
-static uint32_t raw_sendmmsg(bench *own, uint32_t calls) {
-  uint32_t failed = 0;
-  for (uint32_t i = 0; i < calls; i++)
-    failed += sendmmsg(own->descriptor, own->messages, own->batch, RAW_FLAGS) != (int)own->batch;
-  return failed;
-}
-
-static uint32_t library_send(bench *own, uint32_t calls) {
-  uint32_t failed = 0;
-  for (uint32_t i = 0; i < calls; i++)
-    failed += mctx_send(own->publication, own->payloads, own->size, &own->error) != MCTX_OK;
-  return failed;
-}
-
-static uint32_t library_batch(bench *own, uint32_t calls) {
-  uint32_t failed = 0;
+static uint32_t send_batch(bench *own, mctx_publication publication, enum layout layout, uint32_t batch) {
   uint64_t accepted;
-  for (uint32_t i = 0; i < calls; i++)
-    failed += mctx_send_batch(own->publication, own->slices, own->batch, 0, 0, &accepted, &own->error) != 0;
+  const mctx_slice *slices = own->sent.slices[layout] + (size_t)batch * own->sent.batch;
+  return mctx_send_batch(publication, slices, own->sent.batch, 0, 0, &accepted, &own->error) != MCTX_OK;
+}
+
+static uint32_t library_contiguous(bench *own, uint32_t batch) {
+  return send_batch(own, own->publication, CONTIGUOUS, batch);
+}
+
+static uint32_t library_scattered(bench *own, uint32_t batch) {
+  return send_batch(own, own->publication, SCATTERED, batch);
+}
+
+static uint32_t library_without_offload(bench *own, uint32_t batch) {
+  return send_batch(own, own->without_offload, SCATTERED, batch);
+}
+
+static uint32_t library_segments(bench *own, uint32_t batch) {
+  uint64_t accepted;
+  const uint32_t size = own->sent.sizes[0];
+  const void *data = own->sent.pieces[CONTIGUOUS][(size_t)batch * own->sent.batch].iov_base;
+  return mctx_send_segments(own->publication, data, (size_t)size * own->sent.batch, size, 0, 0, &accepted,
+                            &own->error) != MCTX_OK;
+}
+
+static uint32_t peer_way(bench *own, uint32_t batch) {
+  const mctx_slice *slices = own->sent.slices[SCATTERED] + (size_t)batch * own->sent.batch;
+  uint32_t failed = 0;
+  for (uint32_t i = 0; i < own->sent.batch; i++)
+    failed += peer_send(own->peer, slices[i].data, slices[i].length) != 0;
   return failed;
 }
 
-static uint32_t library_segments(bench *own, uint32_t calls) {
-  uint32_t failed = 0;
-  uint64_t accepted;
-  for (uint32_t i = 0; i < calls; i++)
-    failed += mctx_send_segments(own->publication, own->payloads, own->size * own->batch, (uint32_t)own->size,
-                                 0, 0, &accepted, &own->error) != 0;
-  return failed;
-}
+enum when { ALWAYS, FOR_EQUAL, WITH_PEER };
 
 typedef struct way {
   const char *name;
-  uint32_t (*run)(bench *own, uint32_t calls);
-  int takes_batch;
+  uint32_t (*run)(bench *own, uint32_t batch);
+  uint32_t least; /* datagrams of a batch */
+  enum when when;
 } way;
 
-static const way ways[] = {{"raw send", raw_one, 0},
-                           {"mctx_send", library_send, 0},
-                           {"raw sendmmsg", raw_sendmmsg, 1},
-                           {"mctx_send_batch", library_batch, 1},
-                           {"mctx_send_segments", library_segments, 1}};
+static const way ways[] = {
+    {"raw send", raw_send, 1, ALWAYS},
+    {"mctx_send", library_send, 1, ALWAYS},
+    {"mctx-core send", peer_way, 1, WITH_PEER},
+    {"raw sendmmsg", raw_sendmmsg, 2, ALWAYS},
+    {"raw offload, contiguous", raw_contiguous, 2, ALWAYS},
+    {"raw offload, contiguous, sendmmsg", raw_contiguous_together, 2, ALWAYS},
+    {"raw offload, iovecs", raw_iovecs, 2, ALWAYS},
+    {"raw offload, iovecs, sendmmsg", raw_iovecs_together, 2, ALWAYS},
+    {"raw offload, copied", raw_copied, 2, ALWAYS},
+    {"raw offload, copied, sendmmsg", raw_copied_together, 2, ALWAYS},
+    {"mctx_send_segments", library_segments, 1, FOR_EQUAL},
+    {"mctx_send_batch, contiguous", library_contiguous, 1, ALWAYS},
+    {"mctx_send_batch, scattered", library_scattered, 1, ALWAYS},
+    {"mctx_send_batch, without offload", library_without_offload, 1, ALWAYS},
+};
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
-/* ---- what is common to them ---- */
+static bool applies(const way *chosen, const bench *own) {
+  if (own->sent.batch < chosen->least) return false;
+  return chosen->when == ALWAYS || (chosen->when == FOR_EQUAL && own->sent.is_equal) ||
+         (chosen->when == WITH_PEER && own->peer != NULL);
+}
+
+/* ---- opening ---- */
+
+typedef struct setting {
+  const char *group;
+  const char *interface;
+  bool is_connected;
+  bool has_threads;
+  const char *sizes;
+  uint32_t batch;
+  const char *listener;
+  listener_place place;
+} setting;
 
 static int fail(const char *what, const mctx_error *error) {
   fprintf(stderr, "%s: %s (%s)\n", what, error->message, error->hint);
   return 1;
 }
 
-static int open_publication(bench *own, const char *group, const char *interface, int connected) {
-  mctx_context context;
+/* The second publication has a socket of its own: one socket can't be had by two. */
+static int open_publication(bench *own, mctx_context context, const setting *how, bool offload,
+                            mctx_publication *publication) {
   mctx_publication_options options;
-  mctx_os_handle native;
   mctx_publication_options_init(&options, sizeof options);
+  options.flags = MCTX_PUBLICATION_DUPLICATE;
   options.port = PORT;
-  options.connected = connected;
+  options.connected = how->is_connected;
+  options.offload = offload;
+  options.group = own->group;
   options.outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
-  options.outgoing_interface.name = interface;
-  if (mctx_address_parse(group, &options.group, &own->error) != MCTX_OK ||
+  options.outgoing_interface.name = how->interface;
+  return mctx_publication_open(context, &options, publication, &own->error);
+}
+
+static int open_publications(bench *own, const setting *how) {
+  mctx_context context;
+  mctx_os_handle native;
+  if (mctx_address_parse(how->group, &own->group, &own->error) != MCTX_OK ||
       mctx_context_open(NULL, &context, &own->error) != MCTX_OK ||
-      mctx_publication_open(context, &options, &own->publication, &own->error) != MCTX_OK ||
+      open_publication(own, context, how, true, &own->publication) != MCTX_OK ||
+      open_publication(own, context, how, false, &own->without_offload) != MCTX_OK ||
       mctx_pollable(own->publication, &native, &own->error) != MCTX_OK)
     return fail("cannot open a publication", &own->error);
-  own->descriptor = (int)native.value;
-  return 0;
+  own->raw.descriptor = (int)native.value;
+  own->raw.own = &own->sent;
+  if (!how->is_connected) own->raw.group_length = group_native(&own->group, PORT, &own->raw.group);
+  return raw_sender_make(&own->raw);
 }
 
-/* The destination for the plain calls on an unconnected socket. */
-static void set_group(bench *own, const char *group) {
-  struct sockaddr_in *v4 = (struct sockaddr_in *)&own->group;
-  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&own->group;
-  if (inet_pton(AF_INET, group, &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(PORT);
-    own->group_length = sizeof *v4;
-  } else if (inet_pton(AF_INET6, group, &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(PORT);
-    own->group_length = sizeof *v6;
-  }
-}
-
-static int make_payloads(bench *own) {
-  own->payloads = calloc(own->batch, own->size);
-  own->slices = calloc(own->batch, sizeof *own->slices);
-  own->messages = calloc(own->batch, sizeof *own->messages);
-  own->vectors = calloc(own->batch, sizeof *own->vectors);
-  if (own->payloads == NULL || own->slices == NULL || own->messages == NULL || own->vectors == NULL) return 1;
-  for (uint32_t i = 0; i < own->batch; i++) {
-    unsigned char *payload = own->payloads + i * own->size;
-    own->slices[i] = (mctx_slice){.data = payload, .length = own->size};
-    own->vectors[i] = (struct iovec){payload, own->size};
-    own->messages[i].msg_hdr.msg_iov = &own->vectors[i];
-    own->messages[i].msg_hdr.msg_iovlen = 1;
-    if (own->group_length == 0) continue;
-    own->messages[i].msg_hdr.msg_name = &own->group;
-    own->messages[i].msg_hdr.msg_namelen = own->group_length;
-  }
-  return 0;
-}
-
-static int run(bench *own, const way *chosen, uint32_t calls) {
-  uint32_t failed = chosen->run(own, calls);
-  if (failed == 0) return 0;
-  fprintf(stderr, "%s: %u of %u calls failed\n", chosen->name, (unsigned)failed, (unsigned)calls);
-  return 1;
+static int open_all(bench *own, const setting *how) {
+  if (datagrams_make(&own->sent, how->sizes, how->batch) != 0 || open_publications(own, how) != 0) return 1;
+  own->peer = peer_open_sender(how->group, PORT, how->interface);
+  own->listener = -1;
+  if (strcmp(how->listener, "none") == 0) return 0;
+  own->listener = listener_open(&own->group, PORT, &how->place, strcmp(how->listener, "coalescing") == 0);
+  return own->listener >= 0 ? 0 : 1;
 }
 
 /* ---- time and count ---- */
 
-static double now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+/* All batches, so often; what somebody listens to is taken from him then. */
+static int send_all(bench *own, const way *chosen, uint32_t times, double *ns) {
+  uint32_t failed = 0;
+  const double start = turns_now_ns();
+  for (uint32_t i = 0; i < times; i++)
+    for (uint32_t batch = 0; batch < own->sent.batches; batch++)
+      failed += chosen->run(own, batch);
+  const uint32_t count = own->sent.batch * own->sent.batches;
+  *ns = (turns_now_ns() - start) / times / count;
+  if (own->listener >= 0) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+      bytes += own->sent.sizes[i];
+    own->expected_bytes += bytes * times;
+    own->lost_bytes += bytes * times - listener_drain(own->listener, bytes * times);
+  }
+  if (failed == 0) return 0;
+  fprintf(stderr, "%s: %u calls failed\n", chosen->name, (unsigned)failed);
+  return 1;
 }
 
-/* Each round begins with another way, so that none always follows the same one. */
-static int time_ways(bench *own, uint32_t rounds) {
-  for (uint32_t k = 0; k < WAYS; k++)
-    printf("%s%s", ways[k].name, k + 1 < WAYS ? "\t" : "\n");
-  for (uint32_t round = 0; round < rounds; round++) {
-    double taken[WAYS];
-    for (uint32_t i = 0; i < WAYS; i++) {
-      uint32_t k = (round + i) % WAYS;
-      uint32_t datagrams = ways[k].takes_batch ? own->batch : 1;
-      uint32_t calls = (DATAGRAMS_A_TURN + datagrams - 1) / datagrams;
-      double start = now_ns();
-      if (run(own, &ways[k], calls) != 0) return 1;
-      taken[k] = (now_ns() - start) / calls / datagrams;
-    }
-    for (uint32_t k = 0; k < WAYS; k++)
-      printf("%.2f%s", taken[k], k + 1 < WAYS ? "\t" : "\n");
+/* The first time brings code and memory back that the others have driven out of the caches. */
+static int measure(const column *each, double *ns) {
+  bench *own = each->subject;
+  double unused;
+  return send_all(own, each->way, 1, &unused) != 0 || send_all(own, each->way, each->calls, ns) != 0;
+}
+
+/* As often as makes a turn of some length. */
+static int calibrate(bench *own, const way *chosen, uint32_t *times) {
+  const double count = own->sent.batch * own->sent.batches;
+  double ns = 0;
+  for (int i = 0; i < 3; i++)
+    if (send_all(own, chosen, 1, &ns) != 0) return 1;
+  const double wanted = TURN_NS / (ns * count);
+  const double most = DATAGRAMS_A_TURN / count;
+  *times = (uint32_t)(wanted < most ? wanted : most);
+  if (*times == 0) *times = 1;
+  return 0;
+}
+
+static int time_ways(bench *own, uint32_t milliseconds) {
+  column columns[WAYS];
+  uint32_t count = 0;
+  for (uint32_t k = 0; k < WAYS; k++) {
+    if (!applies(&ways[k], own)) continue;
+    column *each = &columns[count++];
+    *each = (column){.measure = measure, .way = &ways[k], .subject = own};
+    snprintf(each->name, sizeof each->name, "%s", ways[k].name);
+    if (calibrate(own, &ways[k], &each->calls) != 0) return 1;
   }
+  own->lost_bytes = own->expected_bytes = 0;
+  if (turns_run(columns, count, milliseconds) != 0) return 1;
+  if (own->lost_bytes > 0)
+    fprintf(stderr, "%.3f %% did not arrive\n", 100.0 * (double)own->lost_bytes / (double)own->expected_bytes);
   return 0;
 }
 
 static int count_way(bench *own, const char *name, uint32_t calls) {
+  double unused;
   for (uint32_t k = 0; k < WAYS; k++)
-    if (strcmp(ways[k].name, name) == 0) return run(own, &ways[k], calls);
+    if (strcmp(ways[k].name, name) == 0) return send_all(own, &ways[k], calls, &unused);
   fprintf(stderr, "no such way: %s\n", name);
   return 2;
 }
@@ -213,17 +276,38 @@ static uint32_t number(const char *text) {
   return (uint32_t)strtoul(text, NULL, 10);
 }
 
+static int read_setting(setting *how, char *text) {
+  char *value = strchr(text, '=');
+  if (value == NULL) return 0;
+  *value++ = '\0';
+  if (strcmp(text, "group") == 0) how->group = value;
+  if (strcmp(text, "interface") == 0) how->interface = value;
+  if (strcmp(text, "connected") == 0) how->is_connected = number(value) != 0;
+  if (strcmp(text, "threads") == 0) how->has_threads = number(value) != 0;
+  if (strcmp(text, "sizes") == 0) how->sizes = value;
+  if (strcmp(text, "batch") == 0) how->batch = number(value);
+  if (strcmp(text, "listener") == 0) how->listener = value;
+  if (strcmp(text, "listens") == 0) how->place.interface = value;
+  if (strcmp(text, "netns") == 0) how->place.netns = value;
+  return 1;
+}
+
 int main(int argc, char **argv) {
-  bench own = {.error = MCTX_ERROR_INIT};
+  static bench own = {.error = MCTX_ERROR_INIT};
+  setting how = {.group = "239.255.77.67",
+                 .interface = "lo",
+                 .is_connected = true,
+                 .sizes = "64",
+                 .batch = 1,
+                 .listener = "none",
+                 .place = {.interface = "lo"}};
   pthread_t other;
-  if (argc < 9 || number(argv[5]) == 0 || number(argv[6]) == 0) return 2;
-  int connected = strcmp(argv[3], "connected") == 0;
-  own.size = number(argv[5]);
-  own.batch = number(argv[6]);
-  if (strcmp(argv[4], "threads") == 0 && pthread_create(&other, NULL, sleep_on, NULL) != 0) return 1;
-  if (open_publication(&own, argv[1], argv[2], connected) != 0) return 1;
-  if (!connected) set_group(&own, argv[1]);
-  if (make_payloads(&own) != 0) return 1;
-  if (strcmp(argv[7], "time") == 0) return time_ways(&own, number(argv[8]));
-  return argc > 9 ? count_way(&own, argv[8], number(argv[9])) : 2;
+  int at = 1;
+  while (at < argc && read_setting(&how, argv[at]))
+    at++;
+  if (argc < at + 2) return 2;
+  if (how.has_threads && pthread_create(&other, NULL, sleep_on, NULL) != 0) return 1;
+  if (open_all(&own, &how) != 0) return 1;
+  if (strcmp(argv[at], "time") == 0) return time_ways(&own, number(argv[at + 1]));
+  return argc > at + 2 ? count_way(&own, argv[at + 1], number(argv[at + 2])) : 2;
 }

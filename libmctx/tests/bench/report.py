@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""The report of a run: on the terminal, and as Markdown, JSON and charts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from comparison import Measured, Row
+from counting import Count
+from goals import goal_table
+from tables import count_table, row_table
+
+
+@dataclass
+class Report:
+    """What was measured, and what could not be."""
+
+    machine: dict[str, str]
+    rows: list[Row] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add comparisons, and tell of those that miss their goal."""
+        for row in rows:
+            self.rows.append(row)
+
+    def miss(self, what: str) -> None:
+        """Name something that is missing."""
+        self.missing.append(what)
+        print(f"not measured: {what}", flush=True)
+
+    def note(self, what: str) -> None:
+        """Keep a remark on a row."""
+        self.notes.append(what)
+
+    def sections(self, style: str) -> Iterable[tuple[str, str]]:
+        """Yield titles and texts, in order."""
+        yield "The machine", "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
+        if self.missing:
+            yield "Not measured", "\n".join(f"- {what}" for what in self.missing)
+        if self.rows:
+            yield "Goals", goal_table(self.rows, style)
+        for section in dict.fromkeys(row.section for row in self.rows):
+            yield section.capitalize(), row_table([row for row in self.rows if row.section == section], style)
+        if self.counts:
+            yield "Exact counts", count_table(self.counts, style)
+        if self.notes:
+            yield "Remarks", "\n".join(f"- {what}" for what in self.notes)
+
+    def write(self, folder: Path) -> None:
+        """Print it, and write it into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for title, text in self.sections("simple"):
+            print(f"\n{title}\n\n{text}")
+        markdown = "\n".join(f"## {title}\n\n{text}\n" for title, text in self.sections("pipe"))
+        (folder / "bench.md").write_text(markdown)
+        (folder / "bench.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+        print(f"\nAlso in {folder}/bench.md and bench.json")
