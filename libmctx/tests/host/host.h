@@ -73,6 +73,8 @@ void assert_silent(int receiver, int timeout_ms);
 /* ---- processes and time ---- */
 
 int64_t now_ns(void);
+/* What this thread has used of the processor. */
+int64_t processor_time_ns(void);
 /* For what asserts an order behind a queue: a cable hands over what its timer sends and what a sender sends on
  * the processor of each, and two processors may overtake one another. */
 void stay_on_one_processor(void);

@@ -26,6 +26,12 @@ int64_t now_ns(void) {
   return now.tv_sec * SECOND + now.tv_nsec;
 }
 
+int64_t processor_time_ns(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return used.tv_sec * SECOND + used.tv_nsec;
+}
+
 void sleep_ms(int milliseconds) {
   struct timespec duration = {milliseconds / 1000, milliseconds % 1000 * MILLI};
   nanosleep(&duration, NULL);

@@ -17,7 +17,7 @@ typedef struct recorder {
   int quiet_ms;
   uint32_t dropped; /* by the receiver's own socket */
   uint32_t damaged;
-  uint32_t count;
+  _Atomic uint32_t count;
   uint32_t numbers[RECORDED];
 } recorder;
 
@@ -26,6 +26,8 @@ void numbered(unsigned char *payload, size_t length, uint32_t number);
 
 /* Takes the receiver. `length` of every datagram. */
 recorder *recorder_start(int receiver, size_t length);
+/* Waits until so many came, for some seconds at most. */
+void recorder_await(const recorder *record, uint64_t count);
 /* Waits until nothing came for so long. Free the recorder afterwards. */
 void recorder_finish(recorder *record, int quiet_ms);
 

@@ -7,7 +7,7 @@
 
 #include "host/host.h"
 
-enum { QUIET_MS = 50, PATIENCE_MS = 2000 };
+enum { QUIET_MS = 50, PATIENCE_MS = 10000 };
 
 static arrival got;
 

@@ -8,7 +8,7 @@
 
 #include "host/host.h"
 
-enum { PORT = 5007, QUIET_MS = 50, PATIENCE_MS = 2000 };
+enum { PORT = 5007, QUIET_MS = 50, PATIENCE_MS = 10000 };
 
 static arrival got;
 

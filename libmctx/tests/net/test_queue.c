@@ -8,7 +8,7 @@
 
 #include "host/recorder.h"
 
-enum { COUNT = 200, LENGTH = 1000, QUIET_MS = 80, SMALL_BUFFER = 1, SOON_NS = 300000000 };
+enum { COUNT = 200, LENGTH = 1000, QUIET_MS = 80, SMALL_BUFFER = 1, SOON_NS = 300000000, TRIES = 5 };
 
 static const char *group_of(uint32_t family) {
   return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
@@ -23,6 +23,14 @@ static void slow_down(const char *how) {
   if (!host_try("tc qdisc replace dev va root tbf %s", how)) SKIP("this host has no tbf queue (tc, sch_tbf)");
 }
 
+/* That time was kept to within SOON_NS, on a machine that others use too: once in a few tries. */
+static bool is_in_time(int64_t spent_ns, int64_t given_ns, int tries) {
+  assert_true(spent_ns >= given_ns);
+  if (spent_ns < given_ns + SOON_NS) return true;
+  if (tries == TRIES) fail_msg("%d ms, not %d", (int)(spent_ns / MILLI), (int)(given_ns / MILLI));
+  return false;
+}
+
 /* ---- one trial ---- */
 
 typedef enum way { SEND, BATCH, SEGMENTS, RESUMED } way;
@@ -34,6 +42,7 @@ typedef struct trial {
   way how;
   int64_t timeout_ns;
   int64_t send_buffer;
+  int32_t offload; /* mostly 0: a full queue may tear superpackets */
 } trial;
 
 typedef struct outcome {
@@ -116,6 +125,7 @@ static outcome run(const trial *wanted) {
   options.error_queue = wanted->error_queue;
   options.loopback = wanted->loopback;
   options.send_buffer = wanted->send_buffer;
+  options.offload = wanted->offload;
   mctx_publication publication = open_with(context, &options);
   result.info = info_of(publication);
   make_payloads();
@@ -123,6 +133,8 @@ static outcome run(const trial *wanted) {
   send_all_of_them(wanted, publication, &result);
   result.spent_ns = now_ns() - start;
   result.counted = metric_of(publication, MCTX_HANDLE_PUBLICATION, "packets_sent");
+  bool is_whole = wanted->offload == 0 && (result.info.error_queue != 0 || wanted->send_buffer == SMALL_BUFFER);
+  if (is_whole) recorder_await(result.remote, result.accepted);
   recorder_finish(result.remote, QUIET_MS);
   recorder_finish(result.local, 0);
   assert_ok(mctx_close(context, NULL));
@@ -148,17 +160,17 @@ static void a_full_buffer_ends_a_batch_that_may_not_wait(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(ROOMY);
-  for (way how = BATCH; how <= SEGMENTS; how++) {
-    for (int32_t loopback = 0; loopback <= 1; loopback++) {
-      outcome result = run(&(trial){family, MCTX_AUTO, loopback, how, 0, SMALL_BUFFER});
-      assert_status(result.status, MCTX_ERR_WOULD_BLOCK);
-      assert_in_range(result.accepted, 1, COUNT - 1);
-      assert_int_equal(result.error.item, result.accepted);
-      assert_int_equal(result.error.retry, MCTX_RETRY_WHEN_READY);
-      assert_prefix(result.remote, result.accepted);
-      assert_prefix(result.local, loopback != 0 ? result.accepted : 0);
-      forget(&result);
-    }
+  for (int32_t each = 0; each < 8; each++) {
+    way how = each % 2 == 0 ? BATCH : SEGMENTS;
+    int32_t loopback = each / 2 % 2;
+    outcome result = run(&(trial){family, MCTX_AUTO, loopback, how, 0, SMALL_BUFFER, each / 4});
+    assert_status(result.status, MCTX_ERR_WOULD_BLOCK);
+    assert_in_range(result.accepted, 1, COUNT - 1);
+    assert_int_equal(result.error.item, result.accepted);
+    assert_int_equal(result.error.retry, MCTX_RETRY_WHEN_READY);
+    assert_prefix(result.remote, result.accepted);
+    assert_prefix(result.local, loopback != 0 ? result.accepted : 0);
+    forget(&result);
   }
 }
 
@@ -166,15 +178,15 @@ static void a_batch_waits_for_a_full_buffer(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(ROOMY);
-  for (way how = BATCH; how <= SEGMENTS; how++) {
-    for (int32_t error_queue = 0; error_queue <= 1; error_queue++) {
-      outcome result = run(&(trial){family, error_queue, error_queue, how, -1, SMALL_BUFFER});
-      assert_ok(result.status);
-      assert_int_equal(result.accepted, COUNT);
-      assert_prefix(result.remote, COUNT);
-      assert_prefix(result.local, result.info.loopback != 0 ? COUNT : 0);
-      forget(&result);
-    }
+  for (int32_t each = 0; each < 8; each++) {
+    way how = each % 2 == 0 ? BATCH : SEGMENTS;
+    int32_t error_queue = each / 2 % 2;
+    outcome result = run(&(trial){family, error_queue, error_queue, how, -1, SMALL_BUFFER, each / 4});
+    assert_ok(result.status);
+    assert_int_equal(result.accepted, COUNT);
+    assert_prefix(result.remote, COUNT);
+    assert_prefix(result.local, result.info.loopback != 0 ? COUNT : 0);
+    forget(&result);
   }
 }
 
@@ -182,13 +194,16 @@ static void the_time_for_a_batch_is_kept(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(ROOMY);
-  outcome result = run(&(trial){family, MCTX_AUTO, 0, BATCH, 100 * MILLI, SMALL_BUFFER});
-  assert_status(result.status, MCTX_ERR_TIMEOUT);
-  assert_in_range(result.spent_ns, 100 * MILLI, 100 * MILLI + SOON_NS);
-  assert_in_range(result.accepted, 1, COUNT - 1);
-  assert_int_equal(result.error.item, result.accepted);
-  assert_prefix(result.remote, result.accepted);
-  forget(&result);
+  bool is_kept = false;
+  for (int tries = 1; !is_kept; tries++) {
+    outcome result = run(&(trial){family, MCTX_AUTO, 0, BATCH, 100 * MILLI, SMALL_BUFFER, 0});
+    assert_status(result.status, MCTX_ERR_TIMEOUT);
+    assert_in_range(result.accepted, 1, COUNT - 1);
+    assert_int_equal(result.error.item, result.accepted);
+    assert_prefix(result.remote, result.accepted);
+    is_kept = is_in_time(result.spent_ns, 100 * MILLI, tries);
+    forget(&result);
+  }
 }
 
 /* ---- a full device queue ---- */
@@ -199,7 +214,7 @@ static void accepted_is_what_arrives(void **state) {
   host_pair();
   slow_down(SLOW);
   for (way how = BATCH; how <= SEGMENTS; how++) {
-    outcome result = run(&(trial){family, MCTX_AUTO, 0, how, 0, 0});
+    outcome result = run(&(trial){family, MCTX_AUTO, 0, how, 0, 0, 0});
     assert_int_equal(result.info.error_queue, 1);
     assert_status(result.status, MCTX_ERR_QUEUE_FULL);
     assert_int_equal(result.error.os_code, 105); /* ENOBUFS */
@@ -218,7 +233,7 @@ static void a_batch_waits_for_a_full_queue(void **state) {
   host_pair();
   slow_down(SLOW);
   for (way how = BATCH; how <= RESUMED; how++) {
-    outcome result = run(&(trial){family, MCTX_AUTO, 0, how, -1, 0});
+    outcome result = run(&(trial){family, MCTX_AUTO, 0, how, -1, 0, 0});
     assert_ok(result.status);
     assert_int_equal(result.accepted, COUNT);
     assert_prefix(result.remote, COUNT);
@@ -231,18 +246,21 @@ static void a_batch_waits_no_longer_than_asked_for_a_full_queue(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(SLOW);
-  outcome result = run(&(trial){family, 1, 0, BATCH, 100 * MILLI, 0});
-  assert_status(result.status, MCTX_ERR_TIMEOUT);
-  assert_in_range(result.spent_ns, 100 * MILLI, 100 * MILLI + SOON_NS);
-  assert_prefix(result.remote, result.accepted);
-  forget(&result);
+  bool is_kept = false;
+  for (int tries = 1; !is_kept; tries++) {
+    outcome result = run(&(trial){family, 1, 0, BATCH, 100 * MILLI, 0, 0});
+    assert_status(result.status, MCTX_ERR_TIMEOUT);
+    assert_prefix(result.remote, result.accepted);
+    is_kept = is_in_time(result.spent_ns, 100 * MILLI, tries);
+    forget(&result);
+  }
 }
 
 static void single_sends_that_were_accepted_arrive(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(SLOW);
-  outcome result = run(&(trial){family, MCTX_AUTO, 0, SEND, 0, 0});
+  outcome result = run(&(trial){family, MCTX_AUTO, 0, SEND, 0, 0, 0});
   uint32_t at = 0;
   assert_status(result.status, MCTX_ERR_QUEUE_FULL);
   assert_rising(result.remote);
@@ -258,27 +276,29 @@ static void with_loopback_the_refused_datagram_was_delivered_here(void **state) 
   uint32_t family = host_family(state);
   host_pair();
   slow_down(SLOW);
-  for (way how = BATCH; how <= SEGMENTS; how++) {
+  for (way how = BATCH; how <= SEGMENTS; how++)
     for (size_t i = 0; i < sizeof timeouts / sizeof timeouts[0]; i++) {
-      outcome result = run(&(trial){family, 1, 1, how, timeouts[i], 0});
-      assert_status(result.status, MCTX_ERR_QUEUE_FULL);
-      assert_true(result.spent_ns < SOON_NS);
-      assert_int_equal(result.error.flags, MCTX_ERROR_DELIVERED_LOCALLY);
-      assert_int_equal(result.error.retry, MCTX_RETRY_NEVER);
-      assert_int_equal(result.error.item, result.accepted);
-      assert_in_range(result.accepted, 1, COUNT - 1);
-      assert_prefix(result.remote, result.accepted);
-      assert_prefix(result.local, result.accepted + 1);
-      forget(&result);
+      bool is_at_once = false;
+      for (int tries = 1; !is_at_once; tries++) {
+        outcome result = run(&(trial){family, 1, 1, how, timeouts[i], 0, 1});
+        assert_status(result.status, MCTX_ERR_QUEUE_FULL);
+        assert_int_equal(result.error.flags, MCTX_ERROR_DELIVERED_LOCALLY);
+        assert_int_equal(result.error.retry, MCTX_RETRY_NEVER);
+        assert_int_equal(result.error.item, result.accepted);
+        assert_in_range(result.accepted, 1, COUNT - 1);
+        assert_prefix(result.remote, result.accepted);
+        assert_prefix(result.local, result.accepted + 1);
+        is_at_once = is_in_time(result.spent_ns, 0, tries);
+        forget(&result);
+      }
     }
-  }
 }
 
 static void with_loopback_single_sends_reach_this_host_once(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(SLOW);
-  outcome result = run(&(trial){family, 1, 1, SEND, 0, 0});
+  outcome result = run(&(trial){family, 1, 1, SEND, 0, 0, 0});
   assert_status(result.status, MCTX_ERR_QUEUE_FULL);
   assert_int_equal(result.error.flags, MCTX_ERROR_DELIVERED_LOCALLY);
   assert_int_equal(result.error.retry, MCTX_RETRY_NEVER);
@@ -295,7 +315,7 @@ static void without_the_error_queue_nothing_is_refused(void **state) {
   slow_down(SLOW);
   for (way how = SEND; how <= SEGMENTS; how++) {
     for (int32_t loopback = 0; loopback <= 1; loopback++) {
-      outcome result = run(&(trial){family, loopback != 0 ? MCTX_AUTO : 0, loopback, how, 0, 4 << 20});
+      outcome result = run(&(trial){family, loopback != 0 ? MCTX_AUTO : 0, loopback, how, 0, 4 << 20, 0});
       assert_int_equal(result.info.error_queue, 0);
       assert_ok(result.status);
       assert_int_equal(result.accepted, COUNT);
@@ -328,16 +348,21 @@ static void a_datagram_that_never_goes_is_reported_after_a_second(void **state) 
   assert_status(mctx_send(publication, large, LARGE, &error), MCTX_ERR_QUEUE_FULL);
   assert_ok(mctx_wait(publication, MCTX_WRITABLE, 0, 0, &ready, NULL));
 
-  int64_t start = now_ns();
-  assert_status(mctx_send_batch(publication, &slice, 1, 0, -1, &accepted, &error), MCTX_ERR_QUEUE_FULL);
-  assert_in_range(now_ns() - start, SECOND, SECOND + SOON_NS);
-  assert_int_equal(accepted, 0);
-  assert_int_equal(error.retry, MCTX_RETRY_AFTER_DELAY);
-
-  start = now_ns();
-  assert_status(mctx_send_batch(publication, &slice, 1, 0, 200 * MILLI, &accepted, &error), MCTX_ERR_TIMEOUT);
-  assert_in_range(now_ns() - start, 200 * MILLI, 200 * MILLI + SOON_NS);
-  assert_int_equal(accepted, 0);
+  bool is_in_a_second = false;
+  for (int tries = 1; !is_in_a_second; tries++) {
+    int64_t start = now_ns();
+    assert_status(mctx_send_batch(publication, &slice, 1, 0, -1, &accepted, &error), MCTX_ERR_QUEUE_FULL);
+    is_in_a_second = is_in_time(now_ns() - start, SECOND, tries);
+    assert_int_equal(accepted, 0);
+    assert_int_equal(error.retry, MCTX_RETRY_AFTER_DELAY);
+  }
+  bool is_kept = false;
+  for (int tries = 1; !is_kept; tries++) {
+    int64_t start = now_ns();
+    assert_status(mctx_send_batch(publication, &slice, 1, 0, 200 * MILLI, &accepted, &error), MCTX_ERR_TIMEOUT);
+    is_kept = is_in_time(now_ns() - start, 200 * MILLI, tries);
+    assert_int_equal(accepted, 0);
+  }
   recorder_finish(remote, QUIET_MS);
   assert_prefix(remote, 0);
   free(remote);
@@ -356,12 +381,14 @@ static void slow_progress_is_progress(void **state) {
   mctx_context context = open_context();
   mctx_publication_options options = options_through(group_of(family), "va");
   options.loopback = 0;
+  options.offload = 0;
   mctx_publication publication = open_with(context, &options);
   int64_t start = now_ns();
   assert_ok(mctx_send_batch(publication, slices, FEW, 0, -1, &accepted, NULL));
   assert_true(now_ns() - start > SECOND + 100 * MILLI);
   assert_int_equal(accepted, FEW);
-  recorder_finish(remote, 450);
+  recorder_await(remote, FEW);
+  recorder_finish(remote, QUIET_MS);
   assert_prefix(remote, FEW);
   free(remote);
   assert_ok(mctx_close(context, NULL));

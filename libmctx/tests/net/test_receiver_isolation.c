@@ -231,6 +231,11 @@ static void sources_that_are_not_let_through_stay_out(void **state) {
 
 /* ---- what came too early ---- */
 
+static void await_queued(mctx_subscription subscription) {
+  uint32_t ready;
+  assert_ok(mctx_wait(subscription, MCTX_READABLE, 0, PATIENCE_MS * MILLI, &ready, NULL));
+}
+
 /* Queued while it was joined, read after it was not. */
 static void what_was_queued_before_a_leave_stays_out(void **state) {
   variant how = begin(state);
@@ -240,7 +245,7 @@ static void what_was_queued_before_a_leave_stays_out(void **state) {
   for (int i = 0; i < 3; i++) {
     join_group(subscription, &left, "va");
     say_there(NULL, "vb", &left, "before");
-    sleep_ms(5);
+    await_queued(subscription);
     leave_group(subscription, &left, "va");
     say_there(NULL, "vb", &left, "after");
     assert_only(subscription, how.family, 1);
@@ -259,12 +264,12 @@ static void what_was_queued_before_a_change_stays_out(void **state) {
   join_group(subscription, &group, "wa");
   for (int i = 0; i < 3; i++) {
     say_there(NULL, "wb", &group, "before");
-    sleep_ms(5);
+    await_queued(subscription);
     leave_group(subscription, &group, "wa");
     assert_only(subscription, how.family, 1);
     join_group(subscription, &group, "wa");
     say_there(&source, "vb", &group, "before");
-    sleep_ms(5);
+    await_queued(subscription);
     assert_ok(mctx_block(subscription, &member, sizeof member, &source, NULL));
     say_there(&source, "vb", &group, "after");
     assert_only(subscription, how.family, 1);
@@ -291,18 +296,18 @@ static void what_is_kept_out_is_counted_by_reason(void **state) {
   join_group(subscription, &one, "wa");
 
   say_there(&source, "vb", &one, "from a source that is blocked meanwhile");
-  sleep_ms(5);
+  await_queued(subscription);
   assert_ok(mctx_block(subscription, &member, sizeof member, &source, NULL));
   assert_only(subscription, how.family, 1);
   assert_int_equal(counter_of(subscription, "discarded_source"), 1);
 
   say_there(NULL, "wb", &one, "on an interface that is left meanwhile");
-  sleep_ms(5);
+  await_queued(subscription);
   leave_group(subscription, &one, "wa");
   assert_only(subscription, how.family, 1);
 
   say_there(NULL, "vb", &two, "to a group that is left meanwhile");
-  sleep_ms(5);
+  await_queued(subscription);
   leave_group(subscription, &two, "va");
   say_there(NULL, "vb", &here, "to this host");
   assert_only(subscription, how.family, 1);

@@ -124,8 +124,9 @@ static void ten_thousand_publications(void **state) {
       "closed in %d ms\n",
       most, PART, (int)(spent[0] / MILLI), (int)(spent[most / PART - 1] / MILLI), (int)(sending / MILLI),
       (int)(closing / MILLI));
-  assert_true(spent[most / PART - 1] < 10 * spent[0] + SECOND); /* a sanitizer slows the looking through most */
-  assert_true(closing < 10 * SECOND);
+  /* a sanitizer slows the looking through most */
+  assert_true(spent[most / PART - 1] < 10 * spent[0] + 5 * SECOND);
+  assert_true(closing < 60 * SECOND);
   assert_int_equal(descriptors_held(), held);
   limit_descriptors(before);
 }

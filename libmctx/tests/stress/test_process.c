@@ -154,7 +154,7 @@ static void unloading_harms_no_thread(void **state) {
   }
   assert_false(enough);
   uint64_t before = rounds;
-  for (int i = 0; i < 1000 && rounds < before + THREADS; i++)
+  for (int i = 0; i < 10000 && rounds < before + THREADS; i++)
     sleep_ms(1);
   assert_true(rounds > before);
   enough = true;
