@@ -129,10 +129,14 @@ static void the_time_for_a_batch_begins_with_the_call(void **state) {
   uint64_t accepted;
   at_send = send_slowly;
   at_wait = time_out;
-  int64_t start = mctx__clock_monotonic();
-  assert_int_equal(mctx_send_batch(publication, slices, 3, 0, GIVEN_NS, &accepted, NULL), MCTX_ERR_TIMEOUT);
-  assert_int_equal(accepted, 2);
-  assert_true(deadline - start < GIVEN_NS + SPARE_NS);
+  bool is_kept = false;
+  for (int tries = 0; tries < 10 && !is_kept; tries++) { /* a busy host may stop us on the way into the call */
+    int64_t start = mctx__clock_monotonic();
+    assert_int_equal(mctx_send_batch(publication, slices, 3, 0, GIVEN_NS, &accepted, NULL), MCTX_ERR_TIMEOUT);
+    assert_int_equal(accepted, 2);
+    is_kept = deadline - start < GIVEN_NS + SPARE_NS;
+  }
+  assert_true(is_kept);
 }
 
 /* ---- closing ---- */
@@ -236,7 +240,7 @@ static mctx__counters counters;
 
 static void *count_urgently(void *argument) {
   (void)argument;
-  mctx__counters_sent(&counters, 1, 1);
+  mctx__counters_sent(&counters, (mctx__sent){.packets = 1, .bytes = 1});
   return NULL;
 }
 

@@ -252,13 +252,17 @@ static void test_the_time_is_that_of_the_arrival(void **state) {
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_TIME));
   send_to(sender, &group, "x", 1); /* the kernel switches its time stamps on a little later */
   assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
-  mctx__sleep(50000000);
-  send_to(sender, &group, "x", 1);
-  const int64_t sent = now_utc();
-  mctx__sleep(50000000);
-  assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
-  assert_true(arrival.time_ns <= sent);
-  assert_true(arrival.time_ns > sent - 50000000);
+  bool is_between = false;
+  for (int tries = 0; tries < 10 && !is_between; tries++) { /* a busy host may hold one up on its way */
+    const int64_t before = now_utc();
+    send_to(sender, &group, "x", 1);
+    const int64_t sent = now_utc();
+    mctx__sleep(50000000);
+    assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
+    assert_true(arrival.time_ns >= before);
+    is_between = arrival.time_ns <= sent;
+  }
+  assert_true(is_between);
   mctx__socket_close(receiver);
   mctx__socket_close(sender);
 }

@@ -376,10 +376,14 @@ static void test_a_socket_that_was_shut_down_neither_blocks_nor_spins(void **sta
   assert_int_equal(0, shutdown(mctx__descriptor(socket), SHUT_RDWR));
   assert_done(mctx__wait(socket, MCTX_WRITABLE, MCTX__NO_EVENT, MCTX__FOREVER, &ready));
   assert_int_equal(MCTX_WRITABLE, ready);
-  const int64_t before = processor_time();
-  assert_status(MCTX_ERR_TIMEOUT,
-                mctx__wait(socket, 0, MCTX__NO_EVENT, mctx__clock_monotonic() + 200 * (int64_t)MS, &ready));
-  assert_true(processor_time() - before < 100 * (int64_t)MS);
+  int64_t used = INT64_MAX;
+  for (int tries = 0; tries < 10 && used >= 100 * (int64_t)MS; tries++) { /* others' time may be counted too */
+    const int64_t before = processor_time();
+    assert_status(MCTX_ERR_TIMEOUT,
+                  mctx__wait(socket, 0, MCTX__NO_EVENT, mctx__clock_monotonic() + 200 * (int64_t)MS, &ready));
+    used = processor_time() - before;
+  }
+  assert_true(used < 100 * (int64_t)MS);
   mctx__socket_close(socket);
 }
 
