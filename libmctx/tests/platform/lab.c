@@ -91,6 +91,15 @@ ssize_t lab_receive(int receiver, void *buffer, size_t capacity) {
   return recv(receiver, buffer, capacity, MSG_DONTWAIT);
 }
 
+mctx__result lab_send_many(mctx__socket sender, const mctx__endpoint *endpoint, const mctx_slice *slices,
+                           uint32_t count, uint32_t *taken) {
+  mctx__outgoing messages[LAB_MANY_MAX];
+  if (count > LAB_MANY_MAX) count = LAB_MANY_MAX;
+  for (uint32_t i = 0; i < count; i++)
+    messages[i] = (mctx__outgoing){.pieces = &slices[i], .piece_count = 1};
+  return mctx__socket_send_many(sender, endpoint, messages, count, taken);
+}
+
 int lab_get(mctx__socket socket, int level, int name) {
   int value = -1;
   socklen_t length = sizeof value;

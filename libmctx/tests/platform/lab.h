@@ -38,6 +38,11 @@ int lab_receiver(const mctx_address *group, uint32_t index);
 /* Receives within a second; -1 if nothing came. */
 ssize_t lab_receive(int receiver, void *buffer, size_t capacity);
 
+/* Sends lone datagrams by mctx__socket_send_many(): at most LAB_MANY_MAX, which is more than it takes. */
+enum { LAB_MANY_MAX = MCTX__SEND_MANY_MAX + 10 };
+mctx__result lab_send_many(mctx__socket sender, const mctx__endpoint *endpoint, const mctx_slice *slices,
+                           uint32_t count, uint32_t *taken);
+
 int lab_get(mctx__socket socket, int level, int name);
 
 #define assert_status(expected, result) assert_int_equal((expected), (result).status)

@@ -18,7 +18,7 @@ static mctx_capability_info probe(uint32_t id) {
 static void test_every_capability_has_a_state_and_a_sentence(void **state) {
   const int before = (int)descriptors_held();
   (void)state;
-  for (uint32_t id = 0; id <= MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE; id++) {
+  for (uint32_t id = 0; id <= MCTX_CAPABILITY_PACING; id++) {
     mctx_capability_info info = {.size = sizeof info, .state = 99, .os_code = 99};
     mctx__capability_probe(id, &info);
     assert_true(info.state <= MCTX_CAPABILITY_AVAILABLE);
@@ -90,6 +90,9 @@ static const struct refusal {
     {MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE, SYS_setsockopt, NAME, SO_RCVBUFFORCE, EPERM,
      MCTX_CAPABILITY_NEEDS_PRIVILEGE},
     {MCTX_CAPABILITY_COALESCING, SYS_setsockopt, NAME, UDP_GRO, ENOPROTOOPT, MCTX_CAPABILITY_ABSENT},
+    {MCTX_CAPABILITY_SEGMENTATION, SYS_setsockopt, NAME, UDP_SEGMENT, ENOPROTOOPT, MCTX_CAPABILITY_ABSENT},
+    {MCTX_CAPABILITY_PACING, SYS_setsockopt, NAME, SO_MAX_PACING_RATE, ENOPROTOOPT, MCTX_CAPABILITY_ABSENT},
+    {MCTX_CAPABILITY_PACING, SYS_setsockopt, NAME, SO_MAX_PACING_RATE, EPERM, MCTX_CAPABILITY_NEEDS_PRIVILEGE},
     {MCTX_CAPABILITY_GROUP_BINDING, SYS_bind, LAB_ANY, 0, EACCES, MCTX_CAPABILITY_REFUSED},
     {MCTX_CAPABILITY_INTERFACE_CHANGES, SYS_socket, 0, AF_NETLINK, EPERM, MCTX_CAPABILITY_REFUSED},
     {MCTX_CAPABILITY_INTERFACE_CHANGES, SYS_socket, 0, AF_NETLINK, EPROTONOSUPPORT, MCTX_CAPABILITY_ABSENT},

@@ -109,7 +109,7 @@ static int send_slowly(unsigned int count) {
   full = !full;
   if (full) {
     usleep(40000);
-    return (int)count - 1;
+    return (int)count - 2;
   }
   errno = EAGAIN;
   return -1;
@@ -125,14 +125,14 @@ static mctx__result time_out(mctx__event event, uint32_t *ready) {
 static void the_time_for_a_batch_begins_with_the_call(void **state) {
   (void)state;
   enum { GIVEN_NS = 100 * 1000 * 1000, SPARE_NS = 30 * 1000 * 1000 };
-  const mctx_slice slices[3] = {{.length = 0}, {.length = 0}, {.length = 0}};
+  const mctx_slice slices[4] = {{.length = 0}};
   uint64_t accepted;
   at_send = send_slowly;
   at_wait = time_out;
   bool is_kept = false;
   for (int tries = 0; tries < 10 && !is_kept; tries++) { /* a busy host may stop us on the way into the call */
     int64_t start = mctx__clock_monotonic();
-    assert_int_equal(mctx_send_batch(publication, slices, 3, 0, GIVEN_NS, &accepted, NULL), MCTX_ERR_TIMEOUT);
+    assert_int_equal(mctx_send_batch(publication, slices, 4, 0, GIVEN_NS, &accepted, NULL), MCTX_ERR_TIMEOUT);
     assert_int_equal(accepted, 2);
     is_kept = deadline - start < GIVEN_NS + SPARE_NS;
   }

@@ -66,7 +66,7 @@ static void assert_send(mctx_status expected, mctx__socket sender, uint32_t fami
   const mctx_slice slices[2] = {{.data = "many", .length = 4}, {.data = NULL, .length = 0}};
   uint32_t taken = 77;
   assert_status(expected, send_one(sender, family));
-  assert_status(expected, mctx__socket_send_many(sender, &endpoint, slices, 2, &taken));
+  assert_status(expected, lab_send_many(sender, &endpoint, slices, 2, &taken));
   assert_int_equal(expected == MCTX_OK ? 2 : 0, taken);
 }
 
@@ -287,7 +287,7 @@ static void assert_guarded(mctx_status expected, mctx__socket sender, const mctx
   const mctx_slice slices[2] = {{.data = "many", .length = 4}, {.data = NULL, .length = 0}};
   uint32_t taken = 77;
   assert_status(expected, mctx__socket_send(sender, endpoint, "one", 3));
-  assert_status(expected, mctx__socket_send_many(sender, endpoint, slices, 2, &taken));
+  assert_status(expected, lab_send_many(sender, endpoint, slices, 2, &taken));
   assert_int_equal(expected == MCTX_OK ? 2 : 0, taken);
 }
 
@@ -444,8 +444,7 @@ static void test_what_was_taken_arrives(void **state) {
     while (done < TOTAL) {
       uint32_t taken;
       uint32_t ready;
-      const mctx__result result =
-          mctx__socket_send_many(sender, &endpoint, slices + done, TOTAL - done, &taken);
+      const mctx__result result = lab_send_many(sender, &endpoint, slices + done, TOTAL - done, &taken);
       done += taken;
       if (result.status == MCTX_OK) continue;
       assert_status(MCTX_ERR_WOULD_BLOCK, result);
