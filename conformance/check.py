@@ -58,6 +58,8 @@ VALUES = {
     "mctx_event_type": "mctx_events.events",
     "mctx_publication_flag": "mctx_publication_get_info.flags",
     "mctx_publication_state": "mctx_publication_get_info.flags",
+    "mctx_pacing_unit": "mctx_publication_get_info.pacing_unit",
+    "mctx_pacing_by": "mctx_publication_get_info.pacing_by",
     "mctx_filter_mode": "mctx_memberships.memberships",
     "mctx_binding": "mctx_subscription_get_info.binding",
     "mctx_metadata": "mctx_subscription_get_info.metadata",
@@ -188,7 +190,7 @@ def enumerators(header: str, enum: str) -> set[str]:
         table = header.split("#define MCTX_KIND_MAP(X)")[1].split("\n\n")[0]
         return set(re.findall(r'X\(\w+, \d+, "(\w+)"', table))
     names = re.findall(r"\b(MCTX_\w+)\s*=\s*\d", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
-    stem = re.sub(r"_(id|state|flag|type|mode|by)$", "", enum).upper()
+    stem = re.sub(r"_(id|state|flag|type|mode|by|unit)$", "", enum).upper()
     prefixes = (f"{stem}_BY_", f"{stem}_", "MCTX_META_", "MCTX_OS_", "MCTX_")
     short = {name: next(prefix for prefix in prefixes if name.startswith(prefix)) for name in names}
     return {name.removeprefix(prefix).lower() for name, prefix in short.items()}

@@ -74,6 +74,7 @@ static value *make_error(call *c) {
   yyjson_mut_obj_add_strcpy(c->doc, made, "code", mctx_status_name(c->status));
   yyjson_mut_obj_add_strcpy(c->doc, made, "field", c->error.field);
   yyjson_mut_obj_add_val(c->doc, made, "item", make_i64(c->doc, c->error.status == 0 ? -1 : c->error.item));
+  yyjson_mut_obj_add_val(c->doc, made, "value", make_u64(c->doc, c->error.value));
   yyjson_mut_obj_add_str(c->doc, made, "retry", c->error.retry < 4 ? retries[c->error.retry] : "?");
   yyjson_mut_obj_add_bool(c->doc, made, "delivered_locally",
                           (c->error.flags & MCTX_ERROR_DELIVERED_LOCALLY) != 0);

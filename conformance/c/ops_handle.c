@@ -133,11 +133,7 @@ static void context_options_init(call *c) {
 }
 
 static void context_open(call *c) {
-  /* Room for a struct from the future. */
-  struct {
-    mctx_context_options known;
-    unsigned char tail[FUTURE_BYTES];
-  } options;
+  FUTURE(mctx_context_options) options;
   memset(&options, 0, sizeof options);
   mctx_context_options_init(&options.known, sizeof options.known);
   read_size(c, &options.known.size, sizeof options.known, options.tail);

@@ -5,6 +5,9 @@
 
 #include "runner.h"
 
+static const char *const pacing_unit_names[] = {"bits", "datagrams", NULL};
+static const char *const pacing_by_names[] = {"library", "kernel", NULL};
+
 /* The flags of an info that are set, by name. */
 static value *publication_flags(call *c, uint32_t flags) {
   value *names = yyjson_mut_arr(c->doc);
@@ -19,11 +22,7 @@ static mctx_publication arg_publication(call *c) {
 
 /* ---- options ---- */
 
-/* A struct from the future, whose tail this library does not know. */
-typedef struct future_options {
-  mctx_publication_options known;
-  unsigned char tail[FUTURE_BYTES];
-} future_options;
+typedef FUTURE(mctx_publication_options) future_options;
 
 static void read_numbers(call *c, mctx_publication_options *o) {
   o->port = (int32_t)option_number(c, "port", o->port);
@@ -38,6 +37,16 @@ static void read_numbers(call *c, mctx_publication_options *o) {
   o->priority = (int32_t)option_number(c, "priority", o->priority);
   o->send_buffer = option_number(c, "send_buffer", o->send_buffer);
   o->mark = option_number(c, "mark", o->mark);
+  o->offload = (int32_t)option_number(c, "offload", o->offload);
+  o->pacing_rate = option_number(c, "pacing_rate", o->pacing_rate);
+  o->pacing_burst = option_number(c, "pacing_burst", o->pacing_burst);
+  o->reserved = (uint32_t)option_number(c, "reserved", o->reserved);
+}
+
+static int32_t option_name(call *c, const char *name, const char *const *names, int32_t absent) {
+  value *given = option(c, name);
+  if (given == NULL) return absent;
+  return yyjson_mut_equals_str(given, "auto") ? MCTX_AUTO : (int32_t)value_name(c, given, names);
 }
 
 static void read_options(call *c, future_options *to) {
@@ -50,6 +59,8 @@ static void read_options(call *c, future_options *to) {
   o->outgoing_interface = value_interface(c, option(c, "interface"));
   if (arg_null(c, "interface.name")) o->outgoing_interface.name = NULL;
   read_numbers(c, o);
+  o->pacing_unit = option_name(c, "pacing_unit", pacing_unit_names, o->pacing_unit);
+  o->pacing_by = option_name(c, "pacing_by", pacing_by_names, o->pacing_by);
   o->bind_device = yyjson_mut_get_str(option(c, "bind_device"));
   value *flag = option(c, "duplicate");
   if (yyjson_mut_is_true(flag)) o->flags |= MCTX_PUBLICATION_DUPLICATE;
@@ -65,6 +76,12 @@ static void read_options(call *c, future_options *to) {
   value *raw = option(c, "flags");
   if (raw != NULL) o->flags = (uint32_t)value_i64(c, raw);
   read_size(c, &o->size, sizeof *o, to->tail);
+}
+
+/* The name of a setting, "auto" if it is left open. */
+static value *make_name(document *doc, int32_t number, const char *const *names, int32_t count) {
+  if (number == MCTX_AUTO) return yyjson_mut_str(doc, "auto");
+  return yyjson_mut_str(doc, number >= 0 && number < count ? names[number] : "?");
 }
 
 static void options_init(call *c) {
@@ -93,6 +110,12 @@ static void options_init(call *c) {
   result(c, "mark", make_wide_setting(c->doc, o.mark));
   result(c, "bind_device", yyjson_mut_bool(c->doc, o.bind_device != NULL));
   result(c, "socket", make_os_handle(c->doc, &o.socket));
+  result(c, "offload", make_setting(c->doc, o.offload));
+  result(c, "pacing_unit", make_name(c->doc, o.pacing_unit, pacing_unit_names, 2));
+  result(c, "pacing_rate", make_i64(c->doc, o.pacing_rate));
+  result(c, "pacing_burst", make_i64(c->doc, o.pacing_burst));
+  result(c, "pacing_by", make_name(c->doc, o.pacing_by, pacing_by_names, 2));
+  result_int(c, "reserved", o.reserved);
 }
 
 /* ---- opening ---- */
@@ -146,19 +169,21 @@ static void show_info(call *c, const mctx_publication_info *info) {
   result_u64(c, "send_buffer", info->send_buffer);
   result_u64(c, "max_datagram", info->max_datagram);
   result(c, "socket", make_os_handle(c->doc, &info->socket));
+  result_int(c, "offload", info->offload);
+  result_int(c, "segment_count_limit", info->segment_count_limit);
+  result_u64(c, "segment_size_limit", info->segment_size_limit);
+  result(c, "offload_status", make_status(c->doc, info->offload_status));
+  result_int(c, "offload_os_code", info->offload_os_code);
+  result(c, "pacing_rate", make_i64(c->doc, info->pacing_rate));
+  result(c, "pacing_burst", make_i64(c->doc, info->pacing_burst));
+  result(c, "pacing_unit", make_name(c->doc, info->pacing_unit, pacing_unit_names, 2));
+  result(c, "pacing_by", make_name(c->doc, info->pacing_by, pacing_by_names, 2));
 }
 
 static void get_info(call *c) {
-  /* Room for a struct from the future. */
-  struct {
-    mctx_publication_info known;
-    unsigned char tail[FUTURE_BYTES];
-  } info;
-  bool future = yyjson_mut_is_true(arg(c, "future"));
-  out_prepare(&info, sizeof info);
-  info.known.size = (uint32_t)arg_u64(c, "size", future ? sizeof info : sizeof info.known);
+  FUTURE(mctx_publication_info) info;
+  info.known.size = info_prepare(c, &info, sizeof info.known);
   c->status = mctx_publication_get_info(arg_publication(c), POINTER(c, "info", &info.known), ERROR(c));
-  if (c->status != MCTX_OK) return;
   if (result_size(c, info.known.size, sizeof info.known, info.tail)) show_info(c, &info.known);
 }
 

@@ -229,16 +229,9 @@ static void show_info(call *c, const mctx_subscription_info *info) {
 }
 
 static void get_info(call *c) {
-  /* Room for a struct from the future. */
-  struct {
-    mctx_subscription_info known;
-    unsigned char tail[FUTURE_BYTES];
-  } info;
-  bool future = yyjson_mut_is_true(arg(c, "future"));
-  out_prepare(&info, sizeof info);
-  info.known.size = (uint32_t)arg_u64(c, "size", future ? sizeof info : sizeof info.known);
+  FUTURE(mctx_subscription_info) info;
+  info.known.size = info_prepare(c, &info, sizeof info.known);
   c->status = mctx_subscription_get_info(arg_subscription(c), POINTER(c, "info", &info.known), ERROR(c));
-  if (c->status != MCTX_OK) return;
   if (result_size(c, info.known.size, sizeof info.known, info.tail)) show_info(c, &info.known);
 }
 

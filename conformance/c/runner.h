@@ -190,9 +190,19 @@ void out_check(call *c, const void *memory, size_t size);
 
 /* A struct of an option or answer is followed by this much that this library does not know. */
 #define FUTURE_BYTES 64
+
+/* Room for one. */
+#define FUTURE(type)                  \
+  struct {                            \
+    type known;                       \
+    unsigned char tail[FUTURE_BYTES]; \
+  }
+
 /* Sets what the argument `options` says of a struct's `size` and of the last byte of its `tail`. */
 void read_size(call *c, uint32_t *size, size_t known, unsigned char *tail);
-/* Shows what became of a struct's size and tail; returns whether the known part is whole. */
+/* Fills a FUTURE struct with rubbish before a call answers in it; returns the size that the step asks for. */
+uint32_t info_prepare(call *c, void *info, size_t known);
+/* Shows what a successful call made of a struct's size and tail; returns whether the known part is whole. */
 bool result_size(call *c, uint32_t size, size_t known, const unsigned char *tail);
 
 /* A buffer for a name, with the capacity that the step asks for. */

@@ -10,7 +10,7 @@
 
 static struct controls {
   void (*reset)(void);
-  int32_t (*fault)(uint32_t, uint64_t, uint32_t, int64_t);
+  int32_t (*fault_after)(uint32_t, uint64_t, uint32_t, uint32_t, int64_t);
   void (*clear_faults)(void);
   uint64_t (*calls)(uint32_t);
   int64_t (*now)(void);
@@ -22,9 +22,12 @@ static struct controls {
   void (*route_set)(uint32_t, uint32_t);
   void (*buffer)(uint32_t, int64_t);
   void (*capability_set)(uint32_t, uint32_t);
+  int32_t (*pacing_set)(uint32_t, int32_t);
   uint64_t (*wire_count)(void);
   int32_t (*wire_at)(uint64_t, mctx_sim_datagram *);
+  uint64_t (*wire_hash)(uint64_t);
   void (*wire_clear)(void);
+  uint64_t (*superpackets)(void);
   uint64_t (*open_sockets)(void);
   uint64_t (*open_events)(void);
   uint64_t (*open_pollers)(void);
@@ -58,7 +61,7 @@ static void look_up_all(void) {
   looked = true;
   found = true;
   look_up("mctx_sim_reset", &sim.reset);
-  look_up("mctx_sim_fault", &sim.fault);
+  look_up("mctx_sim_fault_after", &sim.fault_after);
   look_up("mctx_sim_clear_faults", &sim.clear_faults);
   look_up("mctx_sim_calls", &sim.calls);
   look_up("mctx_sim_now", &sim.now);
@@ -70,9 +73,12 @@ static void look_up_all(void) {
   look_up("mctx_sim_route_set", &sim.route_set);
   look_up("mctx_sim_buffer", &sim.buffer);
   look_up("mctx_sim_capability_set", &sim.capability_set);
+  look_up("mctx_sim_pacing_set", &sim.pacing_set);
   look_up("mctx_sim_wire_count", &sim.wire_count);
   look_up("mctx_sim_wire_at", &sim.wire_at);
+  look_up("mctx_sim_wire_hash", &sim.wire_hash);
   look_up("mctx_sim_wire_clear", &sim.wire_clear);
+  look_up("mctx_sim_superpackets", &sim.superpackets);
   look_up("mctx_sim_open_sockets", &sim.open_sockets);
   look_up("mctx_sim_open_events", &sim.open_events);
   look_up("mctx_sim_open_pollers", &sim.open_pollers);
@@ -128,7 +134,8 @@ static const char *const call_names[] = {"allocate",      "interfaces", "route",
                                          "socket_option", "bind",       "connect", "local",      "send",
                                          "wait",          "join",       "leave",   "filter",     "receive",
                                          "poller",        "watch",      "hold",    NULL};
-static const char *const fault_names[] = {"", "fail", "partial", "earlier", "delivered", NULL};
+static const char *const fault_names[] = {"",          "fail",    "partial",      "earlier",
+                                          "delivered", "new_mtu", "new_segments", NULL};
 
 static void need(call *c, int32_t done) {
   if (done == 0) call_invalid(c, "the simulated network has no room for it, or no such thing");
@@ -150,10 +157,10 @@ static int64_t value_status(call *c, value *from) {
 static void fault(call *c) {
   uint32_t type = arg_name(c, "type", fault_names, 0);
   value *given = arg(c, "value");
-  bool named = yyjson_mut_is_str(given) && type != MCTX_SIM_PARTIAL;
-  int64_t number = named ? value_status(c, given) : value_i64(c, given);
+  int64_t number = yyjson_mut_is_str(given) ? value_status(c, given) : value_i64(c, given);
   if (c->invalid) return;
-  need(c, sim.fault(arg_name(c, "call", call_names, 0), arg_u64(c, "nth", 1), type, number));
+  need(c, sim.fault_after(arg_name(c, "call", call_names, 0), arg_u64(c, "nth", 1),
+                          (uint32_t)arg_u64(c, "messages", 0), type, number));
 }
 
 static void clear_faults(call *c) {
@@ -234,6 +241,15 @@ static void wire(call *c) {
   result(c, "datagrams", datagrams);
 }
 
+/* FNV-1a */
+static uint64_t hash_of(const mctx_slice *payload) {
+  const unsigned char *bytes = payload->data;
+  uint64_t hash = UINT64_C(14695981039346656037);
+  for (uint64_t i = 0; i < payload->length; i++)
+    hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+  return hash;
+}
+
 /* How many of the wire's datagrams, from the first on, are what a sequence of that length is. */
 static void wire_sequence(call *c) {
   size_t expected = 0;
@@ -244,7 +260,7 @@ static void wire_sequence(call *c) {
     mctx_sim_datagram datagram;
     const mctx_slice *wanted = &sequence[in_sequence];
     if (sim.wire_at(in_sequence, &datagram) == 0 || datagram.length != wanted->length ||
-        memcmp(datagram.payload, wanted->data, datagram.stored) != 0) {
+        sim.wire_hash(in_sequence) != hash_of(wanted)) {
       break;
     }
     in_sequence++;
@@ -257,6 +273,14 @@ static void wire_sequence(call *c) {
 static void wire_clear(call *c) {
   (void)c;
   sim.wire_clear();
+}
+
+static void superpackets(call *c) {
+  result_u64(c, "superpackets", sim.superpackets());
+}
+
+static void pacing_set(call *c) {
+  need(c, sim.pacing_set((uint32_t)arg_u64(c, "index", 0), yyjson_mut_is_true(arg(c, "paces")) ? 1 : 0));
 }
 
 /* ---- receiving ---- */
@@ -283,8 +307,9 @@ static void queued(call *c) {
 }
 
 static void limit_set(call *c) {
-  static const char *const limits[] = {
-      "memberships_ipv4", "sources_ipv4", "memberships_ipv6", "sources_ipv6", "queue", "descriptors", NULL};
+  static const char *const limits[] = {"memberships_ipv4", "sources_ipv4", "memberships_ipv6",
+                                       "sources_ipv6",     "queue",        "descriptors",
+                                       "segments",         "segment_size", NULL};
   need(c, sim.limit_set(arg_name(c, "limit", limits, 0), arg_u64(c, "value", 0)));
 }
 
@@ -353,9 +378,11 @@ const operation sim_operations[] = {{"sim_fault", fault},
                                     {"sim_route_set", route_set},
                                     {"sim_buffer", buffer},
                                     {"sim_capability_set", capability_set},
+                                    {"sim_pacing_set", pacing_set},
                                     {"sim_wire", wire},
                                     {"sim_wire_sequence", wire_sequence},
                                     {"sim_wire_clear", wire_clear},
+                                    {"sim_superpackets", superpackets},
                                     {"sim_deliver", deliver},
                                     {"sim_queued", queued},
                                     {"sim_limit_set", limit_set},

@@ -335,7 +335,14 @@ void result_text(call *c, const char *name, const char *content) {
   result(c, name, content == NULL ? yyjson_mut_null(c->doc) : yyjson_mut_strcpy(c->doc, content));
 }
 
+uint32_t info_prepare(call *c, void *info, size_t known) {
+  const size_t future = known + FUTURE_BYTES;
+  out_prepare(info, future);
+  return (uint32_t)arg_u64(c, "size", yyjson_mut_is_true(arg(c, "future")) ? future : known);
+}
+
 bool result_size(call *c, uint32_t size, size_t known, const unsigned char *tail) {
+  if (c->status != MCTX_OK) return false;
   if (size != known) result_int(c, "size", size);
   if (size > known) {
     int64_t unknown = 0;

@@ -26,10 +26,10 @@ FLAGS = ("up", "running", "loopback", "multicast", "point_to_point", "broadcast"
 _SOCKET_CALLS = ("socket_open", "socket_option", "bind", "connect", "local", "send", "wait")
 _RECEIVE_CALLS = ("join", "leave", "filter", "receive", "poller", "watch", "hold")
 _CALLS = ("allocate", "interfaces", "route", "event_open", *_SOCKET_CALLS, *_RECEIVE_CALLS)
-_FAULTS = ("", "fail", "partial", "earlier", "delivered")
+_FAULTS = ("", "fail", "partial", "earlier", "delivered", "new_mtu", "new_segments")
 _STATES = ("absent", "refused", "needs_privilege", "available")
 _MEMBERSHIP_LIMITS = ("memberships_ipv4", "sources_ipv4", "memberships_ipv6", "sources_ipv6")
-_LIMITS = (*_MEMBERSHIP_LIMITS, "queue", "descriptors")
+_LIMITS = (*_MEMBERSHIP_LIMITS, "queue", "descriptors", "segments", "segment_size")
 _FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
@@ -91,7 +91,7 @@ class _Membership(Structure):
 
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "reset": (None,),
-    "fault": (c_int32, c_uint32, c_uint64, c_uint32, c_int64),
+    "fault_after": (c_int32, c_uint32, c_uint64, c_uint32, c_uint32, c_int64),
     "clear_faults": (None,),
     "calls": (c_uint64, c_uint32),
     "now": (c_int64,),
@@ -103,9 +103,12 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "route_set": (None, c_uint32, c_uint32),
     "buffer": (None, c_uint32, c_int64),
     "capability_set": (None, c_uint32, c_uint32),
+    "pacing_set": (c_int32, c_uint32, c_int32),
     "wire_count": (c_uint64,),
     "wire_at": (c_int32, c_uint64, POINTER(_Datagram)),
+    "wire_hash": (c_uint64, c_uint64),
     "wire_clear": (None,),
+    "superpackets": (c_uint64,),
     "open_sockets": (c_uint64,),
     "open_events": (c_uint64,),
     "open_pollers": (c_uint64,),
@@ -146,6 +149,14 @@ def _shown(value: _Address) -> Any:
     family, length = (socket.AF_INET, 4) if value.family == 4 else (socket.AF_INET6, 16)
     host = socket.inet_ntop(family, bytes(value.bytes)[:length])
     return shown_address(host, value.port, value.scope_id, value.prefix)
+
+
+def _hash(data: bytes) -> int:
+    """Return the 64-bit FNV-1a hash of a payload, as the wire does."""
+    found = 14695981039346656037
+    for byte in data:
+        found = (found ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
+    return found
 
 
 def _codes() -> dict[str, int]:
@@ -228,17 +239,14 @@ class Simulation:
             raise InvalidStepError(f"no status {name}")
         return self._status_codes[name]
 
-    def _value(self, args: dict[str, Any], fault: int) -> int:
-        given = args["value"]
-        if isinstance(given, str) and fault != _FAULTS.index("partial"):
-            return self._status(given)
-        return integer(given)
-
     def sim_fault(self, args: dict[str, Any]) -> dict[str, Any]:
         """Schedule a fault."""
         fault = _position(args["type"], _FAULTS)
         call = _position(args["call"], _CALLS)
-        self._need(self._fault(call, integer(args["nth"]), fault, self._value(args, fault)))
+        messages = integer(args.get("messages", 0))
+        given = args["value"]
+        value = self._status(given) if isinstance(given, str) else integer(given)
+        self._need(self._fault_after(call, integer(args["nth"]), messages, fault, value))
         return {}
 
     def sim_clear_faults(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -297,6 +305,11 @@ class Simulation:
         self._capability_set(number, _position(args["state"], _STATES))
         return {}
 
+    def sim_pacing_set(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Say whether an interface's queue keeps to pacing rates."""
+        self._need(self._pacing_set(integer(args["index"]), int(args["paces"])))
+        return {}
+
     def _datagrams(self) -> list[_Datagram]:
         found = []
         for position in range(self._wire_count()):
@@ -327,7 +340,7 @@ class Simulation:
         """Count how many of the wire's datagrams, from the first on, are those of a sequence."""
         in_sequence = 0
         for each, wanted in zip(self._datagrams(), payloads(args), strict=False):
-            if each.length != len(wanted) or bytes(each.payload)[: each.stored] != wanted[: each.stored]:
+            if each.length != len(wanted) or self._wire_hash(in_sequence) != _hash(wanted):
                 break
             in_sequence += 1
         return {"count": str(self._wire_count()), "in_sequence": str(in_sequence)}
@@ -336,6 +349,10 @@ class Simulation:
         """Empty the wire."""
         self._wire_clear()
         return {}
+
+    def sim_superpackets(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Count the superpackets that were cut."""
+        return {"superpackets": str(self._superpackets())}
 
     # ---- receiving ----
 

@@ -108,10 +108,8 @@ class SubscriptionOperations(Objects):
         return {}
 
     def mctx_leave(self, args: dict[str, Any]) -> Result:
-        """Leave a group; the package leaves one at a time."""
-        if len(args["memberships"]) != 1:
-            only_c()
-        self._subscription(args).leave(_membership(args["memberships"][0]))
+        """Leave groups."""
+        self._subscription(args).leave_many([_membership(each) for each in args["memberships"]])
         return {}
 
     def mctx_allow(self, args: dict[str, Any]) -> Result:
