@@ -28,16 +28,35 @@ mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size) {
   return atomic_load(&python_state) == SET ? MCTX_OK : MCTX_ERR_WOULD_BLOCK;
 }
 
+/* Has Python say what a send without a report at hand returns or raises; takes over the result. */
+static void *answer(void *self, void *payload, void *result) {
+  if (result == NULL) return NULL;
+  void *answered = python.PyObject_CallFunctionObjArgs(python.PyTuple_GetItem(self, 2), payload, result, NULL);
+  python.Py_DecRef(result);
+  return answered;
+}
+
 void *mctx_python_send(void *self, void *payload) {
   mctx_python_buffer buffer;
   mctx_error error;
+  const mctx_publication publication = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
   error.size = sizeof error;
-  if (python.PyObject_GetBuffer(payload, &buffer, PY_BUF_SIMPLE) != 0) return NULL;
-  ptrdiff_t length = buffer.length;
-  mctx_status status = mctx_send(python.PyLong_AsUnsignedLongLong(self), buffer.data, (size_t)length, &error);
+  if (python.PyObject_GetBuffer(payload, &buffer, PY_BUF_SIMPLE) != 0) {
+    python.PyErr_Clear();
+    return answer(self, payload, python.PyBytes_FromStringAndSize(NULL, 0));
+  }
+  const ptrdiff_t length = buffer.length;
+  const mctx_status status = mctx_send(publication, buffer.data, (size_t)length, &error);
   python.PyBuffer_Release(&buffer);
-  if (status == MCTX_OK) return python.PyLong_FromSsize_t(length);
-  return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
+  if (status != MCTX_OK)
+    return answer(self, payload,
+                  python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error));
+  void *sent = python.PyLong_FromSsize_t(length);
+  void *report = sent != NULL ? python.PyDict_GetItemWithError(python.PyTuple_GetItem(self, 1), sent) : NULL;
+  if (report == NULL) return answer(self, payload, sent);
+  python.Py_IncRef(report);
+  python.Py_DecRef(sent);
+  return report;
 }
 
 /* ---- many datagrams ---- */
@@ -133,10 +152,10 @@ void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t co
   refusal.error.size = sizeof refusal.error;
   const uint64_t size = count == 2 ? python.PyLong_AsUnsignedLongLong(arguments[1]) : 0;
   if (size == UINT64_MAX && python.PyErr_Occurred() != NULL) return NULL;
-  if (size == 0 || size > UINT32_MAX) return python.PyBytes_FromStringAndSize(NULL, 0);
+  if (size > UINT32_MAX) return python.PyBytes_FromStringAndSize(NULL, 0);
   if (python.PyObject_GetBuffer(arguments[0], &buffer, PY_BUF_SIMPLE) != 0) return NULL;
   const uint64_t length = (uint64_t)buffer.length;
-  void *thread = unlock_for(length / size, length);
+  void *thread = unlock_for(size != 0 ? length / size : 0, length);
   const mctx_status status = mctx_send_segments(publication, buffer.data, (size_t)length, (uint32_t)size, 0, 0,
                                                 &refusal.accepted, &refusal.error);
   lock_again(thread);

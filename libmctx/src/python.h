@@ -51,6 +51,9 @@ typedef struct mctx_python_api {
   void *(*PyErr_NoMemory)(void);
   void *(*PyMem_Malloc)(size_t size);
   void (*PyMem_Free)(void *memory);
+  void (*Py_IncRef)(void *object);
+  void *(*PyDict_GetItemWithError)(void *dictionary, void *key);
+  void *(*PyObject_CallFunctionObjArgs)(void *callable, ...);
 } mctx_python_api;
 
 /* Why a batch was not taken whole. */
@@ -62,9 +65,10 @@ typedef struct mctx_python_refusal {
 /* Hands in the interpreter's functions. Call it once before the others; `size` is sizeof(mctx_python_api). */
 MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size);
 
-/* mctx_send() as a method of one argument: `self` is an int, the publication; `payload` any contiguous buffer.
- * Returns an int, the bytes sent; or bytes, the error record; or NULL with Python's exception set. The caller
- * holds the interpreter's lock. */
+/* mctx_send() as a method of one argument, any contiguous buffer: `self` is a tuple of the publication, an int;
+ * a dictionary of what to return, by the bytes sent; and a function that is called for all else and whose
+ * answer is returned: with the payload, and with the bytes sent; or with bytes, the error record; or with empty
+ * bytes: the payload is no such buffer. The caller holds the interpreter's lock. */
 MCTX_API void *mctx_python_send(void *self, void *payload);
 
 /* mctx_send_batch() without a wait, as a method of any number of arguments: `self` is an int, the publication;

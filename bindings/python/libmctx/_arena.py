@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from libmctx import _ffi
+from libmctx import _ffi, _shortcuts
 from libmctx._waiting import Call
 from libmctx.datagram import Datagram, DatagramInfo, DatagramView, without_truncation
 
@@ -33,7 +33,7 @@ _MOST = 1 << 22
 """Bytes of an arena, unless one message needs more."""
 
 
-collect = _ffi.collect if _ffi.has_python_shortcuts else None
+collect = _shortcuts.collect if _shortcuts.has_records else None
 
 
 @lru_cache(maxsize=512)

@@ -8,25 +8,20 @@ are compared with what stands here; numbers of constants are not copied but aske
 from __future__ import annotations
 
 import ctypes
-import os
-import sys
 from collections.abc import Callable, Iterator
 from ctypes import (
     POINTER,
     Structure,
     c_char,
     c_char_p,
-    c_int,
     c_int32,
     c_int64,
     c_size_t,
-    c_ssize_t,
     c_uint8,
     c_uint16,
     c_uint32,
     c_uint64,
     c_void_p,
-    py_object,
 )
 from typing import Any
 
@@ -35,7 +30,7 @@ from libmctx import _load
 ABI_MAJOR, ABI_MINOR = 0, 1
 """The ABI that the declarations below describe."""
 
-source, _blocking, _quick = _load.open_library()
+source, _blocking, quick = _load.open_library()
 
 
 class Error(Structure):
@@ -165,6 +160,12 @@ class PublicationOptions(Structure):
         ("mark", c_int64),
         ("bind_device", CharSlot),
         ("socket", OsHandle),
+        ("offload", c_int32),
+        ("pacing_unit", c_int32),
+        ("pacing_rate", c_int64),
+        ("pacing_burst", c_int64),
+        ("pacing_by", c_int32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -195,6 +196,15 @@ class PublicationInfo(Structure):
         ("send_buffer", c_uint64),
         ("max_datagram", c_uint64),
         ("socket", OsHandle),
+        ("offload", c_int32),
+        ("segment_count_limit", c_uint32),
+        ("segment_size_limit", c_uint64),
+        ("offload_status", c_int32),
+        ("offload_os_code", c_int32),
+        ("pacing_rate", c_int64),
+        ("pacing_burst", c_int64),
+        ("pacing_unit", c_int32),
+        ("pacing_by", c_int32),
     ]
 
 
@@ -332,6 +342,12 @@ class Slice(Structure):
     _fields_ = [("data", c_uint64), ("length", c_uint64)]
 
 
+class Refusal(Structure):
+    """``mctx_python_refusal``: why a batch was not taken whole, and how far it was."""
+
+    _fields_ = [("error", Error), ("accepted", c_uint64)]
+
+
 class SendOutcome(Structure):
     """``mctx_send_outcome``."""
 
@@ -371,7 +387,12 @@ STRUCTS: dict[str, type[Structure]] = {**_SIZED, **_FROZEN}
 Function = Callable[..., Any]
 
 
-def _declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Function:
+def declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Function:
+    """Declare a function.
+
+    Raises:
+        ImportError: The library doesn't have it.
+    """
     try:
         function: Any = library[name]
     except AttributeError as error:
@@ -383,12 +404,12 @@ def _declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> F
 
 def _blocks(name: str, *arguments: Any) -> Function:
     """Declare a function that may block or takes long: it releases the interpreter's lock."""
-    return _declare(_blocking, name, c_int32, *arguments, POINTER(Error))
+    return declare(_blocking, name, c_int32, *arguments, POINTER(Error))
 
 
 def _keeps(name: str, *arguments: Any) -> Function:
     """Declare a function that never blocks: it keeps the interpreter's lock."""
-    return _declare(_quick, name, c_int32, *arguments, POINTER(Error))
+    return declare(quick, name, c_int32, *arguments, POINTER(Error))
 
 
 def _check_abi() -> None:
@@ -412,19 +433,19 @@ _Count = POINTER(c_uint32)
 _Handle = c_uint64
 
 # The library itself.
-version = _declare(_quick, "mctx_version", _Text)
-abi_version = _declare(_quick, "mctx_abi_version", c_uint32)
+version = declare(quick, "mctx_version", _Text)
+abi_version = declare(quick, "mctx_abi_version", c_uint32)
 _check_abi()
 _constant = _keeps("mctx_constant", _Text, POINTER(c_int64))
-constant_name = _declare(_quick, "mctx_constant_name", _Text, c_uint32)
-status_name = _declare(_quick, "mctx_status_name", _Text, c_int32)
-status_text = _declare(_quick, "mctx_status_text", _Text, c_int32)
-status_kind = _declare(_quick, "mctx_status_kind", c_uint32, c_int32)
-status_at = _declare(_quick, "mctx_status_at", c_int32, c_uint32)
-kind_name = _declare(_quick, "mctx_kind_name", _Text, c_uint32)
+constant_name = declare(quick, "mctx_constant_name", _Text, c_uint32)
+status_name = declare(quick, "mctx_status_name", _Text, c_int32)
+status_text = declare(quick, "mctx_status_text", _Text, c_int32)
+status_kind = declare(quick, "mctx_status_kind", c_uint32, c_int32)
+status_at = declare(quick, "mctx_status_at", c_int32, c_uint32)
+kind_name = declare(quick, "mctx_kind_name", _Text, c_uint32)
 capability = _keeps("mctx_capability", c_uint32, POINTER(CapabilityInfo))
-capability_name = _declare(_quick, "mctx_capability_name", _Text, c_uint32)
-metric_name = _declare(_quick, "mctx_metric_name", _Text, c_uint32, c_uint32)
+capability_name = declare(quick, "mctx_capability_name", _Text, c_uint32)
+metric_name = declare(quick, "mctx_metric_name", _Text, c_uint32, c_uint32)
 
 # Addresses. A scope's name is looked up.
 address_parse = _blocks("mctx_address_parse", _Text, POINTER(Address))
@@ -445,7 +466,7 @@ interface_list_default = _keeps("mctx_interface_list_default", _Handle, c_uint32
 
 # Any handle.
 close = _blocks("mctx_close", _Handle)
-wake = _declare(_quick, "mctx_wake", c_int32, _Handle)
+wake = declare(quick, "mctx_wake", c_int32, _Handle)
 wait = _blocks("mctx_wait", _Handle, c_uint32, c_uint32, c_int64, _Count)
 wait_many = _blocks("mctx_wait_many", _Handle, POINTER(WaitItem), c_uint32, c_uint32, c_uint32, c_int64, _Count)
 pollable = _keeps("mctx_pollable", _Handle, POINTER(OsHandle))
@@ -456,8 +477,8 @@ events = _blocks("mctx_events", _Handle, POINTER(Event), c_uint32, c_uint32, _Co
 context_open = _blocks("mctx_context_open", POINTER(ContextOptions), POINTER(_Handle))
 context_publications = _keeps("mctx_context_publications", _Handle, POINTER(_Handle), c_uint32, _Count)
 context_subscriptions = _keeps("mctx_context_subscriptions", _Handle, POINTER(_Handle), c_uint32, _Count)
-publication_options_init = _declare(
-    _quick, "mctx_publication_options_init", None, POINTER(PublicationOptions), c_uint32
+publication_options_init = declare(
+    quick, "mctx_publication_options_init", None, POINTER(PublicationOptions), c_uint32
 )
 publication_open = _blocks("mctx_publication_open", _Handle, POINTER(PublicationOptions), POINTER(_Handle))
 publication_get_info = _blocks("mctx_publication_get_info", _Handle, POINTER(PublicationInfo))
@@ -473,11 +494,13 @@ send_segments = _blocks(
 send_all = _blocks(
     "mctx_send_all", _Handle, _Buffer, c_size_t, POINTER(SendOutcome), c_uint32, c_uint32, _Count
 )
-send = _keeps("mctx_send", _Handle, _Buffer, c_size_t)
+plain_send: Any = quick["mctx_send"]
+"""Without types, each of which costs a conversion: pass objects of ctypes, or an int that fits a C int."""
+plain_send.restype = c_int32
 
 # Subscription.
-subscription_options_init = _declare(
-    _quick, "mctx_subscription_options_init", None, POINTER(SubscriptionOptions), c_uint32
+subscription_options_init = declare(
+    quick, "mctx_subscription_options_init", None, POINTER(SubscriptionOptions), c_uint32
 )
 subscription_open = _blocks("mctx_subscription_open", _Handle, POINTER(SubscriptionOptions), POINTER(_Handle))
 subscription_get_info = _blocks("mctx_subscription_get_info", _Handle, POINTER(SubscriptionInfo))
@@ -565,106 +588,3 @@ def _check_structs() -> None:
 
 
 _check_structs()
-
-
-# Shortcuts for CPython: see src/python.h of the library. Elsewhere the package does without.
-
-
-class PyBuffer(Structure):
-    """``mctx_python_buffer``, CPython's ``Py_buffer``; nothing here looks into it."""
-
-    _fields_ = [("opaque", c_void_p * 10)]
-
-
-class _MethodDef(Structure):
-    """CPython's ``PyMethodDef``."""
-
-    _fields_ = [("name", c_char_p), ("function", c_void_p), ("flags", c_int), ("doc", c_char_p)]
-
-
-_METH_O = 8
-_API = (
-    "PyObject_GetBuffer",
-    "PyBuffer_Release",
-    "PyBytes_FromStringAndSize",
-    "PyLong_FromSsize_t",
-    "PyLong_AsUnsignedLongLong",
-    "PyTuple_GetItem",
-    "PyTuple_New",
-    "PyTuple_SetItem",
-    "Py_DecRef",
-    "PyLong_AsLongLong",
-    "PyErr_Occurred",
-    "PyEval_SaveThread",
-    "PyEval_RestoreThread",
-    "PyList_New",
-    "PyList_SetItem",
-    "PyType_GenericAlloc",
-    "PyObject_SetAttr",
-    "PyTuple_Size",
-    "PySequence_GetSlice",
-)
-
-
-def _has_python_shortcuts() -> bool:
-    """Hand the interpreter's functions to the library; return whether it takes them.
-
-    LIBMCTX_PYTHON_SHORTCUTS=0 does without them, which tests what other interpreters use.
-    """
-    if sys.implementation.name != "cpython" or os.environ.get("LIBMCTX_PYTHON_SHORTCUTS") == "0":
-        return False
-    try:
-        init = _declare(_quick, "mctx_python_init", c_int32, c_void_p * len(_API), c_uint32)
-    except ImportError:
-        return False
-    api = (c_void_p * len(_API))(*(ctypes.cast(ctypes.pythonapi[name], c_void_p) for name in _API))
-    return bool(init(api, ctypes.sizeof(api)) == 0)
-
-
-has_python_shortcuts = _has_python_shortcuts()
-
-if has_python_shortcuts:
-    python_hold = _declare(
-        _quick, "mctx_python_hold", c_int, py_object, c_ssize_t, POINTER(PyBuffer), POINTER(Slice)
-    )
-    python_release = _declare(_quick, "mctx_python_release", None, POINTER(PyBuffer), c_ssize_t)
-    _new_function = ctypes.PYFUNCTYPE(py_object, POINTER(_MethodDef), py_object, c_void_p)(
-        ("PyCFunction_NewEx", ctypes.pythonapi)
-    )
-    _send_method = _MethodDef(
-        b"mctx_python_send", ctypes.cast(_quick["mctx_python_send"], c_void_p), _METH_O, b"Send one datagram."
-    )
-
-    _recv_method = _MethodDef(
-        b"mctx_python_recv",
-        ctypes.cast(_quick["mctx_python_recv"], c_void_p),
-        _METH_O,
-        b"Receive one datagram.",
-    )
-
-    _collect_method = _MethodDef(
-        b"mctx_python_collect",
-        ctypes.cast(_quick["mctx_python_collect"], c_void_p),
-        _METH_O,
-        b"Make the datagrams of a batch.",
-    )
-
-    for _method in (
-        _send_method,
-        _recv_method,
-        _collect_method,
-    ):  # functions made of them may outlive this module
-        ctypes.pythonapi.Py_IncRef(py_object(_method))
-
-    def sender(handle: int) -> Callable[[Any], Any]:
-        """Make the function that sends on a publication: of a payload, returns an int or an error record."""
-        return _new_function(_send_method, handle, None)  # type: ignore[no-any-return]
-
-    collect: Callable[[tuple[Any, ...]], list[Any]] | None = None
-    """Makes a batch's datagrams: of a type, its attributes' names, the batch's address, and a view of it."""
-    if constant("sizeof(mctx_message)") == ctypes.sizeof(Message):
-        collect = _new_function(_collect_method, None, None)
-
-    def receiver(handle: int) -> Callable[[int], Any]:
-        """Make the function that receives on a subscription: of nanoseconds, returns two bytes or an error."""
-        return _new_function(_recv_method, handle, None)  # type: ignore[no-any-return]

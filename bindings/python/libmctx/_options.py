@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,12 @@ _INVALID_ARGUMENT = _ffi.constant("MCTX_ERR_INVALID_ARGUMENT")
 _BLIND = _ffi.constant("MCTX_SUBSCRIPTION_BLIND")
 _CLOCK_SYSTEM = _ffi.constant("MCTX_CLOCK_SYSTEM")
 FROZEN: int = _ffi.constant("MCTX_SUBSCRIPTION_FROZEN")
+PACING_UNITS = {name: _ffi.constant(f"MCTX_PACING_{name.upper()}") for name in ("bits", "datagrams")}
+PACING_BY = {
+    "auto": _convert.AUTO,
+    "library": _ffi.constant("MCTX_PACING_LIBRARY"),
+    "kernel": _ffi.constant("MCTX_PACING_KERNEL"),
+}
 METADATA = {
     name: _ffi.constant(f"MCTX_META_{name.upper()}")
     for name in ("source", "group", "hop_limit", "traffic_class", "time", "drops")
@@ -69,14 +75,13 @@ class SubscriptionInfo:
 
 def read_info(handle: int, info: _ffi.SubscriptionInfo) -> SubscriptionInfo:
     """Read what a subscription is."""
-    bindings = {number: name for name, number in BINDINGS.items()}
     return SubscriptionInfo(
         id=handle,
         port=info.port,
         metadata=frozenset(name for name, bit in METADATA.items() if info.metadata & bit),
         reuse_port=bool(info.reuse_port),
         coalescing=bool(info.coalescing),
-        binding=bindings.get(info.binding, "unknown"),
+        binding=name_of(info.binding, BINDINGS),
         clock="system" if info.clock == _CLOCK_SYSTEM else None,
         group_sockets=info.group_sockets,
         wildcard_sockets=info.wildcard_sockets,
@@ -113,21 +118,26 @@ def metadata_bits(metadata: str | Iterable[str]) -> int:
     return bits
 
 
-def binding_number(binding: str) -> int:
-    """Read how sockets are bound.
+def number_of(choice: str, name: str, numbers: Mapping[str, int]) -> int:
+    """Read an option that is one of several words.
 
     Raises:
-        UsageError: They can't be bound so.
-        TypeError: It is not a name.
+        UsageError: It is another word.
+        TypeError: It is not a word.
     """
-    if not isinstance(binding, str):
-        raise TypeError(f"binding must be a str, not {type(binding).__name__}")
-    if binding not in BINDINGS:
-        names = ", ".join(map(repr, BINDINGS))
+    if not isinstance(choice, str):
+        raise TypeError(f"{name} must be a str, not {type(choice).__name__}")
+    if choice not in numbers:
+        words = ", ".join(map(repr, numbers))
         raise errors.from_code(
-            _INVALID_ARGUMENT, f"there is no binding {binding!r}", hint=f"one of {names}", field="binding"
+            _INVALID_ARGUMENT, f"there is no {name} {choice!r}", hint=f"one of {words}", field=name
         )
-    return BINDINGS[binding]
+    return numbers[choice]
+
+
+def name_of(number: int, numbers: Mapping[str, int]) -> str:
+    """Return the word for the value of an option; "unknown" for one of a newer library."""
+    return next((name for name, value in numbers.items() if value == number), "unknown")
 
 
 def interface_array(interfaces: InterfaceLike | Iterable[InterfaceLike]) -> Any:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Payloads: from any contiguous buffers to addresses and lengths, on CPython without a copy."""
+"""Payloads: from any contiguous buffers to addresses and lengths, on CPython without a copy; and sent."""
 
 from __future__ import annotations
 
 import ctypes
+import operator
 import sys
+from array import array
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from libmctx import _ffi
+from libmctx import _ffi, _shortcuts
 
 if TYPE_CHECKING:
     if sys.version_info >= (3, 12):
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     """Anything with contiguous bytes: bytes, bytearray, memoryview, array, mmap, a NumPy array."""
     Writable: TypeAlias = bytearray | memoryview | Buffer
     """The same, to be written."""
+
+
+_INT = 1 << 31
+"""From here on a number is no C int."""
+_EQUAL_MOST = 65_507
+"""Bytes of the largest datagram that all systems and families send."""
 
 
 def view_of(payload: Payload, name: str = "a payload") -> memoryview:
@@ -56,17 +65,45 @@ def writable(buffer: Writable) -> memoryview:
     return view.cast("B")
 
 
-def _views(payloads: tuple[Payload, ...]) -> list[memoryview]:
-    """Return a memoryview of each; an error says which it is of."""
+def check(payloads: tuple[Payload, ...]) -> list[memoryview]:
+    """Return a memoryview of each; an error says which it is of.
+
+    Raises:
+        TypeError: One is not a buffer.
+        BufferError: The bytes of one are not contiguous.
+    """
     if len(payloads) == 1:
         return [view_of(payloads[0])]
     return [view_of(payload, f"payload {item}") for item, payload in enumerate(payloads)]
+
+
+def several(payloads: Iterable[Payload]) -> tuple[Payload, ...]:
+    """Return the payloads of a batch, as they are now.
+
+    Raises:
+        TypeError: ``payloads`` is one buffer itself, or no iterable.
+    """
+    if type(payloads) is list:
+        return tuple(payloads)
+    if isinstance(payloads, (bytes, bytearray, memoryview, str)):
+        raise TypeError(
+            f"payloads must be a sequence of buffers, not one {type(payloads).__name__}: "
+            f"pass a list, or cut one buffer into datagrams with send_segments()"
+        )
+    try:
+        each = iter(payloads)
+    except TypeError:
+        kind = type(payloads).__name__
+        raise TypeError(f"payloads must be a sequence of buffers, not {kind}") from None
+    return tuple(each)
 
 
 class Held:
     """Buffers held in place, so that they stay as they are while it lives, and a slice for each."""
 
     __slots__ = ("_buffers", "_count", "slices")
+
+    segment_size: int | None = None
 
     def __init__(self, payloads: tuple[Payload, ...]) -> None:
         """Hold them.
@@ -77,28 +114,37 @@ class Held:
         """
         count = len(payloads)
         self._count = 0
-        self._buffers = (_ffi.PyBuffer * count)()
+        self._buffers = (_shortcuts.PyBuffer * count)()
         self.slices = (_ffi.Slice * count)()
         try:
-            _ffi.python_hold(payloads, count, self._buffers, self.slices)
+            _shortcuts.hold(payloads, count, self._buffers, self.slices)
         except (TypeError, BufferError):
-            _views(payloads)
+            check(payloads)
             raise
         self._count = count
 
     def release(self) -> None:
         """Let go of them; doing it again does nothing."""
         count, self._count = self._count, 0
-        _ffi.python_release(self._buffers, count)
+        _shortcuts.release(self._buffers, count)
 
     def __del__(self) -> None:
         self.release()
 
 
-class Copied:
-    """What `Held` is, from copies: for interpreters that don't tell where a buffer is."""
+def _lengths(payloads: tuple[Any, ...]) -> list[int]:
+    if {bytes, bytearray}.issuperset(map(type, payloads)):
+        return list(map(len, payloads))
+    return [view.nbytes for view in check(payloads)]
 
-    __slots__ = ("_copies", "slices")
+
+class Joined:
+    """What `Held` is, from one copy of all: for interpreters that don't tell where a buffer is."""
+
+    __slots__ = ("_whole", "segment_size", "slices")
+
+    segment_size: int | None
+    """Of equal payloads, the size: then one slice is all of them."""
 
     def __init__(self, payloads: tuple[Payload, ...]) -> None:
         """Copy them.
@@ -107,18 +153,84 @@ class Copied:
             TypeError: One is not a buffer.
             BufferError: The bytes of one are not contiguous.
         """
-        copies = [view.tobytes() for view in _views(payloads)]
-        self._copies = [ctypes.c_char_p(copy) for copy in copies]
-        self.slices = (_ffi.Slice * len(copies))()
-        for part, pointer, copy in zip(self.slices, self._copies, copies, strict=True):
-            part.data = ctypes.cast(pointer, ctypes.c_void_p).value or 0
-            part.length = len(copy)
+        try:
+            lengths = _lengths(payloads)
+            self._whole = ctypes.c_char_p(b"".join(payloads))
+        except (TypeError, BufferError):
+            check(payloads)
+            raise
+        count, size = len(lengths), lengths[0] if lengths else 0
+        start = ctypes.cast(self._whole, ctypes.c_void_p).value or 0
+        if 0 < size <= _EQUAL_MOST and lengths.count(size) == count:
+            self.segment_size, self.slices = size, (_ffi.Slice * 1)(_ffi.Slice(start, count * size))
+            return
+        self.segment_size, self.slices = None, (_ffi.Slice * count)()
+        if count > 0:
+            words = memoryview(self.slices).cast("B").cast("Q")
+            words[0::2] = memoryview(array("Q", accumulate(lengths[:-1], initial=start)))
+            words[1::2] = memoryview(array("Q", lengths))
 
     def release(self) -> None:
         """Do nothing: copies hold nobody."""
 
 
-hold: Callable[[tuple[Any, ...]], Held | Copied] = Held if _ffi.has_python_shortcuts else Copied
+class Placed:
+    """One buffer, held in place where the interpreter tells where it is, else copied; and its one slice."""
+
+    __slots__ = ("_memory", "slices")
+
+    _memory: Any
+    segment_size: int | None = None
+
+    def __init__(self, payloads: tuple[Payload, ...]) -> None:
+        """Hold it.
+
+        Raises:
+            TypeError: It is not a buffer.
+            BufferError: Its bytes are not contiguous.
+        """
+        (payload,) = payloads
+        view = view_of(payload)
+        if type(payload) is not bytes and view.readonly and view.nbytes > 0:
+            self._memory, address = _read_only(view)
+        elif view.readonly or view.nbytes == 0:
+            self._memory = ctypes.c_char_p(payload if type(payload) is bytes else b"")
+            address = ctypes.cast(self._memory, ctypes.c_void_p).value or 0
+        else:
+            self._memory = ctypes.c_char.from_buffer(view)
+            address = ctypes.addressof(self._memory)
+        self.slices = (_ffi.Slice * 1)(_ffi.Slice(address, view.nbytes))
+
+    def release(self) -> None:
+        """Let go of it; doing it again does nothing."""
+        self._memory = None
+
+
+class _Pin:
+    """The hold of CPython on a buffer."""
+
+    __slots__ = ("_buffer", "address")
+
+    def __init__(self, view: memoryview) -> None:
+        self._buffer = _shortcuts.PyBuffer()
+        _shortcuts.get_buffer(view, self._buffer, 0)
+        self.address: int = self._buffer.address
+
+    def __del__(self) -> None:
+        _shortcuts.release_buffer(self._buffer)
+
+
+def _read_only(view: memoryview) -> tuple[Any, int]:
+    """Return what keeps a read-only buffer, or a copy of it, and the address."""
+    if sys.implementation.name == "cpython":
+        pin = _Pin(view)
+        return pin, pin.address
+    copy = ctypes.c_char_p(view.tobytes())
+    return copy, ctypes.cast(copy, ctypes.c_void_p).value or 0
+
+
+hold: Callable[[tuple[Any, ...]], Held | Joined] = Held if _shortcuts.available else Joined
+hold_one: Callable[[tuple[Any, ...]], Held | Placed] = Held if _shortcuts.available else Placed
 
 
 class Batch:
@@ -127,38 +239,14 @@ class Batch:
     __slots__ = ("_held", "_segment_size")
 
     def __init__(self, payloads: tuple[Any, ...], segment_size: int | None = None) -> None:
-        self._held = hold(payloads)
-        self._segment_size = segment_size
-
-    @classmethod
-    def of(cls, payloads: Iterable[Payload]) -> Batch:
-        """Lay out one datagram for each payload.
+        """Hold one payload for each datagram; or, with a size, one buffer to cut into datagrams.
 
         Raises:
-            TypeError: ``payloads`` is one buffer itself, or one of them is not a buffer.
+            TypeError: One is not a buffer.
             BufferError: The bytes of one are not contiguous.
         """
-        if isinstance(payloads, (bytes, bytearray, memoryview, str)):
-            raise TypeError(
-                f"payloads must be a sequence of buffers, not one {type(payloads).__name__}: "
-                f"pass a list, or cut one buffer into datagrams with send_segments()"
-            )
-        try:
-            each = iter(payloads)
-        except TypeError:
-            kind = type(payloads).__name__
-            raise TypeError(f"payloads must be a sequence of buffers, not {kind}") from None
-        return cls(tuple(each))
-
-    @classmethod
-    def segments(cls, buffer: Payload, size: int) -> Batch:
-        """Cut a buffer into datagrams of one size.
-
-        Raises:
-            TypeError: It is not a buffer.
-            BufferError: Its bytes are not contiguous.
-        """
-        return cls((buffer,), size)
+        self._held = hold(payloads) if segment_size is None else hold_one(payloads)
+        self._segment_size = self._held.segment_size if segment_size is None else segment_size
 
     def release(self) -> None:
         """Let go of the payloads."""
@@ -175,17 +263,80 @@ class Batch:
         address, length = slices[0].data + start * size, slices[0].length - start * size
         return int(_ffi.send_segments(handle, address, length, size, flags, timeout_ns, accepted, error))
 
-
-def _plain_sender(handle: int) -> Callable[[Any], int | bytes]:
-    """Make the function that sends on a publication: of a payload, returns its length or an error record."""
-
-    def send(payload: Any) -> int | bytes:
-        data = payload if type(payload) is bytes else view_of(payload).tobytes()
-        error = _ffi.new_error()
-        return len(data) if _ffi.send(handle, data, len(data), error) == 0 else bytes(error)
-
-    return send
+    def try_send(self, handle: int) -> int | bytes:
+        """Send what goes now; return how many datagrams if that is all, or a `_ffi.Refusal`."""
+        refusal = _ffi.Refusal(error=_ffi.new_error())
+        accepted = ctypes.c_uint64()
+        if self.send(handle, 0, 0, 0, accepted, refusal.error) == 0:
+            return accepted.value
+        refusal.accepted = accepted.value
+        return bytes(refusal)
 
 
-sender: Callable[[int], Callable[[Any], int | bytes]]
-sender = _ffi.sender if _ffi.has_python_shortcuts else _plain_sender
+# ---- what a publication sends with ----
+
+
+Answer: TypeAlias = Callable[[Any, "int | bytes"], Any]
+"""What a send without a report at hand returns or raises: of the payload, and of the bytes sent; or of the
+error record; or of b"", where the payload is not a contiguous buffer."""
+
+
+def _plain_sender(own: tuple[int, dict[int, Any], Answer]) -> Callable[[Any], Any]:
+    handle, reports, answer = own
+    send = _ffi.plain_send
+    publication = ctypes.c_uint64(handle)
+    records: list[Any] = []  # each is one call's at a time
+
+    def send_one(payload: Any) -> Any:
+        if type(payload) is bytes:
+            data = payload
+        else:
+            try:
+                data = view_of(payload).tobytes()
+            except (TypeError, BufferError):
+                return answer(payload, b"")
+        try:
+            record = records.pop()
+        except IndexError:
+            record = ctypes.pointer(_ffi.new_error())
+        length = len(data)
+        if send(publication, data, length if length < _INT else ctypes.c_size_t(length), record) != 0:
+            return answer(payload, bytes(record.contents))
+        records.append(record)
+        return reports.get(length) or answer(payload, length)
+
+    return send_one
+
+
+def _plain_many_sender(handle: int) -> Callable[..., int | bytes]:
+    return lambda *payloads: Batch(payloads).try_send(handle)
+
+
+def _plain_segments_sender(handle: int) -> Callable[[Any, int], int | bytes]:
+    def send_segments(buffer: Any, size: int) -> int | bytes:
+        number = operator.index(size)
+        if not 0 <= number < 1 << 32:
+            return b""
+        batch = Batch((buffer,), number)
+        try:
+            return batch.try_send(handle)
+        finally:
+            batch.release()
+
+    return send_segments
+
+
+sender: Callable[[tuple[int, dict[int, Any], Answer]], Callable[[Any], Any]]
+"""Makes the function that sends on a publication: of a payload, returns the report for its length."""
+many_sender: Callable[[int], Callable[..., int | bytes]]
+"""Of any number of payloads, returns how many they were if all were taken, or a `_ffi.Refusal`."""
+segments_sender: Callable[[int], Callable[[Any, int], int | bytes]]
+"""Of a buffer and a size, the same."""
+if _shortcuts.available:
+    sender, many_sender, segments_sender = (
+        _shortcuts.sender,
+        _shortcuts.many_sender,
+        _shortcuts.segments_sender,
+    )
+else:
+    sender, many_sender, segments_sender = _plain_sender, _plain_many_sender, _plain_segments_sender

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from libmctx import _convert, _ffi, _waiting, errors
+from libmctx import _convert, _ffi, _shortcuts, _waiting, errors
 from libmctx._arena import Arena, Batch, viewed
 from libmctx._object import OpenObject
 from libmctx._waiting import Call, Wait
@@ -72,7 +72,8 @@ class Receiver(OpenObject):
 
     def _prepare(self) -> None:
         self._arenas = []
-        self._direct = _ffi.receiver(self._handle) if _ffi.has_python_shortcuts else None
+        how = (self._handle, Datagram, "payload", "_record")
+        self._direct = _shortcuts.receiver(how) if _shortcuts.has_records else None
         self._kept = deque()
         self._late = deque()
         self._listeners = set()
@@ -96,8 +97,8 @@ class Receiver(OpenObject):
         is_endless = timeout is None and self._is_joined
         pending = None if is_endless or timeout == 0 else self._wait(timeout)
         got = direct(_FIRST_NS if is_endless else 0 if pending is None else pending.next())
-        if type(got) is tuple:
-            return Datagram(got[0], got[1])
+        if isinstance(got, Datagram):
+            return got
         code = errors.code_of(got)
         if is_endless and code in (_TIMEOUT, _SIGNAL):
             return self._wait(None)
@@ -136,9 +137,9 @@ class Receiver(OpenObject):
     def _try_recv(self) -> Datagram | None:
         """Receive one datagram if one is there."""
         if self._direct is not None and not self._kept and not self._late:
-            got = self._direct(0)
-            if type(got) is tuple:
-                return Datagram(got[0], got[1])
+            got: Any = self._direct(0)
+            if type(got) is Datagram:
+                return got
             if errors.code_of(got) == _WOULD_BLOCK:
                 return None
             raise errors.from_bytes(got)

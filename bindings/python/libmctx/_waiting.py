@@ -21,7 +21,10 @@ _INTERRUPTIBLE = _ffi.constant("MCTX_INTERRUPTIBLE")
 _SIGNAL = _ffi.constant("MCTX_ERR_SIGNAL")
 _WOKEN = _ffi.constant("MCTX_ERR_WOKEN")
 _TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
-_WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
+_QUEUE_FULL = _ffi.constant("MCTX_ERR_QUEUE_FULL")
+_KIND_WOULD_BLOCK = _ffi.constant("MCTX_KIND_WOULD_BLOCK")
+_KIND_TIMEOUT = _ffi.constant("MCTX_KIND_TIMEOUT")
+_AFTER_DELAY = _ffi.constant("MCTX_RETRY_AFTER_DELAY")
 
 _WAIT_SLICE_NS = 250_000_000
 _SEND_SLICE_NS = 1_250_000_000
@@ -150,29 +153,61 @@ def waiter(handle: int, events: int, ready: ctypes.c_uint32, record: _ffi.Error)
     return call
 
 
-def send(handle: int, batch: Batch, timeout: float | None) -> int:
-    """Send a batch and let go of its payloads; return how many datagrams the system accepted.
+def send_wait(timeout: float | None) -> Wait:
+    """Make the wait of a batch.
+
+    Raises:
+        TypeError, ValueError: It is no timeout.
+    """
+    return Wait(timeout, _SEND_SLICE_NS)
+
+
+def refused(refusal: bytes) -> tuple[int, int, _ffi.Error]:
+    """Read a `_ffi.Refusal`: the status, how many datagrams were accepted, and the error record."""
+    read = _ffi.Refusal.from_buffer_copy(refusal)
+    return read.error.status, read.accepted, read.error
+
+
+def may_go_on(code: int, record: _ffi.Error) -> bool:
+    """Return whether a batch that stopped with this status may go on after a wait."""
+    return errors.kind_of(code) == _KIND_WOULD_BLOCK or (code == _QUEUE_FULL and record.retry == _AFTER_DELAY)
+
+
+def is_enough(code: int, total: int) -> bool:
+    """Return whether a batch that stopped with this status, and may not wait any more, has done its work."""
+    return total > 0 and errors.kind_of(code) in (_KIND_WOULD_BLOCK, _KIND_TIMEOUT)
+
+
+def send_rest(handle: int, refusal: bytes, batch: Callable[[], Batch], pending: Wait | None) -> int:
+    """Send what a first try has left of a batch; return how many datagrams the system accepted in all.
 
     Raises:
         MctxError: None was accepted; or some were, and the reason why the next wasn't is neither would-block
             nor timeout. ``accepted`` is set.
     """
-    try:
-        return _send(handle, batch, Wait(timeout, _SEND_SLICE_NS))
-    finally:
-        batch.release()
+    code, total, record = refused(refusal)
+    if pending is not None and may_go_on(code, record):
+        rest = batch()
+        try:
+            return _send(handle, rest, pending, total)
+        finally:
+            rest.release()
+    if is_enough(code, total):
+        return total
+    raise batch_error(code, record, 0, total)
 
 
-def _send(handle: int, batch: Batch, pending: Wait) -> int:
+def _send(handle: int, batch: Batch, pending: Wait, total: int) -> int:
     accepted = ctypes.c_uint64()
     record = _ffi.new_error()
-    total = 0
     while True:
         code = batch.send(handle, total, pending.flags, pending.next(), accepted, record)
         start, total = total, total + accepted.value
-        if code == 0 or (total and code in (_WOULD_BLOCK, _TIMEOUT) and not pending.goes_on(code)):
+        if code == 0:
             return total
         if not pending.goes_on(code):
+            if is_enough(code, total):
+                return total
             raise batch_error(code, record, start, total)
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import math
+import operator
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from libmctx import _convert, _ffi, _waiting, errors
 from libmctx._arena import Batch as ReceivedBatch
 from libmctx._object import OpenObject
-from libmctx._payload import Batch
+from libmctx._payload import Batch, several, view_of
 from libmctx._watch import CLOSING_PAUSE, find_watch
 from libmctx.datagram import Datagram
 from libmctx.publication import Publication
@@ -32,7 +33,8 @@ _WOKEN = _ffi.constant("MCTX_ERR_WOKEN")
 _FORKED = _ffi.constant("MCTX_ERR_FORKED")
 _TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
 _QUEUE_FULL = _ffi.constant("MCTX_ERR_QUEUE_FULL")
-_AFTER_DELAY = _ffi.constant("MCTX_RETRY_AFTER_DELAY")
+_PACED = _ffi.constant("MCTX_ERR_PACED")
+_SEGMENT_SIZE = _ffi.constant("MCTX_ERR_SEGMENT_SIZE")
 
 _REMOVAL_CHECK = 0.05
 """Seconds between looks at whether a foreign publication was removed while its socket is watched."""
@@ -47,7 +49,7 @@ _TURN = 64
 class Sender(Protocol):
     """What an `AsyncPublication` works over: a `Publication`, or anything with a ``send`` like its."""
 
-    def send(self, payload: Any) -> Any:
+    def send(self, payload: Any, /) -> Any:
         """Send one datagram, or raise `BlockingIOError`."""
 
 
@@ -96,7 +98,7 @@ class AsyncPublication:
         return self._publication
 
     async def send(self, payload: Payload) -> SendReport:
-        """Send one datagram, waiting while the socket's buffer is full.
+        """Send one datagram, waiting while the socket's buffer is full or for the pace.
 
         Args:
             payload: Any contiguous buffer; an empty one is a datagram too.
@@ -107,11 +109,11 @@ class AsyncPublication:
         while True:
             try:
                 return self._publication.send(payload)  # type: ignore[no-any-return]
-            except BlockingIOError:
-                await self._writable(None)
+            except BlockingIOError as error:
+                await self._sendable(error, None)
 
     async def send_many(self, payloads: Iterable[Payload], *, timeout: float | None = None) -> int:
-        """Send many datagrams in order, waiting while the socket's buffer is full.
+        """Send many datagrams in order, waiting while the socket's buffer is full or for the pace.
 
         The accepted ones are exactly the first ones: none is skipped, sent twice or reordered. Over an object
         that is no `Publication` they are sent one by one.
@@ -127,65 +129,116 @@ class AsyncPublication:
             MctxError: As `Publication.send_many`.
         """
         limit = _convert.nanoseconds(timeout)
+        if isinstance(self._publication, Publication):
+            each = several(payloads)
+            sent = self._publication._try_many(each)
+            if type(sent) is int:
+                return sent
+            return await self._send_rest(self._publication, sent, lambda: Batch(each), limit)
+        return await self._send_singly(payloads, limit)
+
+    async def send_segments(self, buffer: Payload, size: int, *, timeout: float | None = None) -> int:
+        """Send one buffer as many datagrams of one size, as `send_many`; the last may be shorter.
+
+        Args:
+            buffer: Any contiguous buffer; nothing is sent of an empty one.
+            size: Of each datagram, in bytes.
+            timeout: Seconds; 0 takes what goes now; None waits as long as it takes.
+
+        Returns:
+            How many datagrams the system accepted: all, or fewer when the time has passed.
+
+        Raises:
+            MctxError: As `Publication.send_segments`.
+        """
+        limit = _convert.nanoseconds(timeout)
+        if isinstance(self._publication, Publication):
+            sent = self._publication._try_segments(buffer, size)
+            if type(sent) is int:
+                return sent
+            number = operator.index(size)
+            return await self._send_rest(self._publication, sent, lambda: Batch((buffer,), number), limit)
+        view = view_of(buffer).cast("B")
+        number = _convert.integer(size, "size", 32, signed=False)
+        if number == 0:
+            raise errors.from_code(_SEGMENT_SIZE, field="size")
+        pieces = (view[start : start + number] for start in range(0, len(view), number))
+        return await self._send_singly(pieces, limit)
+
+    async def _send_singly(self, payloads: Iterable[Payload], limit: int) -> int:
+        """Send over an object that is no `Publication`."""
         loop = self._loop or asyncio.get_running_loop()
         deadline = None if limit < 0 else loop.time() + limit / 1e9
-        if isinstance(self._publication, Publication):
-            batch = Batch.of(payloads)
-            try:
-                return await self._send_batch(self._publication, batch, loop, deadline, waits=limit != 0)
-            finally:
-                batch.release()
         accepted = 0
         for payload in payloads:
             while True:
                 try:
                     self._publication.send(payload)
                     break
-                except BlockingIOError:
+                except BlockingIOError as error:
                     if deadline is not None and loop.time() >= deadline:
                         if accepted:
                             return accepted
                         if limit > 0:
                             raise _timed_out(0) from None
                         raise
-                await self._writable(None if deadline is None else max(0.0, deadline - loop.time()))
+                    left = None if deadline is None else max(0.0, deadline - loop.time())
+                    await self._sendable(error, left)
             accepted += 1
         return accepted
 
-    async def _send_batch(
-        self,
-        publication: Publication,
-        batch: Batch,
-        loop: asyncio.AbstractEventLoop,
-        deadline: float | None,
-        *,
-        waits: bool,
+    async def _send_rest(
+        self, publication: Publication, refusal: bytes, batch: Callable[[], Batch], limit: int
     ) -> int:
-        count, record, total = ctypes.c_uint64(), _ffi.new_error(), 0
-        pause, progress = _BACK_OFF[0], loop.time()
-        while True:
-            code = batch.send(publication.id, total, 0, 0, count, record)
-            start, total = total, total + count.value
-            if code == 0:
+        """Send what a first try has left of a batch."""
+        code, total, record = _waiting.refused(refusal)
+        if limit == 0 or not _waiting.may_go_on(code, record):
+            if _waiting.is_enough(code, total):
                 return total
+            raise _waiting.batch_error(code, record, 0, total)
+        rest = batch()
+        try:
+            return await self._send_batch(publication, rest, (code, total, record), limit)
+        finally:
+            rest.release()
+
+    async def _send_batch(
+        self, publication: Publication, batch: Batch, so_far: tuple[int, int, _ffi.Error], limit: int
+    ) -> int:
+        loop = self._loop or asyncio.get_running_loop()
+        count, (code, total, record) = ctypes.c_uint64(), so_far
+        start, pause, progress = 0, _BACK_OFF[0], loop.time()
+        deadline = None if limit < 0 else progress + limit / 1e9
+        while code != 0:
             now = loop.time()
-            if count.value:
+            if total > start:
                 pause, progress = _BACK_OFF[0], now
-            queue_full = code == _QUEUE_FULL and record.retry == _AFTER_DELAY and now < progress + _NO_PROGRESS
-            if code != _WOULD_BLOCK and not queue_full:
+            is_full = code == _QUEUE_FULL
+            if not _waiting.may_go_on(code, record) or (is_full and now >= progress + _NO_PROGRESS):
                 raise _waiting.batch_error(code, record, start, total)
             left = None if deadline is None else deadline - now
             if left is not None and left <= 0:
                 if total:
                     return total
-                if waits:
-                    raise _timed_out(publication.id)
-                raise _waiting.batch_error(code, record, start, total)
-            if queue_full:
+                raise _timed_out(publication.id)
+            if is_full:
                 await asyncio.sleep(pause if left is None else min(pause, left))
                 pause = min(2 * pause, _BACK_OFF[1])
+            elif code == _PACED:
+                await asyncio.sleep(record.value / 1e9 if left is None else min(record.value / 1e9, left))
             else:
                 await self._writable(left)
+            code = batch.send(publication.id, total, 0, 0, count, record)
+            start, total = total, total + count.value
+        return total
+
+    async def _sendable(self, refusal: BlockingIOError, timeout: float | None) -> None:
+        """Wait until a send may do otherwise than to be refused so, at most about ``timeout`` seconds."""
+        delay: float | None = getattr(refusal, "retry_after", None)
+        if delay is None:
+            await self._writable(timeout)
+        else:
+            await asyncio.sleep(delay if timeout is None else min(delay, timeout))
 
     async def _writable(self, timeout: float | None) -> None:
         """Wait until a send may do otherwise than block, at most about ``timeout`` seconds."""

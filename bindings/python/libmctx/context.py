@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import AddressText
 from libmctx._object import OpenObject, closed_error, native_handle
-from libmctx._options import FROZEN, binding_number, interface_array, metadata_bits
+from libmctx._options import (
+    BINDINGS,
+    FROZEN,
+    PACING_BY,
+    PACING_UNITS,
+    interface_array,
+    metadata_bits,
+    number_of,
+)
 from libmctx._owner import Children, Owner
-from libmctx._payload import hold
+from libmctx._payload import hold_one
 from libmctx.interface import InterfaceLike
 from libmctx.membership import GroupLike, Memberships, Sources, two_filters
 from libmctx.publication import Publication
@@ -83,6 +91,11 @@ class Context:
         bind_device: str | None = None,
         socket: _socket.socket | int | None = None,
         allow_duplicate: bool = False,
+        offload: bool = True,
+        pacing_rate: int | None = None,
+        pacing_unit: str = "bits",
+        pacing_burst: int | None = None,
+        pacing_by: str = "auto",
     ) -> Publication:
         """Open a publication: one ready-to-send socket for one group and port.
 
@@ -113,6 +126,13 @@ class Context:
             socket: An existing UDP socket, or its descriptor. It belongs to the publication from success on (a
                 ``socket.socket`` is detached then); on failure it is as it was.
             allow_duplicate: Allow a second publication of the same configuration: a socket for each thread.
+            offload: Whether batches go as superpackets, which the system cuts into datagrams, where it can.
+            pacing_rate: At most so much a second; None: as fast as it goes. Sends that come too early raise
+                `WouldBlockError` with a ``retry_after``; batches with a timeout wait.
+            pacing_unit: What the rate and the burst count: "bits" of payload, or "datagrams".
+            pacing_burst: So much may go at once; None: what the rate yields in a millisecond.
+            pacing_by: Who keeps to the rate: "library", its own clock; "kernel", where the interface's queue
+                does it; "auto": the kernel where that is known to work, else the library.
 
         Raises:
             UsageError: A value is outside its range, or two exclude each other; ``field`` says which.
@@ -160,6 +180,13 @@ class Context:
             options.bind_device.text = _convert.text(bind_device, "bind_device")
         if allow_duplicate:
             options.flags |= _DUPLICATE
+        options.offload = _convert.integer(offload, "offload", 32)
+        if pacing_rate is not None:
+            options.pacing_rate = _convert.integer(pacing_rate, "pacing_rate", 64)
+        options.pacing_unit = number_of(pacing_unit, "pacing_unit", PACING_UNITS)
+        if pacing_burst is not None:
+            options.pacing_burst = _convert.integer(pacing_burst, "pacing_burst", 64)
+        options.pacing_by = number_of(pacing_by, "pacing_by", PACING_BY)
         if socket is None:
             return self._open(options)
         owned = socket if isinstance(socket, _socket.socket) else None
@@ -273,7 +300,7 @@ class Context:
         options.port = _convert.setting(port, "port")
         options.reuse_port = _convert.integer(reuse_port, "reuse_port", 32)
         options.coalescing = _convert.integer(coalescing, "coalescing", 32)
-        options.binding = binding_number(binding)
+        options.binding = number_of(binding, "binding", BINDINGS)
         options.metadata = metadata_bits(metadata)
         options.flags = FROZEN if frozen else 0
         if receive_buffer is not None:
@@ -369,7 +396,7 @@ class Context:
         """
         publications = {each.id: each for each in self.publications()}
         capacity = max(len(publications), 1)
-        held = hold((payload,))
+        held = hold_one((payload,))
         address, length = held.slices[0].data, held.slices[0].length
         while True:
             outcomes = (_ffi.SendOutcome * capacity)()
@@ -406,7 +433,7 @@ class Context:
     ) -> SendOutcome:
         publication = publications.get(outcome.publication) or self._publications.of(outcome.publication)
         if outcome.status == 0:
-            return SendOutcome(publication, SendReport(publication, length), None)
+            return SendOutcome(publication, SendReport(publication._origin, length), None)
         details: dict[str, Any] = {"os_code": outcome.os_code, "handle": outcome.publication, "item": position}
         if record.item == position:
             return SendOutcome(publication, None, errors.from_record(outcome.status, record, **details))

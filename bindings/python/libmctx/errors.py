@@ -54,6 +54,7 @@ _RETRY = {
     _ffi.constant("MCTX_RETRY_AFTER_CHANGE"): "after_change",
 }
 _STATUS = struct.Struct("i")
+_PACED = _ffi.constant("MCTX_ERR_PACED")
 _DELIVERED_LOCALLY = _ffi.constant("MCTX_ERROR_DELIVERED_LOCALLY")
 
 _PARAMETERS = {
@@ -95,7 +96,7 @@ class MctxError(Exception):
         retry: When the same call may succeed: "never" as it is, "when_ready" (``wait`` tells),
             "after_delay", "after_change" (of a link, a route, a limit, a right).
         item: Which element of a sequence argument failed, or None.
-        value: The offending number, or 0.
+        value: The offending number, or 0; of "paced" the nanoseconds until the next datagram may go.
         limit: The limit that it met, or 0.
         handle: The id of the object concerned, or 0.
         delivered_locally: The datagram was not sent to the network, but members on this host may have got it.
@@ -146,6 +147,11 @@ class MctxError(Exception):
             OSError.__init__(self, self.os_code or self._default_errno or None, message)
         else:
             Exception.__init__(self, message)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the same call may succeed; None where nothing tells."""
+        return self.value / 1e9 if self.code == _PACED else None
 
     def __str__(self) -> str:
         text = self.message or _ffi.status_text(self.code).decode()
@@ -206,7 +212,10 @@ class AlreadyExistsError(MctxError, ValueError, OSError):
 
 
 class WouldBlockError(MctxError, BlockingIOError):
-    """Nothing can be sent or received now: wait until it is ready, or pass a timeout."""
+    """Nothing can be sent or received now: wait until it is ready, or pass a timeout.
+
+    Its ``name`` is "paced" where the publication's pacing rate lets nothing go yet: wait for ``retry_after``.
+    """
 
     _default_errno = errno.EAGAIN
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import operator
 import socket as _socket
 import sys
 from collections.abc import Callable, Iterable
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from libmctx import _convert, _ffi, _waiting, errors, values
 from libmctx._convert import Endpoint
 from libmctx._object import OpenObject
-from libmctx._payload import Batch, sender, view_of
-from libmctx.report import Route, SendReport
+from libmctx._options import PACING_BY, PACING_UNITS, name_of
+from libmctx._payload import Batch, check, many_sender, segments_sender, sender, several, view_of
+from libmctx.report import Origin, Reports, SendReport
 from libmctx.values import Ready
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _BY_ADDRESS = _ffi.constant("MCTX_INTERFACE_BY_ADDRESS")
 _BY_NAME = _ffi.constant("MCTX_INTERFACE_BY_NAME")
 _ADOPTED = _ffi.constant("MCTX_PUBLICATION_ADOPTED")
 _DUPLICATE = _ffi.constant("MCTX_PUBLICATION_DUPLICATE")
-_new_report: Any = object.__new__
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,16 @@ class PublicationInfo:
         send_buffer_asked: The send buffer's bytes as configured; None for the system's default.
         send_buffer: Bytes granted, as the system counts them (Linux: twice the asked).
         max_datagram: The largest payload in bytes.
+        offload: Whether batches may go as superpackets, as configured.
+        segment_count_limit: Datagrams that go as one superpacket now, at most; 1: there is no offload.
+        segment_size_limit: The largest datagram that goes in a superpacket now, in bytes.
+        offload_status: Why these limits are lower than at first: the name of the status that the system
+            answered; None if they aren't.
+        offload_os_code: The system's error number for it, or 0.
+        pacing_rate: In effect: at most so much a second; None: as fast as it goes.
+        pacing_burst: In effect: so much may go at once; None without a rate.
+        pacing_unit: What both count: "bits" or "datagrams".
+        pacing_by: In effect, who keeps to the rate: "library" or "kernel"; None without a rate.
         duplicate: Whether a second publication of the same configuration was allowed.
         adopted: Whether the socket was the caller's.
     """
@@ -85,6 +95,15 @@ class PublicationInfo:
     max_datagram: int
     duplicate: bool
     adopted: bool
+    offload: bool
+    segment_count_limit: int
+    segment_size_limit: int
+    offload_status: str | None
+    offload_os_code: int
+    pacing_rate: int | None
+    pacing_burst: int | None
+    pacing_unit: str
+    pacing_by: str | None
 
 
 def _chosen(value: int) -> int | None:
@@ -98,18 +117,22 @@ class Publication(OpenObject):
     A context manager that closes it. Not picklable; in a forked child it is closed.
     """
 
-    __slots__ = ("_last_info", "_send")
+    __slots__ = ("__dict__", "_origin", "_send_many", "_send_segments")
 
     _kind = values.PUBLICATION
     _noun = "publication"
     _interest = Ready.WRITABLE
 
-    _send: Callable[[Any], Any]
-    _last_info: _ffi.PublicationInfo | None
+    _origin: Origin
+    _send_many: Callable[..., Any]
+    _send_segments: Callable[[Any, Any], Any]
 
     def _prepare(self) -> None:
-        self._send = sender(self._handle)
-        self._last_info = None
+        reports = Reports()
+        origin = self._origin = Origin(self._owner, self._handle, reports)
+        self.__dict__["send"] = sender((self._handle, reports, origin.answer))
+        self._send_many = many_sender(self._handle)
+        self._send_segments = segments_sender(self._handle)
         group = self._native_info().group
         endpoint = _convert.endpoint(group)
         assert endpoint is not None
@@ -119,22 +142,7 @@ class Publication(OpenObject):
     # ---- what it is ----
 
     def _native_info(self) -> _ffi.PublicationInfo:
-        info = _ffi.PublicationInfo(size=ctypes.sizeof(_ffi.PublicationInfo))
-        errors.call(_ffi.publication_get_info, self._handle, info)
-        return info
-
-    def _route(self) -> Route:
-        """Return where datagrams come from and go to, now or when the publication was closed."""
-        try:
-            info = self._native_info()
-        except errors.ClosedError:
-            if self._last_info is None:
-                raise
-            info = self._last_info
-        destination = _convert.endpoint(info.group)
-        assert destination is not None
-        sender = _convert.endpoint(info.sender)
-        return Route(destination, _convert.endpoint(info.local), None if sender is None else sender.addr)
+        return self._origin.native_info()
 
     @property
     def group(self) -> str:
@@ -292,6 +300,15 @@ class Publication(OpenObject):
             max_datagram=info.max_datagram,
             duplicate=bool(info.flags & _DUPLICATE),
             adopted=bool(info.flags & _ADOPTED),
+            offload=bool(info.offload),
+            segment_count_limit=info.segment_count_limit,
+            segment_size_limit=info.segment_size_limit,
+            offload_status=_ffi.status_name(info.offload_status).decode() if info.offload_status else None,
+            offload_os_code=info.offload_os_code,
+            pacing_rate=info.pacing_rate or None,
+            pacing_burst=info.pacing_burst or None if info.pacing_rate else None,
+            pacing_unit=name_of(info.pacing_unit, PACING_UNITS),
+            pacing_by=name_of(info.pacing_by, PACING_BY) if info.pacing_rate else None,
         )
 
     def local_addr(self) -> tuple[str, int]:
@@ -336,7 +353,7 @@ class Publication(OpenObject):
 
     # ---- sending ----
 
-    def send(self, payload: Payload) -> SendReport:
+    def send(self, payload: Payload, /) -> SendReport:
         """Send one datagram.
 
         Never blocks. The report is filled in when somebody looks at it.
@@ -345,7 +362,8 @@ class Publication(OpenObject):
             payload: Any contiguous buffer; an empty one is a datagram too.
 
         Raises:
-            WouldBlockError: The socket's buffer is full; `wait` tells when it isn't.
+            WouldBlockError: The socket's buffer is full: `wait` tells when it isn't; or the pacing rate lets
+                nothing go yet (``name`` is "paced"): ``retry_after`` tells the delay.
             LimitError: The interface's queue is full (``name`` is "queue_full"): not sent to the network.
             TooLargeError: It is larger than what can be sent.
             NetworkError: No route, the interface is down or gone, the source is gone.
@@ -354,41 +372,49 @@ class Publication(OpenObject):
             TypeError: The payload is not a buffer.
             BufferError: Its bytes are not contiguous.
         """
-        try:
-            sent = self._send(payload)
-        except (TypeError, BufferError):
-            view_of(payload)  # says more
-            raise
-        if type(sent) is bytes:
-            raise errors.from_bytes(sent)
-        report: SendReport = _new_report(SendReport)
-        report._origin = self
-        report.bytes_sent = sent
+        report: SendReport = self.__dict__["send"](payload)  # which calls find before they find this
         return report
 
     def send_many(self, payloads: Iterable[Payload], *, timeout: float | None = 0) -> int:
         """Send many datagrams in order, in as few calls as the system allows.
 
-        The accepted ones are exactly the first ones: none is skipped, sent twice or reordered. Blocks as long
-        as asked; Ctrl-C and other signals are handled while the main thread waits.
+        Runs of one size go as superpackets, which the system cuts into datagrams (``offload`` of
+        `Context.add_publication`): a list of bytes of one size is fastest. The accepted ones are exactly the
+        first ones: none is skipped, sent twice or reordered. All are looked at before the first one goes.
+        Blocks as long as asked; Ctrl-C and other signals are handled while the main thread waits.
 
         Args:
-            payloads: One contiguous buffer for each datagram.
-            timeout: Seconds; 0 takes what goes now, otherwise waits and resumes; None waits for ever.
+            payloads: One contiguous buffer for each datagram: any iterable of them.
+            timeout: Seconds; 0 takes what goes now, otherwise waits, also for the publication's pace, and
+                resumes; None waits for ever.
 
         Returns:
-            How many datagrams the system accepted: all, or fewer when the socket's buffer is full (timeout 0)
-            or the time has passed.
+            How many datagrams the system accepted: all, or fewer when the socket's buffer is full or the
+            publication's pace lets no more go (timeout 0), or the time has passed.
 
         Raises:
-            WouldBlockError: None was accepted, and the socket's buffer is full (timeout 0).
+            WouldBlockError: None was accepted (timeout 0): the socket's buffer is full; or the pace lets
+                nothing go yet: ``retry_after`` tells the delay.
             TimedOutError: None was accepted in time.
             WaitInterruptedError: `wake` ended the wait.
             MctxError: As `send`; ``accepted`` says how many went, and ``item`` which one failed.
             TypeError: ``payloads`` is one buffer itself, or one of them is not a buffer.
             BufferError: The bytes of one are not contiguous.
         """
-        return _waiting.send(self._handle, Batch.of(payloads), timeout)
+        pending = None if timeout == 0 else _waiting.send_wait(timeout)
+        each = several(payloads)
+        sent = self._try_many(each)
+        if type(sent) is int:
+            return sent
+        return _waiting.send_rest(self._handle, sent, lambda: Batch(each), pending)
+
+    def _try_many(self, payloads: tuple[Payload, ...]) -> Any:
+        """Send what goes now; return how many there are if that is all, or a `_ffi.Refusal`."""
+        try:
+            return self._send_many(*payloads)
+        except (TypeError, BufferError):
+            check(payloads)  # says more
+            raise
 
     def send_segments(self, buffer: Payload, size: int, *, timeout: float | None = 0) -> int:
         """Send one buffer as many datagrams of one size, without a copy; the last may be shorter.
@@ -408,8 +434,22 @@ class Publication(OpenObject):
             OverflowError: ``size`` is negative or doesn't fit.
             MctxError: As `send_many`.
         """
-        number = _convert.integer(size, "size", 32, signed=False)
-        return _waiting.send(self._handle, Batch.segments(buffer, number), timeout)
+        pending = None if timeout == 0 else _waiting.send_wait(timeout)
+        sent = self._try_segments(buffer, size)
+        if type(sent) is int:
+            return sent
+        return _waiting.send_rest(self._handle, sent, lambda: Batch((buffer,), operator.index(size)), pending)
+
+    def _try_segments(self, buffer: Payload, size: int) -> Any:
+        """Send what goes now; return how many there are if that is all, or a `_ffi.Refusal`."""
+        try:
+            sent = self._send_segments(buffer, size)
+            if type(sent) is int or sent:
+                return sent
+        except (TypeError, BufferError, OverflowError):
+            pass
+        view_of(buffer)
+        return self._send_segments(buffer, _convert.integer(size, "size", 32, signed=False))
 
     # ---- waiting ----
 
@@ -489,5 +529,5 @@ class Publication(OpenObject):
         """Keep what reports need, and take the socket off the event loops that watch it."""
         self._closing = True
         with contextlib.suppress(errors.MctxError):
-            self._last_info = self._native_info()
+            self._origin.last_info = self._native_info()
         super()._before_close()

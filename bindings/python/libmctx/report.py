@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+import ctypes
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from libmctx import _convert, _ffi, errors
 from libmctx._convert import Endpoint
+from libmctx._payload import view_of
 from libmctx.errors import MctxError
 
 if TYPE_CHECKING:
+    from libmctx._owner import Owner
     from libmctx.publication import Publication
 
 __all__ = ["SendOutcome", "SendReport"]
+
+_REPORTS = 64
+"""Reports that a publication keeps for sends to come."""
 
 
 class Route(NamedTuple):
@@ -23,11 +31,88 @@ class Route(NamedTuple):
     source_addr: str | None
 
 
+class Reports(dict[int, "SendReport"]):
+    """Those that nobody has looked at, by the bytes sent: one tells what all sends of so many bytes tell."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Origin:
+    """What a publication's reports need of it: they keep this, and not the publication."""
+
+    __slots__ = ("_owner", "_reports", "handle", "last_info")
+
+    handle: int
+    last_info: _ffi.PublicationInfo | None
+    """What it was when it was closed."""
+
+    def __init__(self, owner: Owner, handle: int, reports: Reports) -> None:
+        self._owner = owner  # stays open as long as somebody may ask
+        self._reports = weakref.ref(reports)  # which refer to this
+        self.handle = handle
+        self.last_info = None
+
+    def native_info(self) -> _ffi.PublicationInfo:
+        """Ask what the publication is.
+
+        Raises:
+            ClosedError: It was closed.
+            IoError: The system failed.
+        """
+        info = _ffi.PublicationInfo(size=ctypes.sizeof(_ffi.PublicationInfo))
+        errors.call(_ffi.publication_get_info, self.handle, info)
+        return info
+
+    def route(self) -> Route:
+        """Return where datagrams come from and go to, now or when the publication was closed.
+
+        Raises:
+            ClosedError: It was closed, and nobody noted.
+            IoError: The system failed.
+        """
+        try:
+            info = self.native_info()
+        except errors.ClosedError:
+            if self.last_info is None:
+                raise
+            info = self.last_info
+        destination = _convert.endpoint(info.group)
+        assert destination is not None
+        sender = _convert.endpoint(info.sender)
+        return Route(destination, _convert.endpoint(info.local), None if sender is None else sender.addr)
+
+    def forget(self, report: SendReport) -> None:
+        """Let later sends have another report than this."""
+        reports = self._reports()
+        if reports is not None and reports.get(report.bytes_sent) is report:
+            reports.pop(report.bytes_sent, None)
+
+    def answer(self, payload: Any, sent: int | bytes) -> SendReport:
+        """Make the report for so many bytes; or raise what an error record says, or b"" of the payload.
+
+        Raises:
+            MctxError: As the record says.
+            TypeError: The payload is not a buffer.
+            BufferError: Its bytes are not contiguous.
+        """
+        if isinstance(sent, int):
+            report = SendReport(self, sent)
+            if (reports := self._reports()) is not None:
+                if len(reports) >= _REPORTS:
+                    reports.clear()
+                reports[sent] = report
+            return report
+        if sent:
+            raise errors.from_bytes(sent)
+        view_of(payload)
+        raise TypeError(f"a payload must be a contiguous buffer, not {type(payload).__name__}")
+
+
 class SendReport:
     """What became of one datagram that the system accepted.
 
     The addresses are looked up when one of them is first asked for, and kept; after the publication was closed
-    they are those that it had then.
+    they are those that it had then. Reports that nobody has looked at may be one object.
 
     Attributes:
         bytes_sent: The payload's length in bytes.
@@ -36,10 +121,10 @@ class SendReport:
     __slots__ = ("_kept_route", "_origin", "bytes_sent")
 
     bytes_sent: int
-    _origin: Publication | int
+    _origin: Origin | int
     _kept_route: Route
 
-    def __init__(self, origin: Publication | int, bytes_sent: int, route: Route | None = None) -> None:
+    def __init__(self, origin: Origin | int, bytes_sent: int, route: Route | None = None) -> None:
         """Make a report of a publication; or, of its id alone, with the route."""
         self._origin = origin
         self.bytes_sent = bytes_sent
@@ -51,14 +136,15 @@ class SendReport:
             return self._kept_route
         except AttributeError:
             origin: Any = self._origin
-            route: Route = origin._route()
+            origin.forget(self)
+            route: Route = origin.route()
             self._kept_route = route
             return route
 
     @property
     def publication_id(self) -> int:
         """The id of the publication that sent it."""
-        return self._origin if isinstance(self._origin, int) else self._origin.id
+        return self._origin if isinstance(self._origin, int) else self._origin.handle
 
     @property
     def destination(self) -> tuple[str, int]:

@@ -57,17 +57,17 @@ def test_send_many_takes_what_goes_now(slow_link: SlowLink) -> None:
 def test_send_many_waits_and_resumes(slow_link: SlowLink) -> None:
     slow_link.fill()
     start = time.monotonic()
-    assert slow_link.publication.send_many([bytes(1000)] * 60, timeout=None) == 60
-    assert time.monotonic() - start > 60 * 1000 / slow_link.rate / 4
+    assert slow_link.publication.send_many([bytes(1000)] * 200, timeout=None) == 200
+    assert time.monotonic() - start > 200 * 1000 / slow_link.rate / 4
     assert slow_link.publication.send_segments(bytes(30_000), 1000, timeout=10) == 30
 
 
 def test_send_many_in_time_returns_what_went(slow_link: SlowLink) -> None:
     slow_link.fill()
     start = time.monotonic()
-    accepted = slow_link.publication.send_many([bytes(1000)] * 1000, timeout=0.2)
+    accepted = slow_link.publication.send_many([bytes(1000)] * 1000, timeout=1)
     assert 0 < accepted < 1000
-    assert 0.15 < time.monotonic() - start < 3
+    assert 0.95 < time.monotonic() - start < 4
     slow_link.stop()
     slow_link.fill()
     with pytest.raises(TimeoutError) as caught:

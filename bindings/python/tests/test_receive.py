@@ -274,7 +274,8 @@ def test_an_abandoned_iteration_wakes_a_thread_that_waits(pair4: Pair) -> None:
 
 
 def test_values_compare_hash_pickle_and_show(pair: Pair) -> None:
-    pair.publication.send_many([b"same", b"same", b"x" * 1000])
+    for payload in (b"same", b"same", b"x" * 1000):
+        pair.publication.send(payload)
     batch: list[libmctx.Datagram] = []
     while len(batch) < 3:
         batch += pair.subscription.recv_many(600, 5)
@@ -375,7 +376,8 @@ def test_the_port_may_stand_in_the_group(context: libmctx.Context) -> None:
 
 def test_metrics(pair4: Pair) -> None:
     before = pair4.subscription.stats()
-    pair4.publication.send_many([b"abc", b"d"])
+    pair4.publication.send(b"abc")
+    pair4.publication.send(b"d")
     pair4.subscription.recv(5)
     pair4.subscription.recv(5)
     with pytest.raises(libmctx.WouldBlockError):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import errno
 import ipaddress
 import mmap
@@ -12,6 +13,7 @@ import socket
 import tempfile
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -20,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import libmctx
-from libmctx import _ffi
+from libmctx import _ffi, _shortcuts
+from libmctx.report import Origin
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
@@ -269,13 +272,13 @@ def test_the_largest_datagram_and_one_byte_more(context: libmctx.Context, receiv
 def test_a_length_crosses_at_full_width(publication: libmctx.Publication) -> None:
     """A length whose low 32 bits are small must not be cut to them."""
     record = _ffi.new_error()
-    assert _ffi.send(publication.id, b"x", (1 << 32) + 1, record) == _ffi.constant(
-        "MCTX_ERR_DATAGRAM_TOO_LARGE"
-    )
+    length = ctypes.c_size_t((1 << 32) + 1)
+    code = _ffi.plain_send(ctypes.c_uint64(publication.id), b"x", length, ctypes.byref(record))
+    assert code == _ffi.constant("MCTX_ERR_DATAGRAM_TOO_LARGE")
     assert record.value == (1 << 32) + 1
 
 
-@pytest.mark.skipif(not _ffi.has_python_shortcuts, reason="copies four gigabytes")
+@pytest.mark.skipif(not _shortcuts.available, reason="copies four gigabytes")
 def test_lengths_cross_at_full_width(context: libmctx.Context, publication: libmctx.Publication) -> None:
     """A length whose low 32 bits are small must not be cut to them."""
     huge = mmap.mmap(-1, (1 << 32) + 8)  # never touched, so it takes no memory
@@ -333,20 +336,45 @@ def test_reports_outlive_the_publication_and_pickle(context: libmctx.Context, re
 def test_a_report_is_not_filled_in_before_somebody_looks(
     publication: libmctx.Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[libmctx.Publication] = []
-    route = libmctx.Publication._route
+    looks: list[Origin] = []
+    route = Origin.route
 
-    def look(self: libmctx.Publication) -> Any:
+    def look(self: Origin) -> Any:
         looks.append(self)
         return route(self)
 
-    monkeypatch.setattr(libmctx.Publication, "_route", look)
+    monkeypatch.setattr(Origin, "route", look)
     report = publication.send(b"x")
     assert (report.bytes_sent, report.publication_id) == (1, publication.id)
     assert not looks
     assert report.destination == (GROUP4, 5000)
     assert report.destination_port == 5000
-    assert looks == [publication]
+    assert [each.handle for each in looks] == [publication.id]
+
+
+def test_a_report_that_was_looked_at_is_of_the_sends_before(publication: libmctx.Publication) -> None:
+    """One report may stand for many sends as long as nobody looks; what comes later is looked up later."""
+    first, other = publication.send(b"x"), publication.send(b"yy")
+    assert first.destination == other.destination
+    later = publication.send(b"z")
+    assert later is not first
+    assert later == first
+    assert (other.bytes_sent, later.bytes_sent) == (2, 1)
+
+
+def test_reports_keep_the_context_open_and_the_publication_lets_go_of_them(no_leak: None) -> None:
+    context = libmctx.Context()
+    report = context.add_publication(GROUP4, 5000, interface="127.0.0.1").send(b"x")
+    handle = weakref.ref(context)
+    del context
+    assert handle() is None
+    assert report.destination == (GROUP4, 5000)
+    del report  # and nothing waits for the garbage collector
+
+
+def test_sends_of_many_lengths_keep_few_reports(publication: libmctx.Publication) -> None:
+    reports = [publication.send(bytes(length)) for length in range(300)]
+    assert [each.bytes_sent for each in reports] == list(range(300))
 
 
 def test_info_tells_what_was_configured_and_chosen(context: libmctx.Context) -> None:

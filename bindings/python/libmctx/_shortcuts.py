@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Shortcuts for CPython: functions of the native library as builtins, at a tenth of what ctypes costs.
+
+They use functions of CPython's stable ABI alone; see src/python.h of the library. Other interpreters, and
+CPython without its lock, do without them: every user of this module has another way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_ssize_t, c_uint32, c_void_p, py_object
+from typing import Any, TypeAlias
+
+from libmctx import _ffi
+
+VARIABLE = "LIBMCTX_PYTHON_SHORTCUTS"
+"""0 does without them, which tests what others use."""
+
+Method: TypeAlias = Callable[..., Any]
+
+
+class PyBuffer(Structure):
+    """``mctx_python_buffer``, CPython's ``Py_buffer``; nothing here looks into it but for the address."""
+
+    _fields_ = [("address", c_void_p), ("opaque", c_void_p * 9)]
+
+
+class _MethodDef(Structure):
+    """CPython's ``PyMethodDef``."""
+
+    _fields_ = [("name", c_char_p), ("function", c_void_p), ("flags", c_int), ("doc", c_char_p)]
+
+
+_METH_O = 0x08
+_METH_FASTCALL = 0x80
+_API = (
+    "PyObject_GetBuffer",
+    "PyBuffer_Release",
+    "PyBytes_FromStringAndSize",
+    "PyLong_FromSsize_t",
+    "PyLong_AsUnsignedLongLong",
+    "PyTuple_GetItem",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "Py_DecRef",
+    "PyLong_AsLongLong",
+    "PyErr_Occurred",
+    "PyEval_SaveThread",
+    "PyEval_RestoreThread",
+    "PyList_New",
+    "PyList_SetItem",
+    "PyType_GenericAlloc",
+    "PyObject_SetAttr",
+    "PyTuple_Size",
+    "PySequence_GetSlice",
+    "PyBytes_AsStringAndSize",
+    "PyErr_Clear",
+    "PyErr_NoMemory",
+    "PyMem_Malloc",
+    "PyMem_Free",
+    "Py_IncRef",
+    "PyDict_GetItemWithError",
+    "PyObject_CallFunctionObjArgs",
+)
+
+
+def are_wanted() -> bool:
+    """Return whether this interpreter is one for them."""
+    has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return sys.implementation.name == "cpython" and has_lock and os.environ.get(VARIABLE) != "0"
+
+
+def _start() -> bool:
+    """Hand the interpreter's functions to the library; return whether it takes them."""
+    if not are_wanted():
+        return False
+    try:
+        init = _ffi.declare(_ffi.quick, "mctx_python_init", c_int32, c_void_p * len(_API), c_uint32)
+    except ImportError:
+        return False
+    api = (c_void_p * len(_API))(*(ctypes.cast(ctypes.pythonapi[name], c_void_p) for name in _API))
+    return bool(init(api, ctypes.sizeof(api)) == 0)
+
+
+if sys.implementation.name == "cpython":
+    get_buffer = ctypes.PYFUNCTYPE(c_int, py_object, POINTER(PyBuffer), c_int)(
+        ("PyObject_GetBuffer", ctypes.pythonapi)
+    )
+    release_buffer = ctypes.PYFUNCTYPE(None, POINTER(PyBuffer))(("PyBuffer_Release", ctypes.pythonapi))
+
+available = _start()
+has_records = available and _ffi.constant("sizeof(mctx_message)") == ctypes.sizeof(_ffi.Message)
+"""Whether message records have the length that those of received datagrams have here."""
+
+if available:
+    hold = _ffi.declare(
+        _ffi.quick, "mctx_python_hold", c_int, py_object, c_ssize_t, POINTER(PyBuffer), POINTER(_ffi.Slice)
+    )
+    release = _ffi.declare(_ffi.quick, "mctx_python_release", None, POINTER(PyBuffer), c_ssize_t)
+    _new_function = ctypes.PYFUNCTYPE(py_object, POINTER(_MethodDef), py_object, c_void_p)(
+        ("PyCFunction_NewEx", ctypes.pythonapi)
+    )
+
+    def _maker(name: str, flags: int, text: str) -> Callable[[Any], Method]:
+        """Return what makes a builtin of an object: the function's first argument."""
+        full = f"mctx_python_{name}".encode()
+        function = ctypes.cast(_ffi.quick[full.decode()], c_void_p)
+        method = _MethodDef(full, function, flags, text.encode())
+        ctypes.pythonapi.Py_IncRef(py_object(method))  # functions made of it may outlive this module
+        return lambda own: _new_function(method, own, None)
+
+    sender = _maker("send", _METH_O, "send($self, payload, /)\n--\n\nSend one datagram.")
+    """Of (publication, reports by bytes sent, what answers else): of a payload, returns a report."""
+    many_sender = _maker("send_many", _METH_FASTCALL, "Send many datagrams.")
+    """Of a publication: of payloads, returns an int, how many there were, or a `_ffi.Refusal`."""
+    segments_sender = _maker("send_segments", _METH_FASTCALL, "Send equal pieces of one buffer.")
+    """Of a publication: of a buffer and a size, returns as `many_sender` does; b"" if the size doesn't fit."""
+    receiver = _maker("recv", _METH_O, "Receive one datagram.")
+    """Of (subscription, type, two names of attributes): of nanoseconds, returns one or an error record."""
+    batch_receiver = _maker("recv_batch", _METH_O, "Receive many datagrams.")
+    """Of (subscription, address of a batch): of nanoseconds, returns how many came or an error record."""
+    payloads: Callable[[int], list[bytes]] = _maker("payloads", _METH_O, "Copy a batch's payloads.")(None)
+    """Copies the payloads of the batch at an address."""
+    collect: Callable[[tuple[Any, ...]], list[Any]] = _maker("collect", _METH_O, "Make datagrams.")(None)
+    """Makes a batch's datagrams: of a type, its attributes' names, the batch's address, and a view of it."""
