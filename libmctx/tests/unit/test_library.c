@@ -14,7 +14,7 @@ static void capabilities_have_names(void **state) {
     for (uint32_t i = 0; i < count; i++)
       assert_string_not_equal(mctx_capability_name(i), mctx_capability_name(count));
   }
-  assert_int_equal(count, MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE + 1);
+  assert_int_equal(count, MCTX_CAPABILITY_PACING + 1);
   assert_string_equal(mctx_capability_name(MCTX_CAPABILITY_SIMULATED), "simulated");
   assert_null(mctx_capability_name(UINT32_MAX));
 }
@@ -31,7 +31,7 @@ static void capabilities_follow_the_system(void **state) {
 
 static void unknown_capabilities_are_not_found(void **state) {
   (void)state;
-  static const uint32_t ids[] = {MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE + 1, 1000, UINT32_MAX};
+  static const uint32_t ids[] = {MCTX_CAPABILITY_PACING + 1, 1000, UINT32_MAX};
   for (size_t i = 0; i < 3; i++) {
     mctx_capability_info info = {.size = sizeof info, .state = 77};
     mctx_error error = MCTX_ERROR_INIT;
