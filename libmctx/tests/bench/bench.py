@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import receiving
+import scale
 import sending
 from comparison import Times, add_times, run_turns
 from counting import Call, count_all, failure, write_record
@@ -74,15 +75,28 @@ def measure_receiving(run: Run) -> None:
 
 def measure_groups(run: Run) -> None:
     """Measure one group, and many."""
-    subjects = list(receiving.several(quick=run.quick))
-    times = receiving.measure("IPv4", subjects, 3_000 if run.quick else 60_000)
-    run.report.add(receiving.by_groups(subjects, times))
+    for subjects in receiving.several(quick=run.quick):
+        times = receiving.measure("IPv4", subjects, 1_500 if run.quick else 15_000)
+        run.report.add(receiving.by_groups(subjects, times))
+
+
+def measure_publications(run: Run) -> None:
+    """Measure one publication, and many."""
+    counts = scale.PUBLICATIONS[:3] if run.quick else scale.PUBLICATIONS
+    run.report.add(scale.publications(counts, 2_000 if run.quick else 20_000))
+
+
+def measure_threads(run: Run) -> None:
+    """Measure one thread, and two."""
+    run.report.add(scale.threads(1_000 if run.quick else 8_000))
 
 
 PARTS: dict[str, Callable[[Run], None]] = {
     "sending": measure_sending,
     "receiving": measure_receiving,
+    "publications": measure_publications,
     "groups": measure_groups,
+    "threads": measure_threads,
 }
 
 
@@ -107,7 +121,10 @@ def measure(arguments: argparse.Namespace, report: Report) -> None:
         for name, part in PARTS.items():
             if name in arguments.only:
                 print(f"{name} ...", flush=True)
-                part(Run(report, found, families, arguments.quick))
+                try:
+                    part(Run(report, found, families, arguments.quick))
+                except OSError as error:
+                    report.miss(f"{name}: {error}")
     if "counts" in arguments.only:
         report.counts = count_all(all_calls(), RECORD)
 

@@ -97,6 +97,15 @@ def run_turns(command: Sequence[str]) -> tuple[Times, str]:
     return dict(zip(names.split("\t"), map(list, columns), strict=True)), done.stderr.strip()
 
 
+def by_position(times: Times, count: int) -> list[Times]:
+    """Sort columns by the position that their names begin with."""
+    found: list[Times] = [{} for _ in range(count)]
+    for name, column in times.items():
+        position, _, way = name.partition(" ")
+        found[int(position)][way] = column
+    return found
+
+
 def add_times(total: Times, more: Times) -> None:
     """Add the turns of another pass."""
     for name, values in more.items():

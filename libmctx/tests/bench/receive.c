@@ -11,8 +11,8 @@
  *
  * GROUPS from GROUP on, joined on INTERFACE; METADATA as a number; `lone` datagrams go to the groups in turns,
  * `first` ones to the first group, `coalesced` ones as superpackets to the groups in turns. Of DATAGRAMS there
- * are as many in a turn as the sockets have room for, of SIZES, "64" or "62+94", which repeat. A `peer` receives
- * one group with the other library that the shared object named by PEER leads to.
+ * are as many in a turn as the sockets have room for, of SIZES, "64" or "62+94", which repeat. A `peer`
+ * receives one group with the other library that the shared object named by PEER leads to.
  *
  * `time` measures all ways of all subjects in turns: fills the sockets with datagrams, then takes the time of
  * receiving them all, after having done so once without. It prints the positions of the subjects and the names

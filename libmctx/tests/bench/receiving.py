@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from comparison import Goal, Row, Subject, Times, best, run_turns
+from comparison import Goal, Row, Subject, Times, best, by_position, run_turns
 from counting import Call
 from machine import PROGRAMS
 from network import GROUPS
@@ -79,24 +79,26 @@ def single(family: str, *, quick: bool) -> Iterator[Subscribed]:
         yield Subscribed(SOURCE)
 
 
-def several(*, quick: bool) -> Iterator[Subscribed]:
-    """Many groups; as many datagrams for each of those that are busy."""
+def several(*, quick: bool) -> Iterator[list[Subscribed]]:
+    """Many groups, beside one; as many datagrams for each of those that are busy."""
     many = (1, 100) if quick else (1, 100, 1000, 10000)
     for binding, traffic in (("group", "first"), ("group", "lone"), ("wildcard", "lone")):
-        for groups in many:
-            datagrams = max(1000, groups) if traffic == "lone" else 1000
-            yield Subscribed(traffic=traffic, groups=groups, binding=binding, datagrams=datagrams)
+        yield [
+            Subscribed(
+                traffic=traffic,
+                groups=groups,
+                binding=binding,
+                datagrams=max(1000, groups) if traffic == "lone" else 1000,
+            )
+            for groups in many
+        ]
 
 
 def measure(family: str, subjects: Sequence[Subscribed], milliseconds: int) -> list[Times]:
     """Measure all ways of all subjects in turns; return the times of each subject's ways."""
     texts = (each.text for each in subjects)
     command = [str(PROGRAMS / "receive"), GROUPS[family], "lo", "alone", "time", str(milliseconds), *texts]
-    found: list[Times] = [{} for _ in subjects]
-    for name, column in run_turns(command)[0].items():
-        position, _, way = name.partition(" ")
-        found[int(position)][way] = column
-    return found
+    return by_position(run_turns(command)[0], len(subjects))
 
 
 def compare(subscribed: Subscribed, times: Times) -> Iterator[Row]:
@@ -175,4 +177,4 @@ def calls() -> Iterator[Call]:
     """Return what is counted."""
     for label, way, base, subscribed in COUNTED:
         program = (str(PROGRAMS / "receive"), GROUPS["IPv4"], "lo", "alone")
-        yield Call(label, way, base, program, (subscribed.text,))
+        yield Call(label, way, base, program, (subscribed.text,), ignored="sendmsg")

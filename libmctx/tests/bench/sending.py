@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from comparison import Goal, Row, Subject, Times, best
-from counting import Call
+from counting import LOCKED_OPERATIONS, Call
 from machine import PROGRAMS
 from network import GROUPS, LISTENERS, LOOPBACK, Link
 from traffic import FIXED, MIXED, sizes_of
@@ -141,4 +141,6 @@ def calls() -> Iterator[Call]:
                 continue
             label = f"{way}, {batch} x {size if size == MIXED else f'{size} B'}"
             goal = call_goal(size, batch, offload=way != "mctx_send_batch, without offload")
-            yield Call(label, way, floor, tuple(Setting(size=size, batch=batch).command()), calls=goal)
+            copies = way == "mctx_send_batch, scattered"  # and takes the memory for it
+            program = tuple(Setting(size=size, batch=batch).command())
+            yield Call(label, way, floor, program, calls=goal, locked=LOCKED_OPERATIONS + copies)
