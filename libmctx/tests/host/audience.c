@@ -47,6 +47,9 @@ static void open_ear(audience *own, ear *one, const char *group, const char *int
     return;
   }
   one->socket = receiver_open(group, interface);
+  /* an IPv6 socket gets its groups from every interface */
+  assert_int_equal(
+      0, setsockopt(one->socket, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)));
   if (one->kind == COALESCING)
     assert_int_equal(0, setsockopt(one->socket, IPPROTO_UDP, UDP_GRO, &on, sizeof on));
 }
