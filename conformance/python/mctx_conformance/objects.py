@@ -29,6 +29,7 @@ def shown_error(error: libmctx.MctxError) -> dict[str, Any]:
         "code": error.name,
         "field": error.native_field,
         "item": "-1" if error.item is None else str(error.item),
+        "value": str(error.value),
         "retry": error.retry,
         "delivered_locally": error.delivered_locally,
         "hint": error.hint != "",

@@ -16,6 +16,8 @@ from mctx_conformance.subscriptions import SubscriptionOperations
 from mctx_conformance.values import InvalidStepError, integer, payload, payloads, shown_address
 
 _STATUS_FIRST = 1000
+_WIDE = ("mark", "send_buffer", "pacing_rate", "pacing_burst")
+"""Options that are numbers of 64 bits."""
 
 
 def _is_address(text: str) -> bool:
@@ -248,8 +250,9 @@ class Operations(SubscriptionOperations):
         names = {"port": "dst_port", "hop_limit": "ttl", "duplicate": "allow_duplicate"}
         adopted = options.pop("socket", None)
         for name, value in options.items():
-            number = integer(value) if name in ("mark", "send_buffer") and value != "auto" else value
-            arguments[names.get(name, name)] = None if number == "auto" else number
+            number = integer(value) if name in _WIDE and value != "auto" else value
+            is_open = number == "auto" and name != "pacing_by"  # which is always a name
+            arguments[names.get(name, name)] = None if is_open else number
         if adopted is not None:
             arguments["socket"] = self._peers.find(adopted).to_adopt()
         opened = self._object(args["context"]).add_publication(**arguments)
@@ -295,6 +298,15 @@ class Operations(SubscriptionOperations):
             "send_buffer": str(info.send_buffer),
             "max_datagram": str(info.max_datagram),
             "socket": {"type": "descriptor", "value": str(publication.fileno())},
+            "offload": int(info.offload),
+            "segment_count_limit": info.segment_count_limit,
+            "segment_size_limit": str(info.segment_size_limit),
+            "offload_status": info.offload_status or "ok",
+            "offload_os_code": info.offload_os_code,
+            "pacing_rate": str(info.pacing_rate or 0),
+            "pacing_burst": str(info.pacing_burst or 0),
+            "pacing_unit": info.pacing_unit,
+            "pacing_by": info.pacing_by or "library",
         }
 
     def mctx_publication_interface_name(self, args: dict[str, Any]) -> Result:
@@ -325,8 +337,18 @@ class Operations(SubscriptionOperations):
         return {}
 
     @staticmethod
-    def _batch(send: Callable[[], int], count: int, timeout_ns: int) -> Result:
-        """Run a batch; one that stopped early without an exception would have blocked, or ran out of time."""
+    def _stop(publication: libmctx.Publication, timeout_ns: int) -> tuple[str, str, str]:
+        """Return why a batch stopped early without an exception: kind, code and retry."""
+        if timeout_ns != 0:
+            return "timeout", "timeout", "when_ready"
+        if publication.info().pacing_by == "library":
+            return "would_block", "paced", "after_delay"
+        return "would_block", "would_block", "when_ready"
+
+    def _batch(
+        self, publication: libmctx.Publication, send: Callable[[], int], count: int, timeout_ns: int
+    ) -> Result:
+        """Run a batch."""
         try:
             accepted = send()
         except libmctx.MctxError as error:
@@ -334,8 +356,8 @@ class Operations(SubscriptionOperations):
         result = {"accepted": str(accepted)}
         if accepted == count:
             return result
-        name, retry = ("would_block", "when_ready") if timeout_ns == 0 else ("timeout", "when_ready")
-        stopped: dict[str, Any] = {"kind": name, "code": name, "field": "", "item": str(accepted)}
+        kind, code, retry = self._stop(publication, timeout_ns)
+        stopped: dict[str, Any] = {"kind": kind, "code": code, "field": "", "item": str(accepted)}
         stopped.update(retry=retry, delivered_locally=False, hint=False)
         raise RefusedError(stopped, result)
 
@@ -344,8 +366,9 @@ class Operations(SubscriptionOperations):
         many = payloads(args["payloads"])
         timeout_ns = integer(args.get("timeout_ns", 0))
         publication = self._object(args["publication"])
+        timeout = seconds(timeout_ns)
         return self._batch(
-            lambda: publication.send_many(many, timeout=seconds(timeout_ns)), len(many), timeout_ns
+            publication, lambda: publication.send_many(many, timeout=timeout), len(many), timeout_ns
         )
 
     def mctx_send_segments(self, args: dict[str, Any]) -> Result:
@@ -355,8 +378,9 @@ class Operations(SubscriptionOperations):
         timeout_ns = integer(args.get("timeout_ns", 0))
         publication = self._object(args["publication"])
         count = -(-len(data) // size) if size > 0 else 0
+        timeout = seconds(timeout_ns)
         return self._batch(
-            lambda: publication.send_segments(data, size, timeout=seconds(timeout_ns)), count, timeout_ns
+            publication, lambda: publication.send_segments(data, size, timeout=timeout), count, timeout_ns
         )
 
     def mctx_send_all(self, args: dict[str, Any]) -> Result:
