@@ -208,8 +208,40 @@ static void an_earlier_error_stops_no_batch(void **state) {
     await_error(publication);
     assert_ok(mctx_send_batch(publication, slices, COUNT, 0, 0, &accepted, NULL));
     assert_int_equal(accepted, COUNT);
+    assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "superpackets_sent"), 1);
+    assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "offload_refusals"), 0);
     recorder_finish(remote, QUIET_MS);
     assert_prefix(remote, COUNT);
+    free(remote);
+    assert_ok(mctx_close(publication, NULL));
+  }
+  assert_ok(mctx_close(context, NULL));
+}
+
+/* Anybody on the link may say that 1280 bytes are too many. Whatever the kernel makes of it, all of it arrives,
+ * as superpackets or one by one. */
+static void large_datagrams_go_on_after_such_an_answer(void **state) {
+  enum { LARGE = 1400, ROUNDS = 5 };
+  static unsigned char large[ROUNDS * COUNT][LARGE];
+  uint32_t family = host_family(state);
+  host_pair();
+  for (uint32_t i = 0; i < ROUNDS * COUNT; i++)
+    numbered(large[i], LARGE, i);
+  mctx_context context = open_context();
+  for (size_t i = 0; i < SETTINGS; i++) {
+    recorder *remote = recorder_start(receiver_there(group_of(family), "vb"), LARGE);
+    mctx_publication publication = open_setting(context, family, &settings[i]);
+    for (int round = 0; round < ROUNDS; round++) {
+      uint64_t accepted;
+      answer_publication(publication, TOO_BIG, 1);
+      await_error(publication);
+      assert_ok(mctx_send_segments(publication, large[round * COUNT], sizeof large / ROUNDS, LARGE, 0, 0,
+                                   &accepted, NULL));
+      assert_int_equal(accepted, COUNT);
+    }
+    recorder_await(remote, ROUNDS * COUNT);
+    recorder_finish(remote, QUIET_MS);
+    assert_prefix(remote, ROUNDS * COUNT);
     free(remote);
     assert_ok(mctx_close(publication, NULL));
   }
@@ -345,6 +377,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       BOTH_FAMILIES(an_earlier_error_fails_no_send),
       BOTH_FAMILIES(an_earlier_error_stops_no_batch),
+      BOTH_FAMILIES(large_datagrams_go_on_after_such_an_answer),
       BOTH_FAMILIES(errors_during_a_batch_belong_to_nobody),
       BOTH_FAMILIES(a_full_error_queue_is_emptied),
       BOTH_FAMILIES(a_wait_takes_errors_off_and_goes_on),

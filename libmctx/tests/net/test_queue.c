@@ -51,6 +51,7 @@ typedef struct outcome {
   mctx_publication_info info;
   uint64_t accepted;
   uint64_t counted; /* by the publication itself */
+  uint64_t superpackets;
   bool taken[COUNT];
   int64_t spent_ns;
   recorder *local;
@@ -116,6 +117,15 @@ static const char *name_of(way how) {
   return names[how];
 }
 
+/* A full queue or buffer is no reason to send without offload. */
+static void assert_offload_untouched(mctx_publication publication, const mctx_publication_info *before) {
+  const mctx_publication_info after = info_of(publication);
+  assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "offload_refusals"), 0);
+  assert_int_equal(after.segment_count_limit, before->segment_count_limit);
+  assert_int_equal(after.segment_size_limit, before->segment_size_limit);
+  assert_int_equal(after.offload_status, MCTX_OK);
+}
+
 static outcome run(const trial *wanted) {
   outcome result = {.error = MCTX_ERROR_INIT};
   result.local = recorder_start(receiver_open(group_of(wanted->family), "va"), LENGTH);
@@ -134,6 +144,8 @@ static outcome run(const trial *wanted) {
   result.spent_ns = now_ns() - start;
   result.counted = metric_of(publication, MCTX_HANDLE_PUBLICATION, "packets_sent");
   bool is_whole = wanted->offload == 0 && (result.info.error_queue != 0 || wanted->send_buffer == SMALL_BUFFER);
+  result.superpackets = metric_of(publication, MCTX_HANDLE_PUBLICATION, "superpackets_sent");
+  assert_offload_untouched(publication, &result.info);
   if (is_whole) recorder_await(result.remote, result.accepted);
   recorder_finish(result.remote, QUIET_MS);
   recorder_finish(result.local, 0);
@@ -256,6 +268,27 @@ static void a_batch_waits_no_longer_than_asked_for_a_full_queue(void **state) {
   }
 }
 
+/* The queue cuts a superpacket, takes what fits, and calls that a success: what was accepted may be missing,
+ * with the error queue too. Only offload off promises more. */
+static void a_full_queue_may_tear_superpackets(void **state) {
+  static const int64_t timeouts[] = {0, -1};
+  uint32_t family = host_family(state);
+  host_pair();
+  slow_down(SLOW);
+  for (way how = BATCH; how <= SEGMENTS; how++)
+    for (size_t i = 0; i < sizeof timeouts / sizeof timeouts[0]; i++) {
+      outcome result = run(&(trial){family, 1, 0, how, timeouts[i], 0, 1});
+      assert_int_equal(result.info.error_queue, 1);
+      assert_true(result.superpackets > 0);
+      assert_status(result.status, result.accepted == COUNT ? MCTX_OK : MCTX_ERR_QUEUE_FULL);
+      assert_rising(result.remote);
+      assert_in_range(result.remote->count, 1, result.accepted - 1);
+      assert_true(result.remote->numbers[result.remote->count - 1] < result.accepted);
+      assert_prefix(result.local, 0);
+      forget(&result);
+    }
+}
+
 static void single_sends_that_were_accepted_arrive(void **state) {
   uint32_t family = host_family(state);
   host_pair();
@@ -288,6 +321,8 @@ static void with_loopback_the_refused_datagram_was_delivered_here(void **state) 
         assert_in_range(result.accepted, 1, COUNT - 1);
         assert_prefix(result.remote, result.accepted);
         assert_prefix(result.local, result.accepted + 1);
+        assert_int_equal(result.info.segment_count_limit, 1);
+        assert_int_equal(result.superpackets, 0);
         is_at_once = is_in_time(result.spent_ns, 0, tries);
         forget(&result);
       }
@@ -402,6 +437,7 @@ int main(void) {
       BOTH_FAMILIES(accepted_is_what_arrives),
       BOTH_FAMILIES(a_batch_waits_for_a_full_queue),
       BOTH_FAMILIES(a_batch_waits_no_longer_than_asked_for_a_full_queue),
+      BOTH_FAMILIES(a_full_queue_may_tear_superpackets),
       BOTH_FAMILIES(single_sends_that_were_accepted_arrive),
       BOTH_FAMILIES(with_loopback_the_refused_datagram_was_delivered_here),
       BOTH_FAMILIES(with_loopback_single_sends_reach_this_host_once),
