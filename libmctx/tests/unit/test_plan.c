@@ -74,15 +74,15 @@ static bool has_bytes_of(const mctx__outgoing *message, const mctx__datagrams *s
 static const char *fault_of_message(const mctx__datagrams *source, uint64_t from, uint64_t end, uint32_t nth,
                                     const mctx__limits *limits) {
   const mctx__outgoing *message = &plan.messages[nth];
-  const uint64_t to = from + plan.datagrams[nth];
+  const uint64_t to = from + message->datagrams;
   uint64_t bytes = 0;
-  if (plan.datagrams[nth] == 0) return "a message without datagrams";
+  if (message->datagrams == 0) return "a message without datagrams";
   if (to > end) return "more than there is";
   if (!can_be_one(source, from, to, limits)) return "a message that cannot be";
   if (!has_bytes_of(message, source, from, to)) return "other bytes";
   for (uint64_t i = from; i < to; i++)
     bytes += mctx__datagram_length(source, i);
-  if (plan.bytes[nth] != bytes) return "a wrong number of bytes";
+  if (message->bytes != bytes) return "a wrong number of bytes";
   if (message->piece_count == 0) return "no piece";
   if (to - from == 1 && (message->segment_size != 0 || message->piece_count != 1)) return "not a lone datagram";
   if (to - from > 1 && message->segment_size != mctx__datagram_length(source, from))
@@ -98,7 +98,7 @@ static const char *fault_of_plan(const mctx__datagrams *source, uint64_t *positi
   for (uint32_t i = 0; i < plan.count; i++) {
     const char *fault = fault_of_message(source, *position, end, i, limits);
     if (fault != NULL) return fault;
-    *position += plan.datagrams[i];
+    *position += plan.messages[i].datagrams;
     pieces += plan.messages[i].piece_count;
   }
   return pieces <= MCTX__SEND_PIECES_MAX ? NULL : "more pieces than a call takes";
@@ -112,7 +112,7 @@ static void fail_for(const char *fault, const mctx__datagrams *source, const mct
     fprintf(stderr, " %u", (unsigned)mctx__datagram_length(source, i));
   fprintf(stderr, "; planned:");
   for (uint32_t i = 0; i < plan.count; i++)
-    fprintf(stderr, " %u", plan.datagrams[i]);
+    fprintf(stderr, " %u", plan.messages[i].datagrams);
   fprintf(stderr, "\n");
   fail_msg("a wrong plan");
 }
@@ -209,7 +209,7 @@ static void pieces_of_one_buffer_go_in_the_fewest_messages(void **state) {
 /* ---- pieces ---- */
 
 static mctx__limits usual_limits(void) {
-  return (mctx__limits){MCTX__SEGMENTS_MAX, 65507, 65507};
+  return (mctx__limits){MCTX__SEGMENTS_MAX, 65507, MCTX__SUPERPACKET_MAX};
 }
 
 static void plan_alike(uint32_t count, uint32_t length, uint32_t apart, bool has_place) {
@@ -309,7 +309,8 @@ static uint32_t any_length(uint32_t usual) {
 
 static void any_limits(mctx__limits *limits) {
   static const uint32_t counts[] = {1, 2, 63, 64, 65, 128};
-  *limits = (mctx__limits){counts[below(6)], below(4) == 0 ? 1472 : 65507, below(4) == 0 ? 60000 : 65507};
+  *limits = (mctx__limits){counts[below(6)], below(4) == 0 ? 1472 : 65507,
+                           below(4) == 0 ? 60000 : MCTX__SUPERPACKET_MAX};
 }
 
 static void long_sequences_go_whole_and_in_the_fewest_messages(void **state) {
