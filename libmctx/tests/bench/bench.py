@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pacing
 import receiving
 import scale
 import sending
@@ -91,12 +92,20 @@ def measure_threads(run: Run) -> None:
     run.report.add(scale.threads(1_000 if run.quick else 8_000))
 
 
+def measure_pacing(run: Run) -> None:
+    """Measure rates."""
+    run.report.paced += pacing.rows(quick=run.quick)
+    if not pacing.has_fq("lo"):
+        run.report.miss("pacing by the kernel: this one has no queue fq, or tc is missing")
+
+
 PARTS: dict[str, Callable[[Run], None]] = {
     "sending": measure_sending,
     "receiving": measure_receiving,
     "publications": measure_publications,
     "groups": measure_groups,
     "threads": measure_threads,
+    "pacing": measure_pacing,
 }
 
 

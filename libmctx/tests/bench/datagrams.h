@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-enum { SUPERPACKET_MAX = 65507, SEGMENTS_MAX = 128 };
+/* Devices take 64 KiB with all headers; what is longer is cut by the kernel before it gets there. */
+enum { SUPERPACKET_MAX = 65408, SEGMENTS_MAX = 128 };
 
 /* How payloads lie in memory. */
 enum layout { CONTIGUOUS, SCATTERED, LAYOUTS };

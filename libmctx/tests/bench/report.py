@@ -11,7 +11,8 @@ from pathlib import Path
 from comparison import Measured, Row
 from counting import Count
 from goals import goal_table
-from tables import count_table, row_table
+from pacing import Paced
+from tables import count_table, paced_table, row_table
 
 
 @dataclass
@@ -21,14 +22,14 @@ class Report:
     machine: dict[str, str]
     rows: list[Row] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+    paced: list[Paced] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Add comparisons, and tell of those that miss their goal."""
-        for row in rows:
-            self.rows.append(row)
+        """Add comparisons."""
+        self.rows += rows
 
     def miss(self, what: str) -> None:
         """Name something that is missing."""
@@ -48,6 +49,8 @@ class Report:
             yield "Goals", goal_table(self.rows, style)
         for section in dict.fromkeys(row.section for row in self.rows):
             yield section.capitalize(), row_table([row for row in self.rows if row.section == section], style)
+        if self.paced:
+            yield "Pacing", paced_table(self.paced, style)
         if self.counts:
             yield "Exact counts", count_table(self.counts, style)
         if self.notes:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from comparison import Measured, Row
 from counting import Count, failure
+from pacing import Paced
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 Item = TypeVar("Item")
@@ -96,3 +97,32 @@ def speeds(rows: list[Row]) -> str:
     """Return the middle one of the speeds of a cell, and the least."""
     middle, least = statistics.median(row.speed for row in rows), min(row.speed for row in rows)
     return f"{middle:.2f}" if len(rows) == 1 else f"{middle:.2f} ({least:.2f})"
+
+
+def paced_table(rows: Iterable[Paced], style: str) -> str:
+    """Lay out what became of rates."""
+    headers = (
+        "way",
+        "asked, a second",
+        "bytes",
+        "measured",
+        "ideal gap, us",
+        "median",
+        "99 %",
+        "longest",
+        "fullest ms",
+        "processor",
+    )
+    lines = (
+        (
+            row.way,
+            f"{row.asked:,.0f} {row.unit}",
+            str(row.size),
+            f"{100 * row.rate:.1f} %",
+            *(f"{value:.3g}" for value in (row.gap_us, row.median_us, row.p99_us, row.longest_us)),
+            f"{100 * row.window:.0f} %",
+            f"{100 * row.processor:.1f} %",
+        )
+        for row in rows
+    )
+    return table(headers, lines, style, 2)
