@@ -26,11 +26,13 @@ static void read_trace(const char *path, trace *seen) {
   seen->count = 0;
   while (fgets(line, sizeof line, file) != NULL) {
     size_t length = strcspn(line, "(");
+    const char *result = strrchr(line, '=');
     if (line[length] != '(' || length >= sizeof seen->names[0]) continue;
     line[length] = '\0';
     if (strcmp(line, "getppid") == 0) {
       marks++;
     } else if (marks == 1 && seen->count < TRACED_CALLS) {
+      seen->results[seen->count] = result != NULL ? strtoll(result + 1, NULL, 0) : 0;
       memcpy(seen->names[seen->count++], line, length + 1);
     }
   }
@@ -50,7 +52,7 @@ void trace_self(trace *seen, const char *arguments) {
   assert_true(file >= 0);
   close(file);
   setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* which does not work under strace */
-  bool done = host_try("strace -qq -o %s %s %s", path, self, arguments);
+  bool done = host_try("strace -qq -s 0 -e abbrev=all -o %s %s %s", path, self, arguments);
   if (done) read_trace(path, seen);
   unlink(path);
   assert_true(done);
@@ -61,4 +63,11 @@ uint32_t trace_count(const trace *seen, const char *name) {
   for (uint32_t i = 0; i < seen->count; i++)
     count += strcmp(seen->names[i], name) == 0;
   return count;
+}
+
+int64_t trace_sum(const trace *seen, const char *name) {
+  int64_t sum = 0;
+  for (uint32_t i = 0; i < seen->count; i++)
+    sum += strcmp(seen->names[i], name) == 0 ? seen->results[i] : 0;
+  return sum;
 }

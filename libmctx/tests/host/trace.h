@@ -9,6 +9,7 @@ enum { TRACED_CALLS = 512 };
 
 typedef struct trace {
   char names[TRACED_CALLS][32];
+  int64_t results[TRACED_CALLS]; /* what each returned */
   uint32_t count;
 } trace;
 
@@ -18,6 +19,8 @@ void trace_mark(void);
 void trace_self(trace *seen, const char *arguments);
 /* How many calls of that name there were. */
 uint32_t trace_count(const trace *seen, const char *name);
+/* The sum of what they returned. */
+int64_t trace_sum(const trace *seen, const char *name);
 /* Ends the traced program where a call fails: nobody asserts there. */
 void trace_expect(mctx_status status);
 

@@ -100,9 +100,11 @@ static void the_count_works(void **state) {
 
 static void sending_allocates_nothing(void **state) {
   enum { COUNT = 100 };
-  static const char payload[COUNT * 10];
+  static const char payload[COUNT * 1200];
   uint32_t family = host_family(state);
   mctx_slice slices[COUNT];
+  mctx_slice equal[COUNT]; /* scattered: what the kernel cuts is put together first */
+  mctx_slice large[COUNT];
   mctx_error error = MCTX_ERROR_INIT;
   uint64_t accepted;
   uint32_t ready;
@@ -115,16 +117,23 @@ static void sending_allocates_nothing(void **state) {
   mctx_publication publication = open_with(context, &options);
   options.error_queue = 1;
   mctx_publication careful = open_with(context, &options);
+  options.pacing_rate = 1000000;
+  options.pacing_unit = MCTX_PACING_DATAGRAMS;
+  mctx_publication paced = open_with(context, &options);
   for (uint32_t i = 0; i < COUNT; i++) {
-    slices[i].data = payload;
-    slices[i].length = i;
+    slices[i] = (mctx_slice){.data = payload, .length = i};
+    equal[i] = (mctx_slice){.data = payload + i * 300, .length = 200};
+    large[i] = (mctx_slice){.data = payload + i * 1199, .length = 1100};
   }
   start_counting();
   for (int i = 0; i < 100; i++) {
     failed += mctx_send(publication, payload, 10, &error) != MCTX_OK;
     failed += mctx_send_batch(publication, slices, COUNT, 0, SECOND, &accepted, &error) != MCTX_OK;
+    failed += mctx_send_batch(publication, equal, COUNT, 0, SECOND, &accepted, &error) != MCTX_OK;
+    failed += mctx_send_batch(publication, large, COUNT, 0, SECOND, &accepted, &error) != MCTX_OK;
+    failed += mctx_send_batch(paced, equal, COUNT, 0, SECOND, &accepted, &error) != MCTX_OK;
     failed += mctx_send_batch(careful, slices, COUNT, 0, SECOND, &accepted, &error) != MCTX_OK;
-    failed += mctx_send_segments(publication, payload, sizeof payload, 10, 0, 0, &accepted, &error) != MCTX_OK;
+    failed += mctx_send_segments(publication, payload, 1000, 10, 0, 0, &accepted, &error) != MCTX_OK;
     failed += mctx_send_all(context, payload, 10, NULL, 0, 0, &count, &error) != MCTX_OK;
     failed += mctx_wait(publication, MCTX_WRITABLE, 0, -1, &ready, &error) != MCTX_OK;
     failed += mctx_metrics(publication, values, 64, &count, &error) != MCTX_OK;
