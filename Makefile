@@ -58,20 +58,21 @@ docs: all ## the references: C from the header, Python from the docstrings, into
 
 BENCH := .venv/bin/python libmctx/tests/bench/bench.py
 bench-program: all
-	@scripts/setup.sh wish iproute2 valgrind strace binutils
+	@scripts/setup.sh wish iproute2 ethtool valgrind strace binutils
 	@scripts/setup.sh python
-	@scripts/setup.sh tools tabulate
+	@scripts/setup.sh tools tabulate pygal
 	@$(MAKE_C) libmctx/tests bench
 
-bench: bench-program ## speed against plain sockets: tables, and build/bench/bench.md and bench.json
-	@scripts/setup.sh group bench || echo "goes on without what is compared with"
-	@BUILD=$(BUILD) $(BENCH)
+bench: bench-program ## speed against plain sockets and peers, 15 minutes into build/bench; ARGS="--quick --only sending"
+	@BUILD=$(BUILD) $(BENCH) $(ARGS)
 
-bench-peers: ## build the receiver of the Rust registry for `make bench`, where cargo is
-	@command -v cargo >/dev/null || { echo "cargo is missing: the comparison with mcrx-core is left out"; exit 1; }
+bench-peers: ## what `make bench` compares with: from crates.io where cargo is, from PyPI, from Debian
+	@scripts/setup.sh wish iperf sockperf
+	@scripts/setup.sh group bench || echo "goes on without multicast_expert"
+	@command -v cargo >/dev/null || { echo "cargo is missing: the comparison with mctx-core and mcrx-core is left out"; exit 1; }
 	@cargo build --quiet --release --locked --manifest-path libmctx/tests/bench/peer/Cargo.toml --target-dir $(BUILD)/peers
 
-bench-counts: bench-program ## instructions, locks, allocations and system calls of a send and a receive, against their record
+bench-counts: bench-program ## instructions, locks, allocations and system calls of sends and receives, against their record
 	@BUILD=$(BUILD) $(BENCH) --check
 
 soak: all ## a hundred million random schedules of faults, a million closes under blocked receivers

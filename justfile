@@ -45,11 +45,15 @@ cross:
 docs:
     @make --no-print-directory docs
 
-# speed against plain sockets
-bench:
-    @make --no-print-directory bench
+# speed against plain sockets and peers: just bench --quick
+bench *ARGS:
+    @make --no-print-directory bench ARGS={{ quote(ARGS) }}
 
-# instructions, locks, allocations and system calls of a send, against their record
+# what the benchmark compares with
+bench-peers:
+    @make --no-print-directory bench-peers
+
+# instructions, locks, allocations and system calls of sends and receives, against their record
 bench-counts:
     @make --no-print-directory bench-counts
 

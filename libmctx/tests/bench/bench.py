@@ -22,16 +22,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import from_python
 import pacing
+import programs
 import receiving
 import scale
 import sending
-from comparison import Times, add_times, run_turns
+from comparison import Row, Times, add_times, run_turns
 from counting import Call, count_all, failure, write_record
 from machine import BUILD, PEER, describe, enter_namespace, pin, raise_descriptors
 from network import GROUPS, Link, has_ipv6, links
 from report import Report
 from tables import count_table
+from traffic import MIXED
 
 RECORD = Path(__file__).with_name("counts.json")
 
@@ -99,6 +102,25 @@ def measure_pacing(run: Run) -> None:
         run.report.miss("pacing by the kernel: this one has no queue fq, or tc is missing")
 
 
+def measure_python(run: Run) -> None:
+    """Measure the Python package."""
+    for name in from_python.missing():
+        run.report.miss(f"{name} of PyPI: `make bench-peers` installs it")
+    sizes = (64, 1200) if run.quick else (64, 1200, MIXED)
+    for found in from_python.measure(sizes, 10 if run.quick else 40):
+        if isinstance(found, Row):
+            run.report.rows.append(found)
+        else:
+            run.report.measured.append(found)
+
+
+def measure_programs(run: Run) -> None:
+    """Measure programs of others."""
+    for name in programs.missing():
+        run.report.miss(f"{name} of Debian: `make bench-peers` installs it")
+    run.report.add(programs.rows(3 if run.quick else 7))
+
+
 PARTS: dict[str, Callable[[Run], None]] = {
     "sending": measure_sending,
     "receiving": measure_receiving,
@@ -106,6 +128,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "groups": measure_groups,
     "threads": measure_threads,
     "pacing": measure_pacing,
+    "python": measure_python,
+    "programs": measure_programs,
 }
 
 
@@ -132,7 +156,7 @@ def measure(arguments: argparse.Namespace, report: Report) -> None:
                 print(f"{name} ...", flush=True)
                 try:
                     part(Run(report, found, families, arguments.quick))
-                except OSError as error:
+                except (ImportError, OSError) as error:
                     report.miss(f"{name}: {error}")
     if "counts" in arguments.only:
         report.counts = count_all(all_calls(), RECORD)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from chart import draw_all
 from comparison import Measured, Row
 from counting import Count
 from goals import goal_table
@@ -64,4 +65,5 @@ class Report:
         markdown = "\n".join(f"## {title}\n\n{text}\n" for title, text in self.sections("pipe"))
         (folder / "bench.md").write_text(markdown)
         (folder / "bench.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
-        print(f"\nAlso in {folder}/bench.md and bench.json")
+        charts = draw_all(self.measured, folder)
+        print(f"\nAlso in {folder}: {', '.join(['bench.md', 'bench.json', *charts])}")
