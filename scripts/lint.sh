@@ -47,7 +47,7 @@ lint_python() {
   .venv/bin/ruff format --check --quiet "${files[@]}" &&
     .venv/bin/ruff check --quiet "${files[@]}" &&
     (cd bindings/python && ../../.venv/bin/mypy --strict libmctx ../../examples/*.py && ../../.venv/bin/ty check --python ../../.venv --quiet libmctx) &&
-    .venv/bin/mypy --strict scripts/*.py libmctx/tests/bench/*.py
+    MYPYPATH=bindings/python .venv/bin/mypy --strict scripts/*.py libmctx/tests/bench/*.py
 }
 
 lint_shell() { tracked '*.sh' .ci/run | xargs shellcheck; }
@@ -62,7 +62,7 @@ lint_docs() {
 
 scripts/setup.sh debian gcc clang clang-tidy cppcheck shellcheck doxygen abigail-tools libcmocka-dev || exit 1
 scripts/setup.sh python || exit 1
-scripts/setup.sh tools clang-format tabulate || exit 1
+scripts/setup.sh tools clang-format tabulate pygal || exit 1
 
 failed=()
 for name in "${@:-${all[@]}}"; do
