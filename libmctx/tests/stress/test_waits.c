@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Waits on real threads: closing ends them at once, a wake ends exactly one, a signal only one that asked for
- * it. Blocked are waits for events and batches that wait for room. */
+ * it. Blocked are waits for events, and batches that wait for room or for their pace. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,7 +17,7 @@ static const char *const group = "239.7.7.7:5007";
 
 /* ---- the calls ---- */
 
-typedef enum place { ON_PUBLICATION, ON_CONTEXT, IN_BATCH, IN_BACKOFF, PLACES, IN_TINY_PIECES } place;
+typedef enum place { ON_PUBLICATION, ON_CONTEXT, IN_BATCH, IN_BACKOFF, IN_PACE, PLACES, IN_TINY_PIECES } place;
 
 enum { COUNT = 3000, LENGTH = 1000 };
 
@@ -41,14 +41,18 @@ static void start(waiter *own, place where, mctx_handle handle, uint32_t flags) 
   waiter_start(own);
 }
 
-/* A slow link: a batch waits for its buffer there, or backs off because the queue is full. It is none of
- * superpackets, which such a queue may tear: what is accepted arrives. */
+/* A slow link: a batch waits for its buffer there, or backs off because the queue is full; or it is paced. None
+ * is of superpackets, which such a queue may tear: what is accepted arrives. */
 static mctx_publication open_slow(mctx_context context, place where) {
   mctx_publication_options options = options_through(group, "va");
   options.loopback = 0;
   options.offload = 0;
   options.flags = MCTX_PUBLICATION_DUPLICATE;
   if (where == IN_BATCH) options.send_buffer = 1;
+  if (where == IN_PACE) {
+    options.pacing_rate = 10;
+    options.pacing_unit = MCTX_PACING_DATAGRAMS;
+  }
   return open_with(context, &options);
 }
 
@@ -129,7 +133,7 @@ static void closing_ends_a_batch_that_never_waits(void **state) {
 /* What a batch had accepted when it was closed is what arrives. */
 static void a_batch_that_is_closed_tells_what_went(void **state) {
   (void)state;
-  for (place where = IN_BATCH; where <= IN_BACKOFF; where++) {
+  for (place where = IN_BATCH; where < PLACES; where++) {
     waiter own;
     pair_with_slow_link();
     recorder *remote = recorder_start(receiver_there(group, "vb"), LENGTH);
@@ -262,7 +266,7 @@ static void no_wake_is_lost(void **state) {
 
 static void a_wake_ends_a_batch_that_waits(void **state) {
   (void)state;
-  for (place where = IN_BATCH; where <= IN_BACKOFF; where++) {
+  for (place where = IN_BATCH; where < PLACES; where++) {
     waiter own;
     pair_with_slow_link();
     recorder *remote = recorder_start(receiver_there(group, "vb"), LENGTH);
