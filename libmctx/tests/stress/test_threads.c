@@ -78,6 +78,8 @@ static void open_publication_somewhere(uint64_t *random) {
   options.connected = (int32_t)(next_random(random) % 2);
   options.loopback = (int32_t)(next_random(random) % 2);
   options.send_buffer = next_random(random) % 2 == 0 ? 1 : 0;
+  options.offload = (int32_t)(next_random(random) % 2);
+  options.pacing_rate = next_random(random) % 3 == 0 ? 1 + next_random(random) % 10000000 : 0;
   options.outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
   options.outgoing_interface.name = "lo";
   mctx_context context = contexts[next_random(random) % CONTEXTS];
@@ -94,8 +96,9 @@ static void send_something(uint64_t *random, mctx_publication publication) {
   mctx_error error = MCTX_ERROR_INIT;
   uint64_t accepted = 99;
   size_t count = 1 + next_random(random) % (BATCH - 1);
+  const uint32_t length = next_random(random) % 40; /* of runs, which are put together */
   for (size_t i = 0; i < count; i++)
-    slices[i] = (mctx_slice){.data = data, .length = next_random(random) % 100};
+    slices[i] = (mctx_slice){.data = data, .length = i % 20 == 0 ? next_random(random) % 100 : length};
   mctx_status status =
       mctx_send_batch(publication, slices, count, 0, next_random(random) % (2 * MILLI), &accepted, &error);
   check("send_batch", status);
@@ -296,12 +299,12 @@ static _Atomic uint64_t accepted_in_all;
 
 static void *send_numbered(void *argument) {
   uint32_t first = *(uint32_t *)argument;
-  uint32_t numbers[EACH];
+  uint32_t numbers[2 * EACH]; /* not one behind the other: they are put together in memory that all share */
   mctx_slice slices[EACH];
   uint64_t accepted;
   for (uint32_t i = 0; i < EACH; i++) {
-    numbers[i] = first + i;
-    slices[i] = (mctx_slice){.data = &numbers[i], .length = sizeof numbers[i]};
+    numbers[2 * i] = first + i;
+    slices[i] = (mctx_slice){.data = &numbers[2 * i], .length = sizeof numbers[0]};
   }
   check("send_batch", mctx_send_batch(target, slices, EACH, 0, -1, &accepted, NULL));
   accepted_in_all += accepted;
@@ -340,6 +343,7 @@ static void threads_share_a_publication(void **state) {
   assert_int_equal(accepted_in_all, ALL);
   assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "packets_sent"), ALL);
   assert_int_equal(metric_of(context, MCTX_HANDLE_CONTEXT, "total_packets_sent"), ALL);
+  assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "superpackets_sent"), 2 * THREADS);
   assert_silent(receiver, 10);
   close(receiver);
   assert_ok(mctx_close(context, NULL));
