@@ -7,6 +7,7 @@
     bench.py --only PART     sending, receiving, groups, counts, ...; several by commas
     bench.py --check         counts alone; ends with 1 where one is above its goal or its record in counts.json
     bench.py --record        counts alone, written to counts.json
+    bench.py --document      measures nothing: puts the last results into docs/performance.md
 
 Runs in a network namespace of its own where the host allows one, else on the loopback interface, and on one
 processor. What is compared takes turns within one run: a speed is the median of the ratios of the turns, and
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +30,9 @@ import programs
 import receiving
 import scale
 import sending
-from comparison import Row, Times, add_times, run_turns
+from comparison import Times, add_times, run_turns
 from counting import Call, count_all, failure, write_record
+from document import write_document
 from machine import BUILD, PEER, describe, enter_namespace, pin, raise_descriptors
 from network import GROUPS, Link, has_ipv6, links
 from report import Report
@@ -61,7 +64,6 @@ def measure_sending(run: Run) -> None:
             if complaint:
                 run.report.note(f"{setting.subject}: {complaint}")
     for setting, times in zip(settings, found, strict=True):
-        run.report.measured += setting.subject.measured(times)
         run.report.add(sending.compare(setting, times))
 
 
@@ -71,7 +73,6 @@ def measure_receiving(run: Run) -> None:
     for family in run.families:
         subjects = list(receiving.single(family, quick=run.quick))
         for each, times in zip(subjects, receiving.measure(family, subjects, milliseconds), strict=True):
-            run.report.measured += each.subject.measured(times)
             run.report.add(receiving.compare(each, times))
     if PEER.exists():
         run.report.add(receiving.peer_rows(milliseconds // 10))
@@ -107,11 +108,7 @@ def measure_python(run: Run) -> None:
     for name in from_python.missing():
         run.report.miss(f"{name} of PyPI: `make bench-peers` installs it")
     sizes = (64, 1200) if run.quick else (64, 1200, MIXED)
-    for found in from_python.measure(sizes, 10 if run.quick else 40):
-        if isinstance(found, Row):
-            run.report.rows.append(found)
-        else:
-            run.report.measured.append(found)
+    run.report.add(from_python.measure(sizes, 10 if run.quick else 40))
 
 
 def measure_programs(run: Run) -> None:
@@ -153,7 +150,7 @@ def measure(arguments: argparse.Namespace, report: Report) -> None:
             report.miss(reason)
         for name, part in PARTS.items():
             if name in arguments.only:
-                print(f"{name} ...", flush=True)
+                print(f"{time.strftime('%H:%M:%S')} {name} ...", flush=True)
                 try:
                     part(Run(report, found, families, arguments.quick))
                 except (ImportError, OSError) as error:
@@ -170,6 +167,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(names), help="parts, by commas (%(default)s)")
     parser.add_argument("--check", action="store_true", help="counts alone, against their record")
     parser.add_argument("--record", action="store_true", help="counts alone, as the new record")
+    parser.add_argument("--document", action="store_true", help="put the last results into the document")
     parser.add_argument("--output", type=Path, default=BUILD / "bench", help="folder of the results")
     arguments = parser.parse_args()
     arguments.only = arguments.only.split(",")
@@ -182,6 +180,9 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Measure and report."""
     arguments = parse()
+    if arguments.document:
+        write_document(arguments.output)
+        return 0
     inside = enter_namespace()
     descriptors = raise_descriptors()
     processor = pin()

@@ -60,6 +60,9 @@ class Measured:
     ns: float
 
 
+Found = Row | Measured
+
+
 @dataclass(frozen=True)
 class Subject:
     """What rows have in common."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 
-from comparison import Goal, Measured, Row, Subject, Times
+from comparison import Found, Goal, Subject, Times
 from machine import BUILD, ROOT
 from traffic import sizes_of
 from ways import Way
@@ -53,7 +53,7 @@ def missing() -> list[str]:
     return [name for name in ("multicast_expert",) if find_spec(name) is None]
 
 
-def measure(sizes: Sequence[str | int], seconds: float) -> Iterator[Row | Measured]:
+def measure(sizes: Sequence[str | int], seconds: float) -> Iterator[Found]:
     """Measure all ways for all sizes; yield comparisons, and what each way takes."""
     load()
     from python_rows import ways as open_ways

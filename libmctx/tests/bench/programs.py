@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from comparison import Row, Subject, Times, run_turns
+from comparison import Found, Subject, Times, run_turns
 from network import GROUPS
 from sending import Setting
 
@@ -72,7 +72,7 @@ def missing() -> list[str]:
     return [each.name for each in PROGRAMS if shutil.which(each.name) is None]
 
 
-def rows(runs: int) -> Iterator[Row]:
+def rows(runs: int) -> Iterator[Found]:
     """Compare them with the library and the plain call, in turns of a second."""
     present = [each for each in PROGRAMS if each.name not in missing()]
     for size in SIZES if present else ():

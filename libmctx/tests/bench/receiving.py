@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from comparison import Goal, Row, Subject, Times, best, by_position, run_turns
+from comparison import Found, Goal, Subject, Times, best, by_position, run_turns
 from counting import Call
 from machine import PROGRAMS
 from network import GROUPS
@@ -101,38 +101,37 @@ def measure(family: str, subjects: Sequence[Subscribed], milliseconds: int) -> l
     return by_position(run_turns(command)[0], len(subjects))
 
 
-def compare(subscribed: Subscribed, times: Times) -> Iterator[Row]:
+def compare(subscribed: Subscribed, times: Times, goal: Goal | None = None) -> Iterator[Found]:
     """Compare the library with the plain calls: a batch with the best of those that keep what they receive."""
     subject, raw = subscribed.subject, subscribed.raw
     keeping = ("raw recvmsg, kept", "raw recvmmsg")
     floor = best(keeping, times)
     times = {raw if name == "raw recvmsg" else name: values for name, values in times.items()}
     coalesced = subscribed.traffic == "coalesced"
-    yield subject.row("mctx_recv", raw, times, None if coalesced else RECV)
+    yield from subject.measured(times)
+    yield subject.row("mctx_recv", raw, times, None if coalesced else goal or RECV)
     if not coalesced and "raw recvmsg, looked at" in times:
         yield subject.row("mctx_recv", "raw recvmsg, looked at", times)
     if not coalesced and subscribed.coalescing and "mctx_recv, a small buffer" in times:
         yield subject.row("mctx_recv, a small buffer", raw, times, RECV)
-    yield subject.row("mctx_recv_batch", floor, times, BATCH_COALESCED if coalesced else BATCH_LONE)
+    yield subject.row("mctx_recv_batch", floor, times, goal or (BATCH_COALESCED if coalesced else BATCH_LONE))
 
 
-def by_groups(subjects: Sequence[Subscribed], times: Sequence[Times]) -> Iterator[Row]:
+def by_groups(subjects: Sequence[Subscribed], times: Sequence[Times]) -> Iterator[Found]:
     """Compare many groups with one: the curve of the plain calls, and the library's beside it."""
     base: Times = {}
     for subscribed, own in zip(subjects, times, strict=True):
         if subscribed.groups == 1:
             base = own
+            yield from replace(subscribed.subject, section="groups").measured(own)
             continue
         for way in ("raw recvmsg", "mctx_recv", "mctx_recv_batch"):
             one = f"{way}, 1 group"
             yield subscribed.subject.row(way, one, {way: own[way], one: base[way]})
-        for row in compare(subscribed, own):
-            if row.goal is not None:
-                row.goal = MANY_GROUPS
-            yield row
+        yield from compare(subscribed, own, MANY_GROUPS)
 
 
-def peer_rows(milliseconds: int) -> Iterator[Row]:
+def peer_rows(milliseconds: int) -> Iterator[Found]:
     """Compare with the receiver of the Rust registry, which tells source and group."""
     subjects = (Subscribed(3, binding="peer", datagrams=128), Subscribed(3, datagrams=128))
     theirs, ours = measure("IPv4", subjects, milliseconds)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chart import draw_all
-from comparison import Measured, Row
+from comparison import Found, Goal, Measured, Row
 from counting import Count
 from goals import goal_table
 from pacing import Paced
@@ -28,9 +28,13 @@ class Report:
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Add comparisons."""
-        self.rows += rows
+    def add(self, found: Iterable[Found]) -> None:
+        """Add what was found."""
+        for each in found:
+            if isinstance(each, Row):
+                self.rows.append(each)
+            else:
+                self.measured.append(each)
 
     def miss(self, what: str) -> None:
         """Name something that is missing."""
@@ -56,6 +60,21 @@ class Report:
             yield "Exact counts", count_table(self.counts, style)
         if self.notes:
             yield "Remarks", "\n".join(f"- {what}" for what in self.notes)
+
+    @classmethod
+    def read(cls, file: Path) -> Report:
+        """Read one that was written as JSON."""
+        told = json.loads(file.read_text())
+        rows = [Row(**{**row, "goal": Goal(**row["goal"]) if row["goal"] else None}) for row in told["rows"]]
+        return cls(
+            told["machine"],
+            rows,
+            [Measured(**each) for each in told["measured"]],
+            [Paced(**each) for each in told["paced"]],
+            [Count(**each) for each in told["counts"]],
+            told["missing"],
+            told["notes"],
+        )
 
     def write(self, folder: Path) -> None:
         """Print it, and write it into a folder."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from comparison import Goal, Row, Subject, Times, best
+from comparison import Found, Goal, Subject, Times, best
 from counting import LOCKED_OPERATIONS, Call
 from machine import PROGRAMS
 from network import GROUPS, LISTENERS, LOOPBACK, Link
@@ -88,9 +88,10 @@ def settings(links: list[Link], families: list[str], *, quick: bool) -> Iterator
                 yield Setting(size=size, batch=batch, family="IPv6")
 
 
-def compare(setting: Setting, times: Times) -> Iterator[Row]:
+def compare(setting: Setting, times: Times) -> Iterator[Found]:
     """Compare the library with the best of the plain ways for the same shape."""
     subject = setting.subject
+    yield from subject.measured(times)
     if setting.batch == 1:
         yield subject.row("mctx_send", "raw send", times, SEND)
         if PEER in times:
