@@ -395,6 +395,16 @@ static void socket_state(call *c) {
 }
 
 /* What the system says of a socket, asked with plain calls; -1 where it does not tell. */
+#ifdef __linux__
+/* Bytes a second; the largest number for as fast as may be. */
+static uint64_t get_pacing_rate(int fd) {
+  uint64_t rate = 0;
+  socklen_t length = sizeof rate;
+  getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &length);
+  return rate;
+}
+#endif
+
 static void socket_options(call *c) {
   peer *p = arg_peer(c, "socket");
   if (c->invalid) return;
@@ -417,6 +427,7 @@ static void socket_options(call *c) {
   length = sizeof device;
   getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &length);
   result_text(c, "device", device);
+  result_u64(c, "pacing_rate", get_pacing_rate(fd));
 #endif
 }
 

@@ -28,6 +28,7 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NUMBERS = {"ipv4": 4, "ipv6": 6}
 _RECVERR = {True: 11, False: 25}
 _MTU_DISCOVER = {True: 10, False: 23}
+_MAX_PACING_RATE = 47
 """Numbers of Linux that the module socket does not name: IP_RECVERR, IPV6_RECVERR and so on."""
 
 
@@ -309,6 +310,8 @@ class Peers:
         if sys.platform == "linux":
             device = plain.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
             found["device"] = device.split(b"\0")[0].decode()
+            rate = plain.getsockopt(socket.SOL_SOCKET, _MAX_PACING_RATE, 8)
+            found["pacing_rate"] = str(int.from_bytes(rate, sys.byteorder))
         return found
 
     def socket_send(self, args: dict[str, Any]) -> dict[str, Any]:
