@@ -5,39 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "publication.h"
 #include "sim.h"
 
-enum { SIZE = 8, LAST_SHORTER = 3, TIGHT_ROOM = 5, JUMBO = 65508 };
+enum { TIGHT_ROOM = 5, JUMBO = 65508, RETRY_AFTER = 65536, METRICS = 64 };
 
 static mctx_context context;
-static mctx_publication publications[BATCH_MODES];
+static mctx_publication publications[BATCH_MODES][2]; /* without offload, with it */
 static uint64_t identities[BATCH_MAX];
 static unsigned char jumbo[JUMBO];
 static uint64_t accepted_in_all;
-
-bool batch_goes_singly(batch_mode mode) {
-  return mode == BATCH_SINGLY || mode == BATCH_ONE_BY_ONE;
-}
-
-bool batch_add_fault(batch_case *batch, uint32_t call, uint32_t type, int64_t value) {
-  if (batch->fault_count == BATCH_FAULTS) return false;
-  batch->faults[batch->fault_count++] = (batch_fault){call, type, value};
-  return true;
-}
+static uint64_t refusals_in_all;
 
 /* ---- set-up ---- */
 
-static void open_mode(batch_mode mode) {
+static mctx_publication open_mode(batch_mode mode, bool offload) {
   mctx_publication_options options;
+  mctx_publication publication = 0;
   mctx_publication_options_init(&options, sizeof options);
-  options.group = (mctx_address){.family = 4, .port = 5000, .bytes = {239, 1, 1, (uint8_t)mode}};
+  options.group = (mctx_address){.family = 4, .port = 5000, .bytes = {239, 1, offload, (uint8_t)mode}};
   options.loopback = mode == BATCH_LOOPBACK || mode == BATCH_SINGLY || mode == BATCH_ONE_BY_ONE;
   options.error_queue = mode == BATCH_QUEUE || mode == BATCH_SINGLY;
+  options.offload = offload;
   mctx_sim_buffer(mode == BATCH_TIGHT ? TIGHT_ROOM : 0, 1000);
-  if (mctx_publication_open(context, &options, &publications[mode], NULL) != MCTX_OK) {
+  if (mctx_publication_open(context, &options, &publication, NULL) != MCTX_OK) {
     fprintf(stderr, "cannot open a publication\n");
     exit(2);
   }
+  return publication;
 }
 
 void batch_setup(void) {
@@ -46,8 +41,9 @@ void batch_setup(void) {
     identities[i] = (i + 1) * UINT64_C(0x0101010101010101);
   if (mctx_context_open(NULL, &context, NULL) != MCTX_OK) exit(2);
   for (int mode = 0; mode < BATCH_MODES; mode++)
-    open_mode((batch_mode)mode);
-  accepted_in_all = 0;
+    for (int offload = 0; offload < 2; offload++)
+      publications[mode][offload] = open_mode((batch_mode)mode, offload != 0);
+  accepted_in_all = refusals_in_all = 0;
 }
 
 void batch_teardown(void) {
@@ -59,84 +55,26 @@ uint64_t batch_accepted(void) {
   return accepted_in_all;
 }
 
-/* ---- what must happen ---- */
-
-typedef struct outcome {
-  uint64_t accepted;
-  mctx_status status;
-} outcome;
-
-typedef struct progress {
-  bool tried;     /* the next datagram failed once */
-  uint32_t waits; /* so far */
-} progress;
-
-static mctx_status after_signal(const batch_case *batch) {
-  return batch->flags & MCTX_INTERRUPTIBLE ? MCTX_ERR_SIGNAL : MCTX_OK;
-}
-
-/* Something is always ready or over at once, unless the wait itself fails. */
-static mctx_status after_wait(const batch_case *batch, progress *now) {
-  now->tried = false;
-  if (++now->waits != batch->wait.call) return MCTX_OK;
-  if (batch->wait.value != MCTX_ERR_SIGNAL) return (mctx_status)batch->wait.value;
-  mctx_status status = after_signal(batch);
-  return status != MCTX_OK ? status : after_wait(batch, now);
-}
-
-/* What a refusal of the next datagram leads to. MCTX_OK: the batch goes on. */
-static mctx_status after_refusal(const batch_case *batch, mctx_status refusal, progress *now) {
-  switch (refusal) {
-    case MCTX_ERR_WOULD_BLOCK:
-      return batch->timeout_ns == 0 ? refusal : after_wait(batch, now);
-    case MCTX_ERR_QUEUE_FULL:
-      return batch->timeout_ns == 0 || batch->mode == BATCH_SINGLY ? refusal : after_wait(batch, now);
-    case MCTX_ERR_FIREWALL:
-      return refusal;
-    case MCTX_ERR_SIGNAL:
-      return after_signal(batch);
-    default:
-      if (now->tried) return refusal;
-      now->tried = true;
-      return MCTX_OK;
-  }
-}
-
-/* The promise as a program: calls one after the other, what each takes, and how the batch ends. */
-static outcome expect(const batch_case *batch) {
-  outcome end = {0, MCTX_OK};
-  uint32_t last = batch->too_large < batch->count ? batch->too_large : batch->count;
-  progress now = {false, 0};
-  uint32_t next = 0;
-  for (uint32_t call = 1; end.accepted < last; call++) {
-    uint64_t takes = batch_goes_singly(batch->mode) ? 1 : last - end.accepted;
-    if (next < batch->fault_count && batch->faults[next].call == call) {
-      const batch_fault *fault = &batch->faults[next++];
-      if (fault->type != MCTX_SIM_PARTIAL) {
-        end.status = after_refusal(batch, (mctx_status)fault->value, &now);
-        if (end.status != MCTX_OK) return end;
-        continue;
-      }
-      if ((uint64_t)fault->value < takes) takes = (uint64_t)fault->value;
-    }
-    end.accepted += takes;
-    now.tried = false;
-  }
-  if (last < batch->count) end.status = MCTX_ERR_DATAGRAM_TOO_LARGE;
-  return end;
+uint64_t batch_refusals(void) {
+  return refusals_in_all;
 }
 
 /* ---- what happens ---- */
 
+static mctx_publication publication_of(const batch_case *batch) {
+  return publications[batch->mode][batch->offload];
+}
+
 static mctx_status perform(const batch_case *batch, uint64_t *accepted, mctx_error *error) {
   static mctx_slice slices[BATCH_MAX];
-  mctx_publication publication = publications[batch->mode];
+  const mctx_publication publication = publication_of(batch);
+  const uint32_t last = batch_length(batch, batch->count - 1);
   if (batch->segments)
-    return mctx_send_segments(publication, identities, (size_t)batch->count * SIZE - LAST_SHORTER, SIZE,
-                              batch->flags, batch->timeout_ns, accepted, error);
+    return mctx_send_segments(publication, identities, (size_t)(batch->count - 1) * sizeof identities[0] + last,
+                              sizeof identities[0], batch->flags, batch->timeout_ns, accepted, error);
   for (uint32_t i = 0; i < batch->count; i++) {
     slices[i].data = &identities[i];
-    slices[i].length = SIZE;
+    slices[i].length = batch_length(batch, i);
   }
   if (batch->too_large < batch->count) {
     slices[batch->too_large].data = jumbo;
@@ -146,17 +84,20 @@ static mctx_status perform(const batch_case *batch, uint64_t *accepted, mctx_err
 }
 
 static bool broken(const batch_case *batch, const char *what, uint64_t is, uint64_t should_be) {
-  fprintf(stderr, "%s: %llu, not %llu; mode %d, %u datagrams by %s, timeout %lld, flags %u, too large %d;",
-          what, (unsigned long long)is, (unsigned long long)should_be, (int)batch->mode, batch->count,
-          batch->segments ? "segments" : "slices", (long long)batch->timeout_ns, batch->flags,
-          (int)batch->too_large);
+  fprintf(
+      stderr,
+      "%s: %llu, not %llu; mode %d, offload %d, %u datagrams of shape %d by %s, timeout %lld, flags %u, too "
+      "large %d;",
+      what, (unsigned long long)is, (unsigned long long)should_be, (int)batch->mode, batch->offload,
+      batch->count, (int)batch->shape, batch->segments ? "segments" : "slices", (long long)batch->timeout_ns,
+      batch->flags, (int)batch->too_large);
   for (uint32_t i = 0; i < batch->fault_count; i++) {
     const batch_fault *fault = &batch->faults[i];
-    if (fault->type == MCTX_SIM_PARTIAL)
-      fprintf(stderr, " call %u takes %d;", fault->call, (int)fault->value);
+    if (fault->value < 0)
+      fprintf(stderr, " call %u, after %u: %s (type %u);", fault->call, fault->messages,
+              mctx_status_name((mctx_status)fault->value), fault->type);
     else
-      fprintf(stderr, " call %u: %s (type %u);", fault->call, mctx_status_name((mctx_status)fault->value),
-              fault->type);
+      fprintf(stderr, " call %u: %d (type %u);", fault->call, (int)fault->value, fault->type);
   }
   if (batch->wait.call != 0)
     fprintf(stderr, " wait %u: %s", batch->wait.call, mctx_status_name((mctx_status)batch->wait.value));
@@ -171,9 +112,9 @@ static bool check_wire(const batch_case *batch, uint64_t accepted) {
   uint64_t sent = 0, local = 0;
   for (uint64_t i = 0; i < total; i++) {
     const mctx_sim_datagram *datagram = mctx__sim_wire_look(i);
-    uint64_t length = batch->segments && sent == batch->count - 1 ? SIZE - LAST_SHORTER : SIZE;
-    if (sent >= batch->count || datagram->length != length)
-      return broken(batch, "length", datagram->length, length);
+    if (sent >= batch->count) return broken(batch, "on the wire", total, batch->count);
+    const uint64_t length = batch_length(batch, (uint32_t)sent);
+    if (datagram->length != length) return broken(batch, "length", datagram->length, length);
     if (memcmp(datagram->payload, &identities[sent], (size_t)length) != 0)
       return broken(batch, "payload", datagram->payload[0], sent + 1);
     if (datagram->local_only)
@@ -211,29 +152,115 @@ static bool check_tight(const batch_case *batch, uint64_t accepted, mctx_status 
   return true;
 }
 
-bool batch_run(const batch_case *batch) {
-  uint64_t accepted = 77;
-  mctx_error error = MCTX_ERROR_INIT;
+static void schedule(const batch_case *batch) {
   mctx_sim_wire_clear();
   mctx_sim_clear_faults();
-  for (uint32_t i = 0; i < batch->fault_count; i++)
-    (void)mctx_sim_fault(MCTX_SIM_SEND, batch->faults[i].call, batch->faults[i].type, batch->faults[i].value);
+  for (uint32_t i = 0; i < batch->fault_count; i++) {
+    const batch_fault *fault = &batch->faults[i];
+    (void)mctx_sim_fault_after(MCTX_SIM_SEND, fault->call, fault->messages, fault->type, fault->value);
+  }
   if (batch->wait.call != 0)
     (void)mctx_sim_fault(MCTX_SIM_WAIT, batch->wait.call, batch->wait.type, batch->wait.value);
   if (batch->mode == BATCH_TIGHT) mctx_sim_advance(1000000);
   mctx_sim_capability_set(MCTX_CAPABILITY_BATCH_SEND,
                           batch->mode == BATCH_ONE_BY_ONE ? MCTX_CAPABILITY_ABSENT : MCTX_CAPABILITY_AVAILABLE);
-  mctx_status status = perform(batch, &accepted, &error);
+}
+
+/* ---- offload ---- */
+
+/* Superpackets that the publication counts as refused. */
+static uint64_t refusals_counted(const batch_case *batch) {
+  static uint32_t at;
+  uint64_t values[METRICS];
+  uint32_t count = 0;
+  if (!batch->offload) return 0;
+  while (strcmp(mctx_metric_name(MCTX_HANDLE_PUBLICATION, at), "offload_refusals") != 0)
+    at++;
+  return mctx_metrics(publication_of(batch), values, METRICS, &count, NULL) == MCTX_OK ? values[at]
+                                                                                       : UINT64_MAX;
+}
+
+/* What the publication tells of its limits. */
+static bool check_limits(const batch_case *batch, const batch_progress *expected) {
+  mctx_publication_info info = {.size = sizeof info};
+  if (mctx_publication_get_info(publication_of(batch), &info, NULL) != MCTX_OK)
+    return broken(batch, "info", 1, 0);
+  if (info.segment_count_limit != expected->limits.count)
+    return broken(batch, "segment_count_limit", info.segment_count_limit, expected->limits.count);
+  if (info.segment_size_limit != expected->limits.size)
+    return broken(batch, "segment_size_limit", info.segment_size_limit, expected->limits.size);
+  if (info.offload_status != expected->told)
+    return broken(batch, "offload_status", (uint64_t)-info.offload_status, (uint64_t)-expected->told);
+  return (info.offload_os_code != 0) == (expected->told != MCTX_OK) || broken(batch, "offload_os_code", 0, 1);
+}
+
+/* As it was before: what many datagrams that go alone would come to. */
+static void forget_limits(const batch_case *batch) {
+  mctx__object *object = mctx__pin_live(publication_of(batch));
+  mctx__offload_went_alone(&((mctx__publication *)object)->offload, RETRY_AFTER);
+  mctx__unpin(object);
+}
+
+/* The interface and the system, as they were. */
+static void mend_system(const batch_case *batch) {
+  bool is_changed = false;
+  for (uint32_t i = 0; i < batch->fault_count; i++)
+    is_changed |= batch->faults[i].type == MCTX_SIM_NEW_MTU || batch->faults[i].type == MCTX_SIM_NEW_SEGMENTS;
+  if (!is_changed) return;
+  (void)mctx_sim_interface_set(
+      2, "eth0",
+      MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_MULTICAST | MCTX_INTERFACE_BROADCAST, 1500);
+  (void)mctx_sim_limit_set(MCTX_SIM_SEGMENTS, MCTX__SEGMENTS_MAX);
+}
+
+/* Errors that the batch had no reason to take. */
+static void drain(const batch_case *batch) {
+  mctx__object *object = mctx__pin_live(publication_of(batch));
+  (void)mctx__publication_drain((mctx__publication *)object);
+  mctx__unpin(object);
+}
+
+/* ---- one case ---- */
+
+static bool check_outcome(const batch_case *batch, const batch_progress *expected, uint64_t accepted,
+                          mctx_status status, uint64_t superpackets) {
+  if (accepted != expected->accepted) return broken(batch, "accepted", accepted, expected->accepted);
+  if (status != expected->status)
+    return broken(batch, "status", (uint64_t)-status, (uint64_t)-expected->status);
+  if (superpackets != expected->superpackets)
+    return broken(batch, "superpackets", superpackets, expected->superpackets);
+  if (mctx_sim_pending_errors() != expected->pending_errors)
+    return broken(batch, "errors left on the socket", mctx_sim_pending_errors(), expected->pending_errors);
+  return expected->refusals == 0 || check_limits(batch, expected);
+}
+
+static bool run_expecting(const batch_case *batch, const batch_progress *expected) {
+  uint64_t accepted = 77;
+  mctx_error error = MCTX_ERROR_INIT;
+  const uint64_t superpackets = mctx_sim_superpackets();
+  const uint64_t counted = refusals_counted(batch);
+  schedule(batch);
+  const mctx_status status = perform(batch, &accepted, &error);
   accepted_in_all += accepted;
   if (batch->mode == BATCH_TIGHT) {
     if (!check_tight(batch, accepted, status)) return false;
   } else {
-    outcome expected = expect(batch);
-    if (accepted != expected.accepted) return broken(batch, "accepted", accepted, expected.accepted);
-    if (status != expected.status)
-      return broken(batch, "status", (uint64_t)-status, (uint64_t)-expected.status);
+    refusals_in_all += expected->refusals;
+    if (!check_outcome(batch, expected, accepted, status, mctx_sim_superpackets() - superpackets)) return false;
+    const uint64_t refusals = refusals_counted(batch) - counted;
+    if (refusals != expected->refusals) return broken(batch, "offload_refusals", refusals, expected->refusals);
   }
-  if (mctx_sim_pending_errors() != 0)
-    return broken(batch, "errors left on the socket", mctx_sim_pending_errors(), 0);
   return check_error(batch, &error, accepted, status) && check_wire(batch, accepted);
+}
+
+bool batch_run(const batch_case *batch) {
+  batch_progress expected;
+  batch_begin(&expected);
+  while (!expected.over)
+    batch_step(batch, &expected);
+  const bool is_kept = run_expecting(batch, &expected);
+  if (mctx_sim_pending_errors() > 0) drain(batch);
+  if (batch->offload) forget_limits(batch);
+  mend_system(batch);
+  return is_kept;
 }

@@ -19,10 +19,19 @@ typedef enum placed_type {
   QUEUE_FULL,
   SIGNAL,
   EARLIER,
-  TOO_LARGE, /* the datagram's own: the second try fails too */
-  DOWN,      /* so */
+  TOO_LARGE, /* comes twice: the datagram's own, or the superpacket's */
+  DOWN,      /* twice, and never offload's */
   DELIVERED, /* the queue is full, but members of this host got it */
-  PARTIAL,   /* `amount` datagrams are taken */
+  PARTIAL,   /* `amount` messages are taken */
+  USUAL_TYPES,
+  /* with offload alone */
+  INVALID = USUAL_TYPES, /* twice */
+  UNSUPPORTED,           /* twice */
+  TOO_LARGE_ALONE,       /* twice, and twice again: the superpacket's first datagram is refused as well */
+  FIREWALL,
+  LOWER_MTU,      /* that 8 bytes do not fit any more, and 6 do */
+  FEWER_SEGMENTS, /* three */
+  NO_SEGMENTS,
   TYPES
 } placed_type;
 
@@ -36,82 +45,97 @@ typedef struct placed {
 static uint64_t runs;
 static uint32_t thin = 1;
 
-/* ---- from placements to calls ---- */
-
-typedef struct builder {
-  batch_case *batch;
-  uint32_t call;     /* the next */
-  uint32_t accepted; /* before it */
-} builder;
-
-/* Lets the batch come to a position. */
-static bool advance_to(builder *build, uint32_t position) {
-  if (position < build->accepted) return false;
-  if (position == build->accepted) return true;
-  uint32_t step = position - build->accepted;
-  if (batch_goes_singly(build->batch->mode))
-    build->call += step;
-  else
-    batch_add_fault(build->batch, build->call++, MCTX_SIM_PARTIAL, step);
-  build->accepted = position;
-  return true;
+static int types_of(const batch_case *batch) {
+  return batch->offload ? TYPES : USUAL_TYPES;
 }
 
-static void add_refusal(builder *build, uint32_t type, mctx_status status, uint32_t times) {
-  while (times-- > 0)
-    batch_add_fault(build->batch, build->call++, type, status);
+/* ---- from placements to calls ---- */
+
+/* How many messages lead from where the batch stands to a position; 0: it is within a message. */
+static uint32_t messages_to(const batch_case *batch, const batch_progress *now, uint32_t position) {
+  uint32_t messages = 0;
+  uint32_t at = now->accepted;
+  for (; at < position; messages++)
+    at += batch_message_at(batch, now, at);
+  return at == position ? messages : 0;
+}
+
+/* Lets the batch come to a position. */
+static bool advance_to(batch_case *batch, batch_progress *now, uint32_t position) {
+  while (!now->over && now->accepted < position) {
+    batch_progress next = *now;
+    batch_step(batch, &next);
+    if (next.accepted > position) {
+      const uint32_t messages = messages_to(batch, now, position);
+      if (messages == 0 || !batch_add_fault(batch, now->call, MCTX_SIM_PARTIAL, messages)) return false;
+      next = *now;
+      batch_step(batch, &next);
+    }
+    *now = next;
+  }
+  return now->accepted == position && !now->over;
+}
+
+static bool refuse(batch_case *batch, batch_progress *now, uint32_t type, int64_t value, uint32_t times) {
+  for (; times > 0 && !now->over; times--) {
+    if (!batch_add_fault(batch, now->call, type, value)) return false;
+    batch_step(batch, now);
+  }
+  return times == 0;
+}
+
+static mctx_status earlier_of(const batch_case *batch, uint32_t position) {
+  static const mctx_status statuses[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE,
+                                         MCTX_ERR_INVALID_ARGUMENT, MCTX_ERR_UNSUPPORTED};
+  return statuses[position % (batch->offload ? 4 : 2)];
 }
 
 /* False: the placement can't be, or would only repeat another. */
-static bool place(builder *build, const placed *fault) {
-  batch_mode mode = build->batch->mode;
-  if (!advance_to(build, fault->position)) return false;
+static bool place(batch_case *batch, batch_progress *now, const placed *fault) {
+  if (now->over || !advance_to(batch, now, fault->position)) return false;
+  const bool is_superpacket = batch_message_at(batch, now, now->accepted) > 1;
   switch (fault->type) {
     case WOULD_BLOCK:
-      add_refusal(build, MCTX_SIM_FAIL, MCTX_ERR_WOULD_BLOCK, 1);
-      return true;
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_WOULD_BLOCK, 1);
     case QUEUE_FULL:
-      add_refusal(build, MCTX_SIM_FAIL, MCTX_ERR_QUEUE_FULL, 1);
-      return true;
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_QUEUE_FULL, 1);
     case SIGNAL:
-      add_refusal(build, MCTX_SIM_FAIL, MCTX_ERR_SIGNAL, 1);
-      return true;
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_SIGNAL, 1);
     case EARLIER:
-      add_refusal(build, MCTX_SIM_EARLIER,
-                  fault->position % 2 ? MCTX_ERR_UNREACHABLE : MCTX_ERR_DATAGRAM_TOO_LARGE, 1);
-      return true;
+      return refuse(batch, now, MCTX_SIM_EARLIER, earlier_of(batch, fault->position), 1);
     case TOO_LARGE:
-      add_refusal(build, MCTX_SIM_FAIL, MCTX_ERR_DATAGRAM_TOO_LARGE, 2);
-      return true;
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_DATAGRAM_TOO_LARGE, 2);
     case DOWN:
-      add_refusal(build, MCTX_SIM_FAIL, MCTX_ERR_INTERFACE_DOWN, 2);
-      return true;
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_INTERFACE_DOWN, 2);
     case DELIVERED:
-      if (mode != BATCH_SINGLY) return false;
-      add_refusal(build, MCTX_SIM_DELIVERED, MCTX_ERR_QUEUE_FULL, 1);
-      return true;
+      if (batch->mode != BATCH_SINGLY) return false;
+      return refuse(batch, now, MCTX_SIM_DELIVERED, MCTX_ERR_QUEUE_FULL, 1);
+    case INVALID:
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_INVALID_ARGUMENT, 2);
+    case UNSUPPORTED:
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_UNSUPPORTED, 2);
+    case TOO_LARGE_ALONE:
+      return is_superpacket && refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_DATAGRAM_TOO_LARGE, 4);
+    case FIREWALL:
+      return refuse(batch, now, MCTX_SIM_FAIL, MCTX_ERR_FIREWALL, 1);
+    case LOWER_MTU:
+      return refuse(batch, now, MCTX_SIM_NEW_MTU, 28 + 6, 1);
+    case FEWER_SEGMENTS:
+      return refuse(batch, now, MCTX_SIM_NEW_SEGMENTS, 3, 1);
+    case NO_SEGMENTS:
+      return refuse(batch, now, MCTX_SIM_NEW_SEGMENTS, 1, 1);
     default:
-      if (batch_goes_singly(mode) || fault->amount == 0) return false;
-      batch_add_fault(build->batch, build->call++, MCTX_SIM_PARTIAL, fault->amount);
-      build->accepted += fault->amount;
-      return build->accepted <= build->batch->count;
+      if (batch_goes_singly(batch->mode) || fault->amount == 0) return false;
+      return refuse(batch, now, MCTX_SIM_PARTIAL, fault->amount, 1);
   }
 }
 
-/* Whether the batch ends at this fault, so that a second one is never met. */
-static bool ends_batch(const batch_case *batch, placed_type type) {
-  bool waits = batch->timeout_ns != 0;
-  if (type == TOO_LARGE || type == DOWN || type == DELIVERED) return true;
-  if (type == WOULD_BLOCK) return !waits;
-  if (type == QUEUE_FULL) return !waits || batch->mode == BATCH_SINGLY;
-  return type == SIGNAL && (batch->flags & MCTX_INTERRUPTIBLE) != 0;
-}
-
 static void run(batch_case *batch, const placed *faults, uint32_t count) {
-  builder build = {batch, 1, 0};
+  batch_progress now;
   batch->fault_count = 0;
+  batch_begin(&now);
   for (uint32_t i = 0; i < count; i++)
-    if (!place(&build, &faults[i])) return;
+    if (!place(batch, &now, &faults[i])) return;
   runs++;
   if (!batch_run(batch)) fail_msg("broken promise after %llu runs", (unsigned long long)runs);
 }
@@ -121,7 +145,7 @@ static void run(batch_case *batch, const placed *faults, uint32_t count) {
 static void run_both_ways(batch_case *batch, const placed *fault) {
   uint32_t flags = fault->type == SIGNAL ? MCTX_INTERRUPTIBLE : 0;
   for (uint32_t with = 0; with <= flags; with++)
-    for (int segments = 0; segments < 2; segments++) {
+    for (int segments = 0; segments <= (batch->shape == BATCH_ALIKE); segments++) {
       batch->flags = with;
       batch->segments = segments != 0;
       run(batch, fault, 1);
@@ -129,11 +153,17 @@ static void run_both_ways(batch_case *batch, const placed *fault) {
   batch->flags = 0;
 }
 
+/* That a call can be told to take, in every number. */
+static uint32_t most_messages(const batch_case *batch, uint32_t position) {
+  const uint32_t left = batch->count - position;
+  return batch->count <= BATCH_USUAL ? left : left < 3 ? left : 3;
+}
+
 static void one_fault(batch_case *batch) {
   placed fault;
   for (fault.position = 0; fault.position < batch->count; fault.position++)
-    for (int type = 0; type < TYPES; type++) {
-      uint32_t amounts = type == PARTIAL ? batch->count - fault.position : 1;
+    for (int type = 0; type < types_of(batch); type++) {
+      uint32_t amounts = type == PARTIAL ? most_messages(batch, fault.position) : 1;
       fault.type = (placed_type)type;
       for (fault.amount = 1; fault.amount <= amounts; fault.amount++)
         run_both_ways(batch, &fault);
@@ -149,23 +179,22 @@ static uint32_t amount_of(uint32_t choice, uint32_t count) {
 
 /* All that the second fault can be; the ways of sending take turns. */
 static void second_faults(batch_case *batch, placed faults[2]) {
-  for (int type = 0; type < TYPES; type++) {
+  for (int type = 0; type < types_of(batch); type++) {
     uint32_t choices = type == PARTIAL ? 3 : 1;
     faults[1].type = (placed_type)type;
     for (uint32_t choice = 0; choice < choices; choice++) {
       faults[1].amount = amount_of(choice, batch->count);
-      batch->segments = (runs + faults[0].position + choice) % 2 != 0;
+      batch->segments = batch->shape == BATCH_ALIKE && (runs + faults[0].position + choice) % 2 != 0;
       run(batch, faults, 2);
     }
   }
 }
 
 static void two_at(batch_case *batch, placed faults[2]) {
-  for (int type = 0; type < TYPES; type++) {
+  for (int type = 0; type < types_of(batch); type++) {
     uint32_t choices = type == PARTIAL ? 3 : 1;
     faults[0].type = (placed_type)type;
     for (batch->flags = 0; batch->flags <= (type == SIGNAL ? MCTX_INTERRUPTIBLE : 0); batch->flags++) {
-      if (ends_batch(batch, faults[0].type)) continue;
       for (uint32_t choice = 0; choice < choices; choice++) {
         faults[0].amount = amount_of(choice, batch->count);
         second_faults(batch, faults);
@@ -185,17 +214,39 @@ static void two_faults(batch_case *batch) {
 
 /* ---- the tests, one for each mode ---- */
 
+/* Two faults up to a smaller number of datagrams, where there are more sorts of them. */
+enum { WITH_TWO = 16 };
+
+static void every_count(batch_case *batch) {
+  const uint32_t with_two = batch->offload ? WITH_TWO : BATCH_USUAL;
+  for (batch->count = 1; batch->count <= BATCH_USUAL; batch->count++)
+    for (batch->timeout_ns = -1; batch->timeout_ns <= 0; batch->timeout_ns++) {
+      batch->segments = false;
+      run(batch, NULL, 0);
+      one_fault(batch);
+      if (batch->count <= with_two) two_faults(batch);
+    }
+}
+
 static void every_placement(batch_mode mode) {
   batch_case batch = {.mode = mode, .too_large = BATCH_NEVER};
   runs = 0;
-  for (batch.count = 1; batch.count <= BATCH_MAX; batch.count++)
-    for (batch.timeout_ns = -1; batch.timeout_ns <= 0; batch.timeout_ns++) {
-      run(&batch, NULL, 0);
-      one_fault(&batch);
-      two_faults(&batch);
-    }
+  every_count(&batch);
   print_message("%llu runs\n", (unsigned long long)runs);
   assert_true(runs > 100000 / thin);
+}
+
+static void every_superpacket(batch_mode mode) {
+  const uint64_t refused = batch_refusals();
+  runs = 0;
+  for (int shape = 0; shape < BATCH_SHAPES; shape++) {
+    batch_case batch = {.mode = mode, .offload = true, .shape = (batch_shape)shape, .too_large = BATCH_NEVER};
+    every_count(&batch);
+  }
+  print_message("%llu runs, %llu superpackets refused\n", (unsigned long long)runs,
+                (unsigned long long)(batch_refusals() - refused));
+  assert_true(runs > 100000 / thin);
+  if (mode != BATCH_SINGLY) assert_true(batch_refusals() - refused > 10000 / thin);
 }
 
 static void without_error_queue_without_loopback(void **state) {
@@ -223,18 +274,65 @@ static void one_datagram_a_call(void **state) {
   every_placement(BATCH_ONE_BY_ONE);
 }
 
+static void offload_without_error_queue_without_loopback(void **state) {
+  (void)state;
+  every_superpacket(BATCH_PLAIN);
+}
+
+static void offload_without_error_queue_with_loopback(void **state) {
+  (void)state;
+  every_superpacket(BATCH_LOOPBACK);
+}
+
+static void offload_with_error_queue_without_loopback(void **state) {
+  (void)state;
+  every_superpacket(BATCH_QUEUE);
+}
+
+static void offload_one_message_a_call(void **state) {
+  (void)state;
+  every_superpacket(BATCH_ONE_BY_ONE);
+}
+
+/* Asked for, and never used: each datagram has to be a call of its own. */
+static void offload_where_there_can_be_none(void **state) {
+  (void)state;
+  every_superpacket(BATCH_SINGLY);
+}
+
+/* Superpackets of up to 128 datagrams, of which the system takes 64 perhaps: one fault at each boundary. */
+static void more_than_one_superpacket_holds(void **state) {
+  (void)state;
+  static const batch_mode modes[] = {BATCH_PLAIN, BATCH_ONE_BY_ONE};
+  static const uint32_t counts[] = {65, 127, 128, 129, 130, BATCH_MAX};
+  for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++)
+    for (int shape = 0; shape < BATCH_SHAPES; shape++)
+      for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        batch_case batch = {.mode = modes[m],
+                            .offload = true,
+                            .shape = (batch_shape)shape,
+                            .count = counts[c],
+                            .too_large = BATCH_NEVER};
+        for (batch.timeout_ns = -1; batch.timeout_ns <= 0; batch.timeout_ns++) {
+          run(&batch, NULL, 0);
+          one_fault(&batch);
+        }
+      }
+}
+
 /* A datagram that no network takes, at each place, and one fault before it. */
 static void too_large_payloads(void **state) {
   (void)state;
-  for (int mode = 0; mode < BATCH_TIGHT; mode++) {
-    batch_case batch = {.mode = (batch_mode)mode};
-    for (batch.count = 1; batch.count <= BATCH_MAX; batch.count += 7)
+  for (int way = 0; way < 2 * BATCH_TIGHT; way++) {
+    batch_case batch = {
+        .mode = (batch_mode)(way / 2), .offload = way % 2 != 0, .shape = (batch_shape)(way % 3)};
+    for (batch.count = 1; batch.count <= BATCH_USUAL; batch.count += 7)
       for (batch.too_large = 0; batch.too_large < batch.count; batch.too_large++)
         for (batch.timeout_ns = -1; batch.timeout_ns <= 0; batch.timeout_ns++) {
           placed fault = {.amount = 1};
           run(&batch, NULL, 0);
           for (fault.position = 0; fault.position < batch.too_large; fault.position++)
-            for (int type = 0; type < PARTIAL; type++) {
+            for (int type = 0; type < types_of(&batch); type++) {
               fault.type = (placed_type)type;
               run(&batch, &fault, 1);
             }
@@ -263,6 +361,12 @@ int main(void) {
       cmocka_unit_test(with_error_queue_without_loopback),
       cmocka_unit_test(with_error_queue_with_loopback),
       cmocka_unit_test(one_datagram_a_call),
+      cmocka_unit_test(offload_without_error_queue_without_loopback),
+      cmocka_unit_test(offload_without_error_queue_with_loopback),
+      cmocka_unit_test(offload_with_error_queue_without_loopback),
+      cmocka_unit_test(offload_one_message_a_call),
+      cmocka_unit_test(offload_where_there_can_be_none),
+      cmocka_unit_test(more_than_one_superpacket_holds),
       cmocka_unit_test(too_large_payloads),
   };
   return cmocka_run_group_tests_name("batch_exhaustive", tests, setup, teardown);

@@ -36,20 +36,28 @@ static uint32_t below(uint32_t limit) {
 
 /* ---- schedules ---- */
 
+/* The last fault meets its call after some messages. */
+static void late(batch_case *batch) {
+  batch_fault *fault = &batch->faults[batch->fault_count - 1];
+  const bool is_failure = fault->type == MCTX_SIM_FAIL || fault->type == MCTX_SIM_EARLIER;
+  if (is_failure && !batch_goes_singly(batch->mode)) fault->messages = below(5);
+}
+
 static void random_fault(batch_case *batch, uint32_t call) {
   static const mctx_status failures[] = {
       MCTX_ERR_WOULD_BLOCK,    MCTX_ERR_QUEUE_FULL,     MCTX_ERR_SIGNAL,      MCTX_ERR_DATAGRAM_TOO_LARGE,
       MCTX_ERR_INTERFACE_DOWN, MCTX_ERR_FIREWALL,       MCTX_ERR_UNREACHABLE, MCTX_ERR_IO,
       MCTX_ERR_NO_ROUTE,       MCTX_ERR_INTERFACE_GONE, MCTX_ERR_PERMISSION,  MCTX_ERR_NO_MEMORY,
   };
-  static const mctx_status earlier[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_IO,
-                                        MCTX_ERR_PERMISSION};
+  static const mctx_status earlier[] = {
+      MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_UNREACHABLE, MCTX_ERR_IO,
+      MCTX_ERR_PERMISSION,         MCTX_ERR_UNSUPPORTED, MCTX_ERR_INVALID_ARGUMENT};
   switch (below(4)) {
     case 0:
       batch_add_fault(batch, call, MCTX_SIM_PARTIAL, 1 + below(batch->count));
       break;
     case 1:
-      batch_add_fault(batch, call, MCTX_SIM_EARLIER, earlier[below(4)]);
+      batch_add_fault(batch, call, MCTX_SIM_EARLIER, earlier[below(6)]);
       break;
     case 2:
       if (batch->mode == BATCH_SINGLY && below(2) == 0) {
@@ -60,22 +68,50 @@ static void random_fault(batch_case *batch, uint32_t call) {
     default:
       batch_add_fault(batch, call, MCTX_SIM_FAIL, failures[below(below(2) ? 3 : 12)]);
   }
+  if (below(4) == 0) late(batch);
+}
+
+/* What the system says of superpackets, or what becomes of it. */
+static void random_offload_fault(batch_case *batch, uint32_t call) {
+  static const mctx_status failures[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_INVALID_ARGUMENT,
+                                         MCTX_ERR_UNSUPPORTED};
+  static const int64_t mtus[] = {28, 29, 28 + 5, 28 + 7, 1500};
+  static const int64_t segments[] = {0, 1, 2, 3, 64, 128};
+  switch (below(6)) {
+    case 0:
+      batch_add_fault(batch, call, MCTX_SIM_NEW_MTU, mtus[below(5)]);
+      break;
+    case 1:
+      batch_add_fault(batch, call, MCTX_SIM_NEW_SEGMENTS, segments[below(6)]);
+      break;
+    default: { /* believed when it comes twice */
+      const mctx_status failure = failures[below(3)];
+      batch_add_fault(batch, call, MCTX_SIM_FAIL, failure);
+      if (below(3) != 0) batch_add_fault(batch, call + 1, MCTX_SIM_FAIL, failure);
+    }
+  }
 }
 
 static void random_case(batch_case *batch) {
-  *batch = (batch_case){.mode = (batch_mode)below(BATCH_MODES), .count = 1 + below(BATCH_MAX)};
+  *batch = (batch_case){.mode = (batch_mode)below(BATCH_MODES),
+                        .count = 1 + below(below(8) == 0 ? BATCH_MAX : BATCH_USUAL)};
   batch->timeout_ns = below(3) == 0 ? 0 : -1;
   batch->flags = below(3) == 0 ? MCTX_INTERRUPTIBLE : 0;
-  batch->segments = below(2) != 0;
+  batch->offload = below(2) != 0;
+  batch->shape = (batch_shape)below(BATCH_SHAPES);
+  batch->segments = batch->shape == BATCH_ALIKE && below(2) != 0;
   batch->too_large = BATCH_NEVER;
   if (!batch->segments && batch->mode != BATCH_TIGHT && below(8) == 0) batch->too_large = below(batch->count);
   if (below(4) == 0)
-    batch->wait = (batch_fault){1 + below(3), MCTX_SIM_FAIL, below(2) ? MCTX_ERR_SIGNAL : MCTX_ERR_IO};
+    batch->wait = (batch_fault){1 + below(3), MCTX_SIM_FAIL, below(2) ? MCTX_ERR_SIGNAL : MCTX_ERR_IO, 0};
   uint32_t apart = batch_goes_singly(batch->mode) ? 2 * batch->count : 3;
   uint32_t faults = below(BATCH_FAULTS + 1);
-  for (uint32_t i = 0, call = 1 + below(apart); i < faults; i++) {
-    random_fault(batch, call);
-    call += 1 + (below(2) ? 0 : below(apart) / (faults + 1));
+  for (uint32_t call = 1 + below(apart); batch->fault_count < faults;) {
+    if (batch->offload && below(3) != 0)
+      random_offload_fault(batch, call);
+    else
+      random_fault(batch, call);
+    call = batch->faults[batch->fault_count - 1].call + 1 + (below(2) ? 0 : below(apart) / (faults + 1));
   }
 }
 
@@ -89,8 +125,9 @@ static void random_schedules(void **state) {
       fail_msg("broken promise; again with MCTX_FAULT_RUNS=1 MCTX_FAULT_SEED=%llu",
                (unsigned long long)(seed + i));
   }
-  print_message("%llu schedules, %llu datagrams accepted\n", (unsigned long long)wanted_runs,
-                (unsigned long long)batch_accepted());
+  print_message("%llu schedules, %llu datagrams accepted, %llu superpackets refused\n",
+                (unsigned long long)wanted_runs, (unsigned long long)batch_accepted(),
+                (unsigned long long)batch_refusals());
 }
 
 static int setup(void **state) {
