@@ -124,3 +124,57 @@ uint32_t raw_send_together(raw_sender *own, enum layout layout, enum raw_form fo
   }
   return sendmmsg(own->descriptor, messages->headers, messages->count, FLAGS) != (int)messages->count;
 }
+
+static superpacket join_slices(const mctx_slice *slices, uint32_t count) {
+  superpacket made = {.count = 1, .size = (uint32_t)slices[0].length, .bytes = slices[0].length};
+  while (made.count < count && made.count < SEGMENTS_MAX && slices[made.count].length <= made.size &&
+         made.bytes + slices[made.count].length <= SUPERPACKET_MAX) {
+    made.bytes += slices[made.count].length;
+    if (slices[made.count++].length < made.size) break;
+  }
+  return made;
+}
+
+static const void *lay_together(const mctx_slice *slices, uint32_t count, unsigned char *copy) {
+  uint32_t i = 1;
+  while (i < count && slices[i].data == (const unsigned char *)slices[i - 1].data + slices[i - 1].length)
+    i++;
+  if (i == count) return slices[0].data;
+  unsigned char *to = copy;
+  for (i = 0; i < count; i++) {
+    memcpy(to, slices[i].data, slices[i].length);
+    to += slices[i].length;
+  }
+  return copy;
+}
+
+static uint32_t send_superpacket(const raw_sender *own, const void *data, superpacket what) {
+  union {
+    struct cmsghdr header;
+    unsigned char room[CONTROL];
+  } control = {.header = {.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(2)}};
+  const uint16_t segment = (uint16_t)what.size;
+  struct iovec vector = {(void *)(uintptr_t)data, what.bytes};
+  struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+  if (own->group_length != 0) {
+    header.msg_name = (void *)(uintptr_t)&own->group;
+    header.msg_namelen = own->group_length;
+  }
+  if (what.count > 1) {
+    memcpy(CMSG_DATA(&control.header), &segment, sizeof segment);
+    header.msg_control = &control;
+    header.msg_controllen = sizeof control;
+  }
+  return sendmsg(own->descriptor, &header, FLAGS) < 0;
+}
+
+uint32_t raw_send_from_slices(raw_sender *own, enum layout layout, uint32_t batch) {
+  const mctx_slice *slices = own->own->slices[layout] + (size_t)batch * own->own->batch;
+  uint32_t failed = 0;
+  for (uint32_t i = 0; i < own->own->batch;) {
+    const superpacket made = join_slices(slices + i, own->own->batch - i);
+    failed += send_superpacket(own, lay_together(slices + i, made.count, own->copy), made);
+    i += made.count;
+  }
+  return failed;
+}

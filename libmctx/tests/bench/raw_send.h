@@ -42,4 +42,8 @@ uint32_t raw_send_each(raw_sender *own, enum layout layout, enum raw_form form,
 uint32_t raw_send_together(raw_sender *own, enum layout layout, enum raw_form form,
                            uint32_t batch); /* sendmmsg */
 
+/* The same from slices that nobody has looked at before, as a program has to that is handed them: finds what
+ * goes together and whether it lies together, copies what doesn't, and makes the headers. */
+uint32_t raw_send_from_slices(raw_sender *own, enum layout layout, uint32_t batch);
+
 #endif

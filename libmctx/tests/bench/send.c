@@ -62,6 +62,14 @@ RAW_WAY(raw_iovecs_together, SCATTERED, DIRECT, raw_send_together)
 RAW_WAY(raw_copied, SCATTERED, COPIED, raw_send_each)
 RAW_WAY(raw_copied_together, SCATTERED, COPIED, raw_send_together)
 
+static uint32_t raw_from_neighbours(bench *own, uint32_t batch) {
+  return raw_send_from_slices(&own->raw, CONTIGUOUS, batch);
+}
+
+static uint32_t raw_from_scattered(bench *own, uint32_t batch) {
+  return raw_send_from_slices(&own->raw, SCATTERED, batch);
+}
+
 static uint32_t raw_send(bench *own, uint32_t batch) {
   return raw_send_one_by_one(&own->raw, SCATTERED, batch);
 }
@@ -128,6 +136,8 @@ static const way ways[] = {
     {"raw offload, iovecs, sendmmsg", raw_iovecs_together, 2, ALWAYS},
     {"raw offload, copied", raw_copied, 2, ALWAYS},
     {"raw offload, copied, sendmmsg", raw_copied_together, 2, ALWAYS},
+    {"raw, contiguous, from slices", raw_from_neighbours, 2, ALWAYS},
+    {"raw, copied, from slices", raw_from_scattered, 2, ALWAYS},
     {"mctx_send_segments", library_segments, 1, FOR_EQUAL},
     {"mctx_send_batch, contiguous", library_contiguous, 1, ALWAYS},
     {"mctx_send_batch, scattered", library_scattered, 1, ALWAYS},

@@ -109,6 +109,9 @@ def compare(setting: Setting, times: Times) -> Iterator[Found]:
         if way in times:
             yield subject.row(way, best(floors, times), times, goal)
             yield subject.row(way, "raw send", times)
+    for layout in ("contiguous", "copied"):
+        way = f"mctx_send_batch, {'scattered' if layout == 'copied' else layout}"
+        yield subject.row(way, f"raw, {layout}, from slices", times)
     if setting.size == MIXED:
         yield subject.row("mctx_send_batch, scattered", "raw sendmmsg", times, RUNS)
 
