@@ -862,10 +862,11 @@ typedef struct mctx_publication_options {
   int64_t mark;          /**< socket mark, 0 to 2^32 - 1; default ::MCTX_AUTO: none (SO_MARK) */
   MCTX_SLOT const char *bind_device; /**< name of a device to bind to; default NULL (SO_BINDTODEVICE) */
   MCTX_SLOT mctx_os_handle socket;   /**< an existing UDP socket to adopt; default none */
-  int32_t offload;      /**< 1: batches go as superpackets where the system cuts them, 0: not; default 1 */
+  int32_t offload; /**< 1: batches go as superpackets where the system cuts them, 0: not; default ::MCTX_AUTO: 1
+                        unless `error_queue` is set to 1 */
   int32_t pacing_unit;  /**< of `pacing_rate` and `pacing_burst`: ::mctx_pacing_unit */
   int64_t pacing_rate;  /**< at most so much a second, up to 10^12; default 0: no pacing */
-  int64_t pacing_burst; /**< so much may go at once, up to 2^33; default 0: what the rate yields in 1 ms */
+  int64_t pacing_burst; /**< so much may go at once, up to 2^33; default 0: what the rate yields in 10 ms */
   int32_t pacing_by;    /**< who paces: ::mctx_pacing_by; default ::MCTX_AUTO */
   uint32_t reserved;    /**< 0 */
 } mctx_publication_options;
@@ -916,7 +917,7 @@ typedef struct mctx_publication_info {
   uint64_t send_buffer;         /**< bytes granted, as the system counts them (Linux: twice the asked) */
   uint64_t max_datagram;        /**< the largest payload in bytes: 65507 (IPv4) or 65527 (IPv6) */
   mctx_os_handle socket;        /**< the socket; it stays the library's */
-  int32_t offload;              /**< as configured: 0 or 1 */
+  int32_t offload;              /**< in effect: 0 or 1 */
   uint32_t segment_count_limit; /**< datagrams that go as one superpacket now, at most; 1: no offload */
   uint64_t segment_size_limit;  /**< the largest datagram that goes in a superpacket now, in bytes */
   mctx_status offload_status;   /**< why the limits are lower than at first: what the system answered; or 0 */
@@ -1013,7 +1014,11 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_take(mctx_publication publicati
  *
  * "Accepted" means: the system took the datagram in a call that returned success. With the error queue on, a
  * datagram that the interface's queue refused is not accepted (`queue_full`); with it off, the system may
- * still drop an accepted one there without a word. docs/sending.md has the whole table.
+ * still drop an accepted one there without a word, and so may queues that take superpackets apart themselves.
+ * docs/sending.md has the whole table.
+ *
+ * A batch goes as superpackets where the system cuts them into datagrams (`offload`): runs of datagrams of one
+ * size, with one shorter behind them. They arrive as if sent one by one.
  * --------------------------------------------------------------------------------------------------------- */
 
 /**

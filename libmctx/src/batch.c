@@ -45,7 +45,7 @@ static uint64_t reach(const sending *batch, const mctx__limits *limits) {
 }
 
 /* Those that the doubt was about have gone alone: it was the superpacket that the system did not take. */
-static void settle_doubt(sending *batch) {
+MCTX__COLD static void settle_doubt(sending *batch) {
   mctx__publication *publication = batch->publication;
   mctx__mutex_lock(&publication->mutex);
   mctx__offload_lower(&publication->offload, &batch->doubted);
@@ -56,13 +56,15 @@ static void settle_doubt(sending *batch) {
   batch->doubted.count = 0;
 }
 
-static void accept(sending *batch, const mctx__plan *plan, uint32_t taken) {
+static MCTX__IN_PLACE void accept(sending *batch, const mctx__plan *plan, uint32_t taken) {
   for (uint32_t i = 0; i < taken; i++) {
-    const uint32_t datagrams = plan->datagrams[i];
-    batch->accepted += datagrams;
-    batch->bytes += plan->bytes[i];
-    batch->superpackets += datagrams > 1;
-    batch->alone += datagrams == 1;
+    const mctx__outgoing *message = &plan->messages[i];
+    batch->accepted += message->datagrams;
+    batch->bytes += message->bytes;
+    if (message->segment_size != 0)
+      batch->superpackets++;
+    else
+      batch->alone++;
   }
   if (batch->doubted.count > 0) settle_doubt(batch);
   if (batch->tried && batch->uncounted) mctx__publication_blame_earlier(batch->publication);
@@ -71,7 +73,7 @@ static void accept(sending *batch, const mctx__plan *plan, uint32_t taken) {
 }
 
 /* Offers the system as many datagrams as one call takes. */
-static mctx__result offer(sending *batch) {
+static MCTX__IN_PLACE mctx__result offer(sending *batch) {
   mctx__plan plan;
   mctx__publication *publication = batch->publication;
   mctx__limits limits = mctx__offload_limits(&publication->offload);
@@ -88,8 +90,9 @@ static mctx__result offer(sending *batch) {
       plan.messages, plan.count, &taken);
   if (taken > 0) accept(batch, &plan, taken);
   if (result.status != MCTX_OK) {
-    const uint32_t size = plan.messages[taken].segment_size;
-    batch->offered = (mctx__offload_refusal){result, size != 0 ? plan.datagrams[taken] : 0, size};
+    const mctx__outgoing *refused = &plan.messages[taken];
+    const uint32_t size = refused->segment_size;
+    batch->offered = (mctx__offload_refusal){result, size != 0 ? refused->datagrams : 0, size};
   }
   if (publication->paced) mctx__pacer_give_back(&publication->pacer, batch->source, batch->accepted, end);
   return result;
@@ -175,124 +178,197 @@ static mctx__result handle_refusal(sending *batch, mctx__result refusal) {
   }
 }
 
-static mctx__result run(sending *batch) {
-  mctx__result result = MCTX__DONE;
-  while (result.status == MCTX_OK && batch->accepted < batch->fitting) {
-    uint64_t before = batch->accepted;
+/* The rest of a batch of which the first call did not take all. */
+MCTX__COLD static mctx__result go_on(sending *batch, mctx__result result) {
+  while (batch->accepted < batch->fitting) {
+    if (result.status != MCTX_OK) result = handle_refusal(batch, result);
+    if (result.status != MCTX_OK) return result;
     if (mctx__object_closing(&batch->publication->object)) return (mctx__result){MCTX_ERR_CLOSED, 0};
+    uint64_t before = batch->accepted;
     result = offer(batch);
-    if (result.status != MCTX_OK)
-      result = handle_refusal(batch, result);
-    else if (batch->accepted == before)
+    if (result.status == MCTX_OK && batch->accepted == before)
       result.status = MCTX_ERR_INTERNAL; /* the platform broke its contract; going on could be for ever */
   }
-  if (result.status == MCTX_OK && batch->fitting < batch->source->count)
-    result.status = MCTX_ERR_DATAGRAM_TOO_LARGE;
-  return result;
+  if (batch->fitting < batch->source->count) return (mctx__result){MCTX_ERR_DATAGRAM_TOO_LARGE, 0};
+  return MCTX__DONE;
 }
 
-/* What the batch tells of offload, beside its datagrams. */
-MCTX__COLD static void count_alone(mctx__publication *publication, uint64_t datagrams) {
+/* ---- a batch ---- */
+
+/* Datagrams that went alone after a refusal: enough of them, and offload is tried again. */
+MCTX__COLD static void count_alone(const sending *batch) {
+  mctx__publication *publication = batch->publication;
   mctx__mutex_lock(&publication->mutex);
-  mctx__offload_went_alone(&publication->offload, datagrams);
+  mctx__offload_went_alone(&publication->offload, batch->alone);
   mctx__mutex_unlock(&publication->mutex);
 }
 
-static mctx_status send_datagrams(const mctx__call *call, mctx__publication *publication,
-                                  const mctx__datagrams *source, uint64_t fitting, uint32_t flags,
-                                  int64_t timeout_ns, uint64_t *accepted) {
-  sending own;
-  own.publication = publication;
-  own.source = source;
-  own.fitting = fitting;
-  own.accepted = own.bytes = own.superpackets = own.alone = 0;
-  own.flags = flags;
-  own.timeout_ns = timeout_ns;
-  own.deadline_ns = timeout_ns != 0 ? mctx__deadline(timeout_ns) : 0;
-  own.tried = false;
-  own.backoff_ns = 0;
-  own.doubted.count = 0;
-  own.scratch =
-      (mctx__scratch){.pool = &publication->context->scratch, .hint = publication->object.slot->index};
-  mctx__result result = run(&own);
-  mctx__scratch_release(&own.scratch);
-  const mctx__sent sent = {own.accepted, own.bytes, own.superpackets};
+static mctx__sent sent_by(const sending *batch) {
+  return (mctx__sent){batch->accepted, batch->bytes, batch->superpackets};
+}
+
+/* The first call did not take all, or offload is not what it was at first. */
+MCTX__COLD static mctx_status finish(const mctx__call *call, sending *batch, mctx__result result) {
+  mctx__publication *publication = batch->publication;
   mctx_status status = MCTX_OK;
+  result = go_on(batch, result);
+  mctx__scratch_release(&batch->scratch);
   if (result.status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, sent);
+    mctx__counters_sent(&publication->counters, sent_by(batch));
   } else {
-    uint64_t length = mctx__datagram_length(source, own.accepted);
-    status = mctx__publication_fail(call, publication, result, own.accepted + 1, length);
-    mctx__counters_failed(&publication->counters, sent, status);
+    const uint64_t length = mctx__datagram_length(batch->source, batch->accepted);
+    status = mctx__publication_fail(call, publication, result, batch->accepted + 1, length);
+    mctx__counters_failed(&publication->counters, sent_by(batch), status);
   }
-  if (mctx__offload_is_lowered(&publication->offload)) count_alone(publication, own.alone);
-  if (accepted != NULL) *accepted = own.accepted;
+  if (mctx__offload_is_lowered(&publication->offload)) count_alone(batch);
   return status;
 }
 
-static mctx_status enter_publication(const mctx__call *call, uint32_t flags, mctx__publication **publication) {
-  mctx__object *object;
+/* Only what is read before it is written is set here. */
+static MCTX__IN_PLACE mctx_status send_datagrams(const mctx__call *call, mctx__publication *publication,
+                                                 const mctx__datagrams *source, uint64_t fitting,
+                                                 uint32_t flags, int64_t timeout_ns, uint64_t *accepted) {
+  sending batch;
+  mctx__result result = MCTX__DONE;
+  mctx_status status = MCTX_OK;
+  batch.publication = publication;
+  batch.source = source;
+  batch.fitting = fitting;
+  batch.accepted = 0;
+  batch.bytes = 0;
+  batch.superpackets = 0;
+  batch.alone = 0;
+  batch.flags = flags;
+  batch.timeout_ns = timeout_ns;
+  batch.deadline_ns = timeout_ns != 0 ? mctx__deadline(timeout_ns) : 0;
+  batch.tried = false;
+  batch.backoff_ns = 0;
+  batch.doubted.count = 0;
+  mctx__scratch_begin(&batch.scratch, &publication->context->scratch, publication->object.slot->index);
+  if (fitting > 0) result = offer(&batch);
+  if (batch.accepted == source->count && !mctx__offload_is_lowered(&publication->offload)) {
+    mctx__scratch_release(&batch.scratch);
+    mctx__counters_sent(&publication->counters, sent_by(&batch));
+  } else {
+    status = finish(call, &batch, result);
+  }
+  if (accepted != NULL) *accepted = batch.accepted;
+  return status;
+}
+
+/* Why a batch cannot even begin. */
+MCTX__COLD static mctx_status unusable(const mctx__call *call, uint32_t flags) {
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
-  mctx_status status = mctx__enter(call, MCTX_HANDLE_PUBLICATION, &object);
-  if (status == MCTX_OK) *publication = (mctx__publication *)object;
-  return status;
+  return mctx__handle_failed(call, mctx__handle_refusal(call->handle, MCTX_HANDLE_PUBLICATION));
 }
 
-/* Every slice is looked at before the first datagram leaves. */
-static mctx_status check_slices(const mctx__call *call, const mctx_slice *slices, size_t count, uint64_t most,
-                                uint64_t *fitting) {
-  *fitting = count;
-  for (size_t i = 0; i < count; i++) {
-    if (slices[i].data == NULL && slices[i].length > 0)
-      return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "slices.data", .nth = (uint64_t)i + 1,
-                        .value = slices[i].length,
-                        .hint = "a slice without data is an empty datagram and has the length 0");
-    if (slices[i].length > most && i < *fitting) *fitting = i;
+/* NULL: unusable() says why. */
+static MCTX__IN_PLACE mctx__publication *enter(mctx_publication publication, uint32_t flags) {
+  if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0) return NULL;
+  if (mctx__handle_kind(publication) != MCTX_HANDLE_PUBLICATION) return NULL;
+  return (mctx__publication *)mctx__pin_live(publication);
+}
+
+/* ---- slices ---- */
+
+static bool is_without_data(const mctx_slice *slice) {
+  return slice->data == NULL && slice->length > 0;
+}
+
+MCTX__COLD static mctx_status slice_failed(const mctx__call *call, const mctx_slice *slices) {
+  uint64_t at = 0;
+  while (!is_without_data(&slices[at]))
+    at++;
+  return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "slices.data", .nth = at + 1,
+                    .value = slices[at].length,
+                    .hint = "a slice without data is an empty datagram and has the length 0");
+}
+
+MCTX__COLD static uint64_t count_fitting(const mctx_slice *slices, uint64_t most) {
+  uint64_t fitting = 0;
+  while (slices[fitting].length <= most)
+    fitting++;
+  return fitting;
+}
+
+/* Every slice is looked at before the first datagram leaves. False: one is without data. */
+MCTX__COLD static bool check_slices(const mctx__datagrams *source, uint64_t most, uint64_t *fitting) {
+  bool is_wrong = false;
+  bool is_long = false;
+  for (uint64_t i = 0; i < source->count; i++) {
+    is_wrong |= is_without_data(&source->slices[i]);
+    is_long |= source->slices[i].length > most;
   }
-  return MCTX_OK;
+  *fitting = is_long ? count_fitting(source->slices, most) : source->count;
+  return !is_wrong;
+}
+
+/* The same, quickly done where all slices are alike. */
+static MCTX__IN_PLACE bool check(mctx__datagrams *source, uint64_t most, uint64_t *fitting) {
+  const uint64_t length = source->count > 0 ? source->slices[0].length : 0;
+  uint64_t difference = 0;
+  bool is_null = false;
+  for (uint64_t i = 0; i < source->count; i++) {
+    difference |= source->slices[i].length ^ length;
+    is_null |= source->slices[i].data == NULL;
+  }
+  source->is_uniform = difference == 0;
+  if (difference != 0 || is_null || length > most) return check_slices(source, most, fitting);
+  *fitting = source->count;
+  return true;
 }
 
 mctx_status mctx_send_batch(mctx_publication publication, const mctx_slice *slices, size_t count,
                             uint32_t flags, int64_t timeout_ns, uint64_t *accepted, mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
-  mctx__publication *own;
-  const mctx__datagrams source = {.slices = slices, .count = count};
+  mctx__datagrams source = {.slices = slices, .count = count};
   uint64_t fitting;
+  mctx_status status;
   if (accepted != NULL) *accepted = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (slices == NULL && count > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "slices", .value = count);
-  mctx_status status = enter_publication(&call, flags, &own);
-  if (status != MCTX_OK) return status;
-  status = check_slices(&call, slices, count, mctx__max_datagram(own->config.destination.family), &fitting);
-  if (status == MCTX_OK) status = send_datagrams(&call, own, &source, fitting, flags, timeout_ns, accepted);
+  mctx__publication *own = enter(publication, flags);
+  if (own == NULL) return unusable(&call, flags);
+  if (check(&source, mctx__max_datagram(own->config.destination.family), &fitting))
+    status = send_datagrams(&call, own, &source, fitting, flags, timeout_ns, accepted);
+  else
+    status = slice_failed(&call, slices);
   mctx__unpin(&own->object);
   return status;
+}
+
+/* ---- segments ---- */
+
+MCTX__COLD static mctx_status segment_size_failed(const mctx__call *call, uint32_t segment_size,
+                                                  uint64_t most) {
+  char hint[96];
+  snprintf(hint, sizeof hint, "a segment is the payload of one datagram: 1 to %u bytes", (unsigned)most);
+  return MCTX__FAIL(call, MCTX_ERR_SEGMENT_SIZE, .field = "segment_size", .value = segment_size, .limit = most,
+                    .hint = hint);
 }
 
 mctx_status mctx_send_segments(mctx_publication publication, const void *data, size_t length,
                                uint32_t segment_size, uint32_t flags, int64_t timeout_ns, uint64_t *accepted,
                                mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
-  mctx__publication *own;
+  mctx__datagrams source = {.data = data, .length = length, .segment_size = segment_size};
+  mctx_status status;
   if (accepted != NULL) *accepted = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (data == NULL && length > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
-  mctx_status status = enter_publication(&call, flags, &own);
-  if (status != MCTX_OK) return status;
-  uint64_t most = mctx__max_datagram(own->config.destination.family);
+  mctx__publication *own = enter(publication, flags);
+  if (own == NULL) return unusable(&call, flags);
+  const uint64_t most = mctx__max_datagram(own->config.destination.family);
   if (segment_size == 0 || segment_size > most) {
-    char hint[96];
-    snprintf(hint, sizeof hint, "a segment is the payload of one datagram: 1 to %u bytes", (unsigned)most);
-    status = MCTX__FAIL(&call, MCTX_ERR_SEGMENT_SIZE, .field = "segment_size", .value = segment_size,
-                        .limit = most, .hint = hint);
+    status = segment_size_failed(&call, segment_size, most);
   } else {
-    uint64_t count = length / segment_size + (length % segment_size != 0);
-    const mctx__datagrams source = {
-        .data = data, .length = length, .segment_size = segment_size, .count = count};
-    status = send_datagrams(&call, own, &source, count, flags, timeout_ns, accepted);
+    /* A division of 32 bits is several times cheaper. */
+    source.count = length <= UINT32_MAX ? (uint32_t)length / segment_size : length / segment_size;
+    source.count += source.count * segment_size < length;
+    status = send_datagrams(&call, own, &source, source.count, flags, timeout_ns, accepted);
   }
   mctx__unpin(&own->object);
   return status;

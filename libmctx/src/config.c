@@ -183,7 +183,8 @@ static mctx_status read_switches(const mctx__call *call, const mctx_publication_
   if (status == MCTX_OK)
     status =
         read_switch(call, "dont_fragment", options->dont_fragment, true, MCTX_AUTO, &config->dont_fragment);
-  if (status == MCTX_OK) status = read_switch(call, "offload", options->offload, false, 0, &config->offload);
+  if (status == MCTX_OK)
+    status = read_switch(call, "offload", options->offload, true, options->error_queue != 1, &config->offload);
   return status;
 }
 
@@ -214,7 +215,7 @@ static mctx_status read_pacing(const mctx__call *call, const mctx_publication_op
                    "bits or datagrams a second, at most 1000000000000; 0 does not pace");
   if (!in_range(options->pacing_burst, 0, MCTX__BURST_MAX))
     return invalid(call, "pacing_burst", options->pacing_burst,
-                   "bits or datagrams, at most 8589934592; 0 is what the rate yields in a millisecond");
+                   "bits or datagrams, at most 8589934592; 0 is what the rate yields in 10 milliseconds");
   if (options->pacing_by != MCTX_AUTO && !in_range(options->pacing_by, MCTX_PACING_LIBRARY, MCTX_PACING_KERNEL))
     return invalid(call, "pacing_by", options->pacing_by,
                    "use MCTX_PACING_LIBRARY or MCTX_PACING_KERNEL, or MCTX_AUTO to let the library choose");

@@ -17,7 +17,7 @@ static void restore(mctx__offload *offload) {
 void mctx__offload_init(mctx__offload *offload, bool allowed, uint64_t max_datagram) {
   offload->most.count = allowed ? MCTX__SEGMENTS_MAX : 1;
   offload->most.size = (uint32_t)max_datagram;
-  offload->most.bytes = (uint32_t)max_datagram;
+  offload->most.bytes = MCTX__SUPERPACKET_MAX;
   restore(offload);
 }
 

@@ -18,7 +18,7 @@ typedef struct mctx__pacer {
 #define MCTX__RATE_MAX  INT64_C(1000000000000)
 #define MCTX__BURST_MAX (INT64_C(1) << 33)
 
-/* What a rate yields in a millisecond, at least 1. */
+/* What a rate yields in 10 ms, at least 1: a sleeper that a busy host wakes later than that loses some of it. */
 int64_t mctx__pacer_usual_burst(int64_t rate);
 
 /* A full bucket. `rate` is 1 to MCTX__RATE_MAX, `burst` 1 to MCTX__BURST_MAX. */

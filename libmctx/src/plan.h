@@ -9,6 +9,7 @@
 /* What is to be sent: slices, or equal pieces of one buffer. */
 typedef struct mctx__datagrams {
   const mctx_slice *slices; /* or NULL */
+  bool is_uniform;          /* all slices are known to have one length */
   const unsigned char *data;
   uint64_t length;
   uint32_t segment_size;
@@ -34,9 +35,6 @@ typedef struct mctx__limits {
 typedef struct mctx__plan {
   uint32_t count;
   mctx__outgoing messages[MCTX__SEND_MANY_MAX];
-  uint32_t datagrams[MCTX__SEND_MANY_MAX]; /* in each message */
-  uint32_t bytes[MCTX__SEND_MANY_MAX];
-  mctx_slice pieces[MCTX__SEND_MANY_MAX]; /* of messages that are one piece, and not the caller's */
 } mctx__plan;
 
 /* Puts datagrams from `position` on into the fewest messages that go with one call: runs of equal datagrams,

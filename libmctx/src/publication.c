@@ -161,9 +161,13 @@ void mctx__publication_readdress(mctx__publication *publication) {
   if (mctx__config_names_source(&publication->config)) mctx__endpoint_guard(endpoint, &publication->local);
 }
 
+/* One for all that are connected and need say no more: it stays in the caches. */
+static const mctx__endpoint plain_connection;
+
 void mctx__publication_aim(mctx__publication *publication, bool connected) {
-  const mctx__endpoint *endpoint =
-      connected ? &publication->by_connection : &publication->by_address[publication->address_used];
+  const mctx__endpoint *endpoint = &publication->by_address[publication->address_used];
+  if (connected) endpoint = &publication->by_connection;
+  if (connected && endpoint->length == 0) endpoint = &plain_connection;
   publication->is_connected = connected;
   atomic_store_explicit(&publication->endpoint, endpoint, memory_order_release);
 }
@@ -319,7 +323,8 @@ static bool kernel_paces(const mctx__config *config) {
 static void prepare_sending(mctx__publication *publication) {
   mctx__config *config = &publication->config;
   publication->singly = config->error_queue != 0 && config->loopback != 0;
-  mctx__offload_init(&publication->offload, config->offload != 0 && !publication->singly,
+  if (publication->singly) config->offload = 0;
+  mctx__offload_init(&publication->offload, config->offload != 0,
                      mctx__max_datagram(config->destination.family));
   if (config->pacing_rate == 0) return;
   if (config->pacing_by == MCTX_AUTO)
@@ -371,7 +376,7 @@ void mctx_publication_options_init(mctx_publication_options *options, uint32_t s
       .dont_fragment = MCTX_AUTO,
       .priority = MCTX_AUTO,
       .mark = MCTX_AUTO,
-      .offload = 1,
+      .offload = MCTX_AUTO,
       .pacing_by = MCTX_AUTO,
   };
   mctx__struct_init(options, size, &defaults, sizeof defaults);

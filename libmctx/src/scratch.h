@@ -30,6 +30,13 @@ typedef struct mctx__scratch {
   uint32_t used;
 } mctx__scratch;
 
+static inline void mctx__scratch_begin(mctx__scratch *scratch, mctx__scratch_pool *pool, uint32_t hint) {
+  scratch->pool = pool;
+  scratch->hint = hint;
+  scratch->refused = false;
+  scratch->memory = NULL;
+}
+
 /* Room for `bytes`; NULL: no place is free, or the place that is held is full. */
 unsigned char *mctx__scratch_reserve(mctx__scratch *scratch, uint32_t bytes);
 

@@ -6,14 +6,6 @@
 
 #include "subscription.h"
 
-/* Keeps the way of every datagram in one piece: behind a system call the processor has forgotten where to
- * return to, and each return costs as much as twenty instructions. */
-#if defined(__GNUC__)
-#define MCTX__IN_PLACE inline __attribute__((always_inline))
-#else
-#define MCTX__IN_PLACE inline
-#endif
-
 enum { MCTX__MESSAGES_PER_CALL = 256 /* looked at, whatever becomes of them */ };
 
 /* One call in progress. */

@@ -29,6 +29,14 @@
 #define MCTX__COLD
 #endif
 
+/* Keeps the way of every datagram in one piece: behind a system call the processor has forgotten where to
+ * return to, and each return costs as much as twenty instructions. */
+#if defined(__GNUC__)
+#define MCTX__IN_PLACE inline __attribute__((always_inline))
+#else
+#define MCTX__IN_PLACE inline
+#endif
+
 /* What a system call came to. */
 typedef struct mctx__result {
   mctx_status status;
@@ -123,8 +131,8 @@ typedef enum mctx__option {
   MCTX__RECEIVE_BUFFER, /* as MCTX__SEND_BUFFER */
   MCTX__COALESCING, /* 0, 1: datagrams of one sender may arrive as one message; unsupported where they cannot */
   MCTX__PACING_RATE, /* bytes a second of this socket's packets, headers included; 0: as fast as may be */
-  MCTX__METADATA,   /* mctx_metadata bits to collect from now on; what the system cannot tell is left out */
-  MCTX__NONBLOCKING /* 0, 1 */
+  MCTX__METADATA,    /* mctx_metadata bits to collect from now on; what the system cannot tell is left out */
+  MCTX__NONBLOCKING  /* 0, 1 */
 } mctx__option;
 
 /* Where to send: built once, used on every send. The backend's own bytes; length 0 stands for "connected". */
@@ -188,6 +196,9 @@ mctx__result mctx__socket_send(mctx__socket socket, const mctx__endpoint *endpoi
 #define MCTX__SEND_MANY_MAX   64  /* messages in one call */
 #define MCTX__SEND_PIECES_MAX 512 /* pieces in one call, over all messages */
 #define MCTX__SEGMENTS_MAX    128 /* datagrams in one superpacket */
+/* Bytes of payload in one superpacket. With its headers, tags among them, it stays below 65,536: Linux cuts
+ * larger ones itself, datagram by datagram, whatever the device can do. */
+#define MCTX__SUPERPACKET_MAX 65408u
 
 /* One thing to send: a datagram, or a superpacket that the system cuts into datagrams. */
 typedef struct mctx__outgoing {
@@ -195,6 +206,9 @@ typedef struct mctx__outgoing {
   uint32_t piece_count;     /* at least 1 */
   uint32_t segment_size;    /* of a superpacket: each datagram but the last has so many bytes, the last 1 to as
                                many; 0: one datagram */
+  uint32_t datagrams; /* how many it is; this and what follows is the core's: a message is one cache line */
+  uint32_t bytes;     /* of all pieces */
+  mctx_slice whole;   /* where `pieces` may point */
 } mctx__outgoing;
 
 /* Sends up to MCTX__SEND_MANY_MAX messages in order, in as few system calls as the system allows. `taken` is
