@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from comparison import Measured, Row
+from comparison import Measured
 from counting import Count
 from goals import goal_table
 from machine import ROOT
 from report import Report
+from sending import RUNS
 from tables import nanoseconds, paced_table, pivot, row_table, speeds
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -48,18 +49,13 @@ def sending(report: Report, path: str) -> str:
 
 def sending_speeds(report: Report) -> str:
     """Lay out the speeds of all ways on all paths, by the length of a batch."""
-
-    def chosen(row: Row) -> bool:
-        return (row.section == "sending" and row.goal is not None and row.against != "raw sendmmsg") or (
-            row.section == "sending" and row.goal is not None and row.way.endswith("without offload")
-        )
-
+    rows = [row for row in report.rows if row.section == "sending" and row.goal not in (None, RUNS)]
     return pivot(
-        sorted(filter(chosen, report.rows), key=lambda row: row.batch),
-        lambda row: (row.way, row.path),
+        sorted(rows, key=lambda row: (row.path, row.way)),
+        lambda row: (row.path, row.way),
         lambda row: f"n = {row.batch}",
         speeds,
-        ("way", "path"),
+        ("path", "way"),
         STYLE,
     )
 

@@ -24,7 +24,7 @@ def publications(counts: Sequence[int], milliseconds: int) -> Iterator[Found]:
     program = [str(PROGRAMS / "publications"), GROUPS["IPv4"], "lo", str(SIZE), "time", str(milliseconds)]
     times = by_position(run_turns([*program, *map(str, counts)])[0], len(counts))
     for count, own in zip(counts, times, strict=True):
-        subject = Subject("publications", f"lo, IPv4, {count} publications", SIZE)
+        subject = Subject("publications", f"lo, IPv4, {count} publication{'s' * (count > 1)}", SIZE)
         yield from subject.measured(own)
         for way in ("mctx_send", "mctx_send_all"):
             yield subject.row(way, "raw send", own, MANY)

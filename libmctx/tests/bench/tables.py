@@ -57,8 +57,8 @@ def row_table(rows: Iterable[Row], style: str) -> str:
             row.path,
             row.size,
             str(row.batch),
-            f"{row.ns:.4g}",
-            f"{row.against_ns:.4g}",
+            digits(row.ns),
+            digits(row.against_ns),
             f"{row.speed:.3g}" if row.speed >= 10 else f"{row.speed:.3f}",
             f"{row.low:.3g} to {row.high:.3g}",
             "" if row.goal is None else f"{row.least:.3g}",
@@ -88,9 +88,14 @@ def count_table(rows: Iterable[Count], style: str) -> str:
     return table(("in one call of", "counted", "recorded", "goal", ""), lines, style)
 
 
+def digits(value: float) -> str:
+    """Return three digits, or a whole number."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def nanoseconds(items: list[Measured]) -> str:
     """Return the nanoseconds of a cell."""
-    return f"{statistics.median(item.ns for item in items):.3g}"
+    return digits(statistics.median(item.ns for item in items))
 
 
 def speeds(rows: list[Row]) -> str:
@@ -119,7 +124,7 @@ def paced_table(rows: Iterable[Paced], style: str) -> str:
             f"{row.asked:,.0f} {row.unit}",
             str(row.size),
             f"{100 * row.rate:.1f} %",
-            *(f"{value:.3g}" for value in (row.gap_us, row.median_us, row.p99_us, row.longest_us)),
+            *map(digits, (row.gap_us, row.median_us, row.p99_us, row.longest_us)),
             f"{100 * row.window:.0f} %",
             f"{100 * row.processor:.1f} %",
         )
