@@ -7,7 +7,7 @@
 
 #include "host/host.h"
 
-enum { PATIENCE_MS = 2000 };
+enum { PATIENCE_MS = 10000 };
 
 static arrival got;
 

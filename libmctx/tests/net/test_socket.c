@@ -12,7 +12,7 @@
 
 #include "host/host.h"
 
-enum { PORT = 5100, PATIENCE_MS = 2000 };
+enum { PORT = 5100, PATIENCE_MS = 10000 };
 
 static arrival got;
 
