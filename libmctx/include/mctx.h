@@ -235,7 +235,8 @@ enum mctx_handle_kind {
 
 /**
  * What went wrong. The caller owns it and sets `size`; a failing call fills it, a successful one leaves it
- * alone. `would_block`, `timeout` and `queue_full` leave message and hint empty: they happen on hot paths.
+ * alone. `would_block`, `paced`, `timeout` and `queue_full` leave message and hint empty: they happen on hot
+ * paths.
  */
 typedef struct mctx_error {
   uint32_t size;      /**< sizeof(mctx_error), set by the caller */
@@ -244,7 +245,8 @@ typedef struct mctx_error {
   int32_t os_code;    /**< errno or WSAGetLastError() where the system failed, else 0 */
   mctx_handle handle; /**< the object concerned, or 0 */
   int64_t item;       /**< which element of an array argument, or -1 */
-  uint64_t value;     /**< the offending number, where there is one */
+  uint64_t value;     /**< the offending number, where there is one; of `paced`: nanoseconds until the next
+                         datagram may go */
   uint64_t limit;     /**< the limit that it met, where there is one */
   uint32_t retry;     /**< ::mctx_retry */
   uint32_t flags;     /**< ::mctx_error_flag */
@@ -629,7 +631,7 @@ MCTX_API mctx_status mctx_wake(mctx_handle handle);
 /** What to wait for. */
 enum mctx_ready {
   MCTX_READABLE = 1, /**< something can be received */
-  MCTX_WRITABLE = 2  /**< something can be sent */
+  MCTX_WRITABLE = 2  /**< the socket takes something; whether a pacing rate allows it is not looked at */
 };
 
 /** Flags of calls that may wait. */
@@ -1027,8 +1029,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_take(mctx_publication publicati
  * @param data the payload; may be NULL if length is 0
  * @param length in bytes; 0 is a datagram too
  * @param error where the failure is described, or NULL
- * @return 0: accepted; would_block; queue_full; datagram_too_large; null_argument; any status of kind network;
- *         firewall; permission; no_memory; not_a_socket; io; a handle's errors
+ * @return 0: accepted; would_block; paced; queue_full; datagram_too_large; null_argument; any status of kind
+ * network; firewall; permission; no_memory; not_a_socket; io; a handle's errors
  * @note Never blocks. Never allocates, but to find the reason of a failure of kind network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_send(mctx_publication publication, const void *data, size_t length,
@@ -1048,7 +1050,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_send(mctx_publication publication, const vo
  * @return as mctx_send(); reserved; timeout; woken; signal; too_many_descriptors: the first wait on an object
  *         opens one
  * @note Blocks as asked; never allocates. A wait that meets `queue_full` backs off, and returns it after one
- *       second without progress whatever the timeout. Since 0.1.
+ *       second without progress whatever the timeout. Of a paced publication it sleeps until the rate lets the
+ *       next datagrams go, and never spins. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_send_batch(mctx_publication publication, const mctx_slice *slices,
                                                 size_t count, uint32_t flags, int64_t timeout_ns,

@@ -94,7 +94,8 @@ static MCTX__IN_PLACE mctx__result offer(sending *batch) {
     const uint32_t size = refused->segment_size;
     batch->offered = (mctx__offload_refusal){result, size != 0 ? refused->datagrams : 0, size};
   }
-  if (publication->paced) mctx__pacer_give_back(&publication->pacer, batch->source, batch->accepted, end);
+  if (publication->paced && batch->accepted < end)
+    mctx__pacer_give_back(&publication->pacer, batch->source, batch->accepted, end);
   return result;
 }
 
