@@ -118,30 +118,34 @@ static uint32_t peer_way(bench *own, uint32_t batch) {
 
 enum when { ALWAYS, FOR_EQUAL, WITH_PEER };
 
+/* Ways of one kind take equally long turns: a receiver's queue is as long then, and its memory as cold. */
+enum kind { ONE_BY_ONE, TOGETHER, KINDS };
+
 typedef struct way {
   const char *name;
   uint32_t (*run)(bench *own, uint32_t batch);
   uint32_t least; /* datagrams of a batch */
   enum when when;
+  enum kind kind;
 } way;
 
 static const way ways[] = {
-    {"raw send", raw_send, 1, ALWAYS},
-    {"mctx_send", library_send, 1, ALWAYS},
-    {"mctx-core send", peer_way, 1, WITH_PEER},
-    {"raw sendmmsg", raw_sendmmsg, 2, ALWAYS},
-    {"raw offload, contiguous", raw_contiguous, 2, ALWAYS},
-    {"raw offload, contiguous, sendmmsg", raw_contiguous_together, 2, ALWAYS},
-    {"raw offload, iovecs", raw_iovecs, 2, ALWAYS},
-    {"raw offload, iovecs, sendmmsg", raw_iovecs_together, 2, ALWAYS},
-    {"raw offload, copied", raw_copied, 2, ALWAYS},
-    {"raw offload, copied, sendmmsg", raw_copied_together, 2, ALWAYS},
-    {"raw, contiguous, from slices", raw_from_neighbours, 2, ALWAYS},
-    {"raw, copied, from slices", raw_from_scattered, 2, ALWAYS},
-    {"mctx_send_segments", library_segments, 1, FOR_EQUAL},
-    {"mctx_send_batch, contiguous", library_contiguous, 1, ALWAYS},
-    {"mctx_send_batch, scattered", library_scattered, 1, ALWAYS},
-    {"mctx_send_batch, without offload", library_without_offload, 1, ALWAYS},
+    {"raw send", raw_send, 1, ALWAYS, ONE_BY_ONE},
+    {"mctx_send", library_send, 1, ALWAYS, ONE_BY_ONE},
+    {"mctx-core send", peer_way, 1, WITH_PEER, ONE_BY_ONE},
+    {"raw sendmmsg", raw_sendmmsg, 2, ALWAYS, ONE_BY_ONE},
+    {"raw offload, contiguous", raw_contiguous, 2, ALWAYS, TOGETHER},
+    {"raw offload, contiguous, sendmmsg", raw_contiguous_together, 2, ALWAYS, TOGETHER},
+    {"raw offload, iovecs", raw_iovecs, 2, ALWAYS, TOGETHER},
+    {"raw offload, iovecs, sendmmsg", raw_iovecs_together, 2, ALWAYS, TOGETHER},
+    {"raw offload, copied", raw_copied, 2, ALWAYS, TOGETHER},
+    {"raw offload, copied, sendmmsg", raw_copied_together, 2, ALWAYS, TOGETHER},
+    {"raw, contiguous, from slices", raw_from_neighbours, 2, ALWAYS, TOGETHER},
+    {"raw, copied, from slices", raw_from_scattered, 2, ALWAYS, TOGETHER},
+    {"mctx_send_segments", library_segments, 1, FOR_EQUAL, TOGETHER},
+    {"mctx_send_batch, contiguous", library_contiguous, 1, ALWAYS, TOGETHER},
+    {"mctx_send_batch, scattered", library_scattered, 1, ALWAYS, TOGETHER},
+    {"mctx_send_batch, without offload", library_without_offload, 1, ALWAYS, ONE_BY_ONE},
 };
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
@@ -256,16 +260,24 @@ static int calibrate(bench *own, const way *chosen, uint32_t *times) {
   return 0;
 }
 
+static int add_column(bench *own, const way *chosen, column *each, uint32_t *calls) {
+  uint32_t times;
+  *each = (column){.measure = measure, .way = chosen, .subject = own};
+  snprintf(each->name, sizeof each->name, "%s", chosen->name);
+  if (calibrate(own, chosen, &times) != 0) return 1;
+  uint32_t *least = &calls[own->sent.batch > 1 ? chosen->kind : ONE_BY_ONE];
+  if (*least == 0 || times < *least) *least = times;
+  return 0;
+}
+
 static int time_ways(bench *own, uint32_t milliseconds) {
   column columns[WAYS];
+  uint32_t calls[KINDS] = {0};
   uint32_t count = 0;
-  for (uint32_t k = 0; k < WAYS; k++) {
-    if (!applies(&ways[k], own)) continue;
-    column *each = &columns[count++];
-    *each = (column){.measure = measure, .way = &ways[k], .subject = own};
-    snprintf(each->name, sizeof each->name, "%s", ways[k].name);
-    if (calibrate(own, &ways[k], &each->calls) != 0) return 1;
-  }
+  for (uint32_t k = 0; k < WAYS; k++)
+    if (applies(&ways[k], own) && add_column(own, &ways[k], &columns[count++], calls) != 0) return 1;
+  for (uint32_t i = 0; i < count; i++)
+    columns[i].calls = calls[own->sent.batch > 1 ? ((const way *)columns[i].way)->kind : ONE_BY_ONE];
   own->lost_bytes = own->expected_bytes = 0;
   if (turns_run(columns, count, milliseconds) != 0) return 1;
   if (own->lost_bytes > 0)
