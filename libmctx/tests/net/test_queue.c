@@ -143,7 +143,8 @@ static outcome run(const trial *wanted) {
   send_all_of_them(wanted, publication, &result);
   result.spent_ns = now_ns() - start;
   result.counted = metric_of(publication, MCTX_HANDLE_PUBLICATION, "packets_sent");
-  bool is_whole = wanted->offload == 0 && (result.info.error_queue != 0 || wanted->send_buffer == SMALL_BUFFER);
+  bool is_whole =
+      result.info.offload == 0 && (result.info.error_queue != 0 || wanted->send_buffer == SMALL_BUFFER);
   result.superpackets = metric_of(publication, MCTX_HANDLE_PUBLICATION, "superpackets_sent");
   assert_offload_untouched(publication, &result.info);
   if (is_whole) recorder_await(result.remote, result.accepted);
@@ -220,23 +221,27 @@ static void the_time_for_a_batch_is_kept(void **state) {
 
 /* ---- a full device queue ---- */
 
-/* Error queue on, loopback off: the default of loopback off. */
+/* Error queue on, loopback off, no superpackets: that is so where the error queue was asked for. */
 static void accepted_is_what_arrives(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(SLOW);
   for (way how = BATCH; how <= SEGMENTS; how++) {
-    outcome result = run(&(trial){family, MCTX_AUTO, 0, how, 0, 0, 0});
-    assert_int_equal(result.info.error_queue, 1);
-    assert_status(result.status, MCTX_ERR_QUEUE_FULL);
-    assert_int_equal(result.error.os_code, 105); /* ENOBUFS */
-    assert_int_equal(result.error.retry, MCTX_RETRY_AFTER_DELAY);
-    assert_int_equal(result.error.flags, 0);
-    assert_int_equal(result.error.item, result.accepted);
-    assert_in_range(result.accepted, 1, COUNT - 1);
-    assert_prefix(result.remote, result.accepted);
-    assert_prefix(result.local, 0);
-    forget(&result);
+    for (int32_t asked = 0; asked <= 1; asked++) {
+      outcome result = run(&(trial){family, asked ? 1 : MCTX_AUTO, 0, how, 0, 0, asked ? MCTX_AUTO : 0});
+      assert_int_equal(result.info.error_queue, 1);
+      assert_int_equal(result.info.offload, 0);
+      assert_int_equal(result.info.segment_count_limit, 1);
+      assert_status(result.status, MCTX_ERR_QUEUE_FULL);
+      assert_int_equal(result.error.os_code, 105); /* ENOBUFS */
+      assert_int_equal(result.error.retry, MCTX_RETRY_AFTER_DELAY);
+      assert_int_equal(result.error.flags, 0);
+      assert_int_equal(result.error.item, result.accepted);
+      assert_in_range(result.accepted, 1, COUNT - 1);
+      assert_prefix(result.remote, result.accepted);
+      assert_prefix(result.local, 0);
+      forget(&result);
+    }
   }
 }
 
@@ -245,7 +250,7 @@ static void a_batch_waits_for_a_full_queue(void **state) {
   host_pair();
   slow_down(SLOW);
   for (way how = BATCH; how <= RESUMED; how++) {
-    outcome result = run(&(trial){family, MCTX_AUTO, 0, how, -1, 0, 0});
+    outcome result = run(&(trial){family, 1, 0, how, -1, 0, MCTX_AUTO});
     assert_ok(result.status);
     assert_int_equal(result.accepted, COUNT);
     assert_prefix(result.remote, COUNT);
@@ -269,7 +274,7 @@ static void a_batch_waits_no_longer_than_asked_for_a_full_queue(void **state) {
 }
 
 /* The queue cuts a superpacket, takes what fits, and calls that a success: what was accepted may be missing,
- * with the error queue too. Only offload off promises more. */
+ * with the error queue too. So it is where the error queue was not asked for, or offload was. */
 static void a_full_queue_may_tear_superpackets(void **state) {
   static const int64_t timeouts[] = {0, -1};
   uint32_t family = host_family(state);
@@ -277,7 +282,10 @@ static void a_full_queue_may_tear_superpackets(void **state) {
   slow_down(SLOW);
   for (way how = BATCH; how <= SEGMENTS; how++)
     for (size_t i = 0; i < sizeof timeouts / sizeof timeouts[0]; i++) {
-      outcome result = run(&(trial){family, 1, 0, how, timeouts[i], 0, 1});
+      bool asked = i % 2 == 0;
+      outcome result =
+          run(&(trial){family, asked ? 1 : MCTX_AUTO, 0, how, timeouts[i], 0, asked ? 1 : MCTX_AUTO});
+      assert_int_equal(result.info.offload, 1);
       assert_int_equal(result.info.error_queue, 1);
       assert_true(result.superpackets > 0);
       assert_status(result.status, result.accepted == COUNT ? MCTX_OK : MCTX_ERR_QUEUE_FULL);
@@ -321,6 +329,7 @@ static void with_loopback_the_refused_datagram_was_delivered_here(void **state) 
         assert_in_range(result.accepted, 1, COUNT - 1);
         assert_prefix(result.remote, result.accepted);
         assert_prefix(result.local, result.accepted + 1);
+        assert_int_equal(result.info.offload, 0); /* whatever was asked for */
         assert_int_equal(result.info.segment_count_limit, 1);
         assert_int_equal(result.superpackets, 0);
         is_at_once = is_in_time(result.spent_ns, 0, tries);
