@@ -204,13 +204,15 @@ static void what_is_larger_than_the_bucket_goes_when_it_is_full(void **state) {
   end();
 }
 
+/* What goes in 10 ms, as far as a bucket can hold it. */
 static void usual_bursts(void **state) {
   (void)state;
   assert_int_equal(mctx__pacer_usual_burst(1), 1);
-  assert_int_equal(mctx__pacer_usual_burst(999), 1);
-  assert_int_equal(mctx__pacer_usual_burst(1999), 1);
-  assert_int_equal(mctx__pacer_usual_burst(2000), 2);
-  assert_int_equal(mctx__pacer_usual_burst(MCTX__RATE_MAX), MCTX__RATE_MAX / 1000);
+  assert_int_equal(mctx__pacer_usual_burst(99), 1);
+  assert_int_equal(mctx__pacer_usual_burst(199), 1);
+  assert_int_equal(mctx__pacer_usual_burst(200), 2);
+  assert_int_equal(mctx__pacer_usual_burst(INT64_C(1000000000)), 10000000);
+  assert_int_equal(mctx__pacer_usual_burst(MCTX__RATE_MAX), MCTX__BURST_MAX);
 }
 
 /* All that one call can take, given back after the bucket is full again. */
