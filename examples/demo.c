@@ -4,11 +4,13 @@
  *
  *   demo single|batch|burst|ssm|show 4|6 COUNT
  *
- * single  each datagram is received before the next is sent
- * batch   as many at once as the receive buffer holds, received before the next are sent: whatever is missing
- *         was lost
- * burst   all are sent before one is received, into a small buffer: the kernel has to drop some, and counts
- * them ssm     from two sources, of which the membership includes one show    what is known of each datagram
+ * - single: each datagram is received before the next is sent
+ * - batch: as many at once as the receive buffer holds, received before the next are sent: whatever is missing
+ *   was lost
+ * - burst: all are sent before one is received, into a small buffer: the kernel has to drop some, and counts
+ *   them
+ * - ssm: from two sources, of which the membership includes one
+ * - show: what is known of each datagram
  *
  * Prints lines of fields separated by tabs, of which scripts/demo.py makes tables. Ends with 77 and a reason
  * where this host cannot do that IP version.
@@ -63,7 +65,8 @@ static int find_loopback(demo *own) {
   return !is_found;
 }
 
-/* Joins the group on the loopback interface; the system chooses the port. With a source, from that alone. */
+/* Joins the group on the loopback interface; the system chooses the port. With a source, from that alone. Into
+ * a small buffer without coalescing: so the kernel counts the datagrams that it drops, not superpackets. */
 static int subscribe(demo *own, const char *group, const char *source, int64_t receive_buffer) {
   mctx_address from;
   mctx_membership membership = {.ingress = {.by = MCTX_INTERFACE_BY_INDEX, .index = own->loopback.index}};
@@ -78,6 +81,7 @@ static int subscribe(demo *own, const char *group, const char *source, int64_t r
   }
   options.port = 0;
   options.receive_buffer = receive_buffer;
+  options.coalescing = receive_buffer > SMALL;
   options.memberships = &membership;
   options.membership_count = 1;
   options.membership_stride = sizeof membership;
