@@ -6,21 +6,6 @@
 
 enum { GAP_MOST = 64 };
 
-uint64_t random_seed(void) {
-  const char *given = getenv("MCTX_SEED");
-  uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-  print_message("figures: MCTX_SEED=%#llx\n", (unsigned long long)seed);
-  return seed;
-}
-
-uint32_t random_below(uint64_t *state, uint32_t bound) {
-  *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-  uint64_t z = *state;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return (uint32_t)(z >> 33) % bound;
-}
-
 void sequence_init(sequence *own, uint64_t seed) {
   own->memory = malloc(SEQUENCE_BYTES);
   assert_non_null(own->memory);

@@ -4,6 +4,7 @@
 #define MCTX_TESTS_SEQUENCE_H
 
 #include "host/host.h"
+#include "host/random.h"
 
 enum { SEQUENCE = 2048, SEQUENCE_BYTES = 4 << 20 };
 
@@ -17,11 +18,6 @@ typedef struct sequence {
   unsigned char *memory;
   uint64_t random;
 } sequence;
-
-/* A small random generator: the same seed gives the same sequences. MCTX_SEED in the environment repeats a
- * run. */
-uint64_t random_seed(void);
-uint32_t random_below(uint64_t *state, uint32_t bound);
 
 void sequence_init(sequence *own, uint64_t seed);
 void sequence_free(sequence *own);

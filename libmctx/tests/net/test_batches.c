@@ -3,10 +3,10 @@
  * each datagram is whole, in its group's order, apart from the others, and nothing is written elsewhere.
  * MCTX_SEED repeats a run. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "host/random.h"
 #include "host/subscription.h"
 
 enum {
@@ -21,11 +21,7 @@ enum {
 static uint64_t random_state;
 
 static uint32_t any_of(uint32_t count) {
-  random_state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-  uint64_t z = random_state;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return (uint32_t)(z >> 33) % count;
+  return random_below(&random_state, count);
 }
 
 /* ---- payloads that tell what they are ---- */
@@ -194,9 +190,7 @@ static void take_one(course *own) {
 /* On one socket and on several, with and without coalescing and metadata. */
 static void every_datagram_is_whole(void **state) {
   uint32_t family = host_family(state);
-  const char *given = getenv("MCTX_SEED");
-  random_state = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-  print_message("MCTX_SEED=%llu\n", (unsigned long long)random_state);
+  random_state = random_seed();
   for (int how = 0; how < 8; how++) {
     host_pair();
     mctx_context context = open_context();

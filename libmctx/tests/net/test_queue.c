@@ -297,6 +297,31 @@ static void a_full_queue_may_tear_superpackets(void **state) {
     }
 }
 
+/* What is never faster than the link finds room in its queue, superpackets too. */
+static void a_pace_below_the_links_loses_nothing(void **state) {
+  uint32_t family = host_family(state);
+  host_pair();
+  slow_down(SLOW);
+  make_payloads();
+  for (way how = BATCH; how <= SEGMENTS; how++) {
+    outcome result = {.error = MCTX_ERROR_INIT};
+    recorder *remote = recorder_start(receiver_there(group_of(family), "vb"), LENGTH);
+    mctx_context context = open_context();
+    mctx_publication_options options = options_through(group_of(family), "va");
+    options.loopback = 0;
+    options.pacing_rate = 6000000;
+    mctx_publication publication = open_with(context, &options);
+    send_all_of_them(&(trial){.how = how, .timeout_ns = -1}, publication, &result);
+    assert_ok(result.status);
+    assert_true(metric_of(publication, MCTX_HANDLE_PUBLICATION, "superpackets_sent") > 0);
+    recorder_await(remote, COUNT);
+    recorder_finish(remote, QUIET_MS);
+    assert_prefix(remote, COUNT);
+    free(remote);
+    assert_ok(mctx_close(context, NULL));
+  }
+}
+
 static void single_sends_that_were_accepted_arrive(void **state) {
   uint32_t family = host_family(state);
   host_pair();
@@ -447,6 +472,7 @@ int main(void) {
       BOTH_FAMILIES(a_batch_waits_for_a_full_queue),
       BOTH_FAMILIES(a_batch_waits_no_longer_than_asked_for_a_full_queue),
       BOTH_FAMILIES(a_full_queue_may_tear_superpackets),
+      BOTH_FAMILIES(a_pace_below_the_links_loses_nothing),
       BOTH_FAMILIES(single_sends_that_were_accepted_arrive),
       BOTH_FAMILIES(with_loopback_the_refused_datagram_was_delivered_here),
       BOTH_FAMILIES(with_loopback_single_sends_reach_this_host_once),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/model.h"
+#include "host/random.h"
 
 enum { GROUPS = 3, STEPS = 70, NUMBERS = 14, SHORT = 10, LONG = MODEL_SOURCES };
 
@@ -27,11 +28,7 @@ static const variant variants[] = {
 static uint64_t random_state;
 
 static uint32_t any_of(uint32_t count) {
-  random_state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-  uint64_t z = random_state;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return (uint32_t)(z >> 33) % count;
+  return random_below(&random_state, count);
 }
 
 /* ---- the model ---- */
@@ -202,9 +199,7 @@ static void changes_at_random(void **state) {
   const variant *how = *state;
   const uint32_t *family = &how->family;
   (void)host_family((void *)&family);
-  const char *given = getenv("MCTX_SEED");
-  uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-  random_state = seed;
+  random_state = random_seed();
   lay_cables();
   if (how->family == 6) host_run("echo 1 > /proc/sys/net/ipv6/conf/xa/keep_addr_on_down");
   expected.count = 0;
@@ -213,7 +208,6 @@ static void changes_at_random(void **state) {
   options.binding = how->binding;
   options.max_group_sockets = how->max_group_sockets;
   mctx_subscription subscription = subscribe_with(context, &options);
-  print_message("MCTX_SEED=%llu\n", (unsigned long long)seed);
   for (int i = 0; i < STEPS; i++) {
     const char *what = any_of(12) == 0 ? disturb(subscription, how, &expected)
                                        : change_at_random(subscription, how, &expected);

@@ -10,6 +10,7 @@
 #include <sys/select.h>
 #include <unistd.h>
 
+#include "host/random.h"
 #include "host/subscription.h"
 
 static taken got;
@@ -97,11 +98,6 @@ static void assert_readable(const watched *all, bool expected) {
 
 enum { GROUPS = 5, STEPS = 400 };
 
-static uint32_t next_random(uint64_t *state) {
-  *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return (uint32_t)(*state >> 33);
-}
-
 static uint32_t take_batch(mctx_subscription subscription) {
   static basket memory;
   basket_init(&memory);
@@ -128,8 +124,8 @@ static void it_is_readable_as_long_as_there_is_something(void **state) {
   }
   int sender = sender_there(family, NULL, "vb");
   for (int i = 0; i < STEPS; i++) {
-    mctx_address group = group_at(family, 1 + next_random(&random) % GROUPS);
-    switch (next_random(&random) % 4) {
+    mctx_address group = group_at(family, 1 + random_next(&random) % GROUPS);
+    switch (random_next(&random) % 4) {
       case 0:
       case 1:
         send_text(sender, &group, "x");
@@ -308,7 +304,7 @@ static void *sleep_and_drain(void *argument) {
       own->missed = true;
       break;
     }
-    for (uint32_t turns = 1 + next_random(&random) % 3; turns > 0; turns--) { /* it need not drain all */
+    for (uint32_t turns = 1 + random_next(&random) % 3; turns > 0; turns--) { /* it need not drain all */
       basket_init(&memory);
       memory.batch.datagram_capacity = 128;
       if (mctx_recv_batch(own->subscription, &memory.batch, 0, 0, NULL) == MCTX_OK)
@@ -339,8 +335,8 @@ static void no_arrival_is_slept_past(void **state) {
   for (uint32_t i = 0; i < ALL && !own.missed; i++) {
     while (i - own.count > 100 && !own.missed) /* what a small receive buffer takes too */
       usleep(50);
-    send_text(sender, &groups[next_random(&random) % GROUPS], "x");
-    if (next_random(&random) % 50 == 0) usleep(next_random(&random) % 300);
+    send_text(sender, &groups[random_next(&random) % GROUPS], "x");
+    if (random_next(&random) % 50 == 0) usleep(random_next(&random) % 300);
   }
   assert_int_equal(0, pthread_join(thread, NULL));
   assert_false(own.missed);

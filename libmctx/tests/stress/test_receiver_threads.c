@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host/kernel.h"
+#include "host/random.h"
 #include "host/subscription.h"
 
 enum { THREADS = 6, SUBSCRIPTIONS = 3, GROUPS = 6, ROUNDS = 1200, SOURCES = 14 };
@@ -19,14 +20,6 @@ static _Atomic uint64_t done;
 static _Atomic int bad; /* the first status that does not fit */
 static const char *_Atomic bad_where;
 static _Atomic bool enough;
-
-static uint32_t next_random(uint64_t *state) {
-  *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-  uint64_t z = *state;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return (uint32_t)(z >> 33);
-}
 
 /* What may come when others join, leave, filter, close and wake. */
 static bool fits(mctx_status status) {
@@ -67,21 +60,21 @@ static void assert_nothing_bad(void) {
 
 /* No assertions in threads: groups and sources are made by hand. */
 static mctx_address some_group(uint64_t *random) {
-  uint8_t number = (uint8_t)(1 + next_random(random) % GROUPS);
-  if (next_random(random) % 2 == 0) return (mctx_address){.family = 4, .bytes = {239, 7, 0, number}};
+  uint8_t number = (uint8_t)(1 + random_next(random) % GROUPS);
+  if (random_next(random) % 2 == 0) return (mctx_address){.family = 4, .bytes = {239, 7, 0, number}};
   return (mctx_address){.family = 6, .bytes = {0xff, 0x15, [15] = number}};
 }
 
 static mctx_address some_source(uint64_t *random, uint32_t family) {
-  uint8_t number = (uint8_t)(1 + next_random(random) % SOURCES);
+  uint8_t number = (uint8_t)(1 + random_next(random) % SOURCES);
   if (family == 4) return (mctx_address){.family = 4, .bytes = {10, 9, 0, number}};
   return (mctx_address){.family = 6, .bytes = {0xfd, 9, [15] = number}};
 }
 
 /* With a filter of up to 12 sources: more than an IPv4 socket takes. */
 static uint32_t some_filter(uint64_t *random, mctx_membership *member, mctx_address *sources) {
-  uint32_t count = next_random(random) % 13;
-  member->mode = count > 0 ? next_random(random) % 2 : MCTX_EXCLUDE;
+  uint32_t count = random_next(random) % 13;
+  member->mode = count > 0 ? random_next(random) % 2 : MCTX_EXCLUDE;
   for (uint32_t i = 0; i < count; i++) {
     sources[i] = some_source(random, member->group.family);
     sources[i].bytes[sources[i].family == 4 ? 3 : 15] = (uint8_t)(1 + i);
@@ -96,9 +89,9 @@ static void change_memberships(uint64_t *random, mctx_subscription subscription)
   mctx_address group = some_group(random);
   mctx_address source = some_source(random, group.family);
   mctx_membership member = {.group = group};
-  if (next_random(random) % 2 == 0)
+  if (random_next(random) % 2 == 0)
     member.ingress = (mctx_interface_ref){.by = MCTX_INTERFACE_BY_NAME, .name = "lo"};
-  switch (next_random(random) % 6) {
+  switch (random_next(random) % 6) {
     case 0:
       check("leave", mctx_leave(subscription, &member, sizeof member, 1, NULL));
       break;
@@ -113,7 +106,7 @@ static void change_memberships(uint64_t *random, mctx_subscription subscription)
       check("filter_set", mctx_filter_set(subscription, &member, sizeof member, NULL));
       break;
     default:
-      if (next_random(random) % 2 == 0) some_filter(random, &member, sources);
+      if (random_next(random) % 2 == 0) some_filter(random, &member, sources);
       check("join", mctx_join(subscription, &member, sizeof member, 1, NULL));
   }
 }
@@ -128,23 +121,23 @@ static void open_somewhere(uint64_t *random) {
   options.interfaces = &interface;
   options.interface_count = 1;
   options.max_group_sockets = 4;
-  options.binding = next_random(random) % 2 == 0 ? MCTX_BINDING_AUTO : MCTX_BINDING_WILDCARD;
-  options.coalescing = (int32_t)(next_random(random) % 2);
+  options.binding = random_next(random) % 2 == 0 ? MCTX_BINDING_AUTO : MCTX_BINDING_WILDCARD;
+  options.coalescing = (int32_t)(random_next(random) % 2);
   mctx_status status = mctx_subscription_open(owner, &options, &opened, NULL);
   check("subscription_open", status);
   if (status != MCTX_OK) return;
-  mctx_subscription old = atomic_exchange(&subscriptions[next_random(random) % SUBSCRIPTIONS], opened);
+  mctx_subscription old = atomic_exchange(&subscriptions[random_next(random) % SUBSCRIPTIONS], opened);
   check("close", mctx_close(old, NULL));
 }
 
 static void receive_somehow(uint64_t *random, mctx_subscription subscription, basket *memory) {
-  int64_t timeout = next_random(random) % 3 == 0 ? MILLI / 2 : 0;
+  int64_t timeout = random_next(random) % 3 == 0 ? MILLI / 2 : 0;
   mctx_message message;
   size_t length;
   uint32_t ready;
-  switch (next_random(random) % 3) {
+  switch (random_next(random) % 3) {
     case 0:
-      check("recv", mctx_recv(subscription, memory->arena, next_random(random) % 2000, 0, timeout, &length,
+      check("recv", mctx_recv(subscription, memory->arena, random_next(random) % 2000, 0, timeout, &length,
                               &message, sizeof message, NULL));
       break;
     case 1:
@@ -174,16 +167,16 @@ static void look_at(uint64_t *random, mctx_subscription subscription) {
           mctx_membership_sources(subscription, members[i].id, sources, SOURCES, &(uint32_t){0}, NULL));
     check("name", mctx_membership_name(subscription, members[i].id, 0, name, sizeof name, &length, NULL));
   }
-  check("metrics", mctx_metrics(next_random(random) % 2 == 0 ? owner : subscription, values, 64, &count, NULL));
+  check("metrics", mctx_metrics(random_next(random) % 2 == 0 ? owner : subscription, values, 64, &count, NULL));
   check("events", mctx_events(subscription, events, sizeof events[0], 4, &count, NULL));
-  check("pollable", mctx_pollable(next_random(random) % 2 == 0 ? owner : subscription, &native, NULL));
+  check("pollable", mctx_pollable(random_next(random) % 2 == 0 ? owner : subscription, &native, NULL));
   check("subscriptions", mctx_context_subscriptions(owner, NULL, 0, &count, NULL));
   check("wait_many", mctx_wait_many(owner, &item, sizeof item, 1, 0, 0, &count, NULL));
 }
 
 static void act(uint64_t *random, basket *memory) {
-  uint32_t what = next_random(random) % 100;
-  mctx_subscription subscription = subscriptions[next_random(random) % SUBSCRIPTIONS];
+  uint32_t what = random_next(random) % 100;
+  mctx_subscription subscription = subscriptions[random_next(random) % SUBSCRIPTIONS];
   if (what < 2)
     open_somewhere(random);
   else if (what < 8)
@@ -229,12 +222,10 @@ static void *keep_sending(void *argument) {
 static void threads_do_everything_at_random(void **state) {
   static kernel_tables tables;
   (void)state;
-  const char *given = getenv("MCTX_SEED");
   uint64_t seeds[THREADS];
   pthread_t threads[THREADS];
   pthread_t sender;
-  uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-  print_message("MCTX_SEED=%llu\n", (unsigned long long)seed);
+  uint64_t seed = random_seed();
   if (access("/proc/sys/net/ipv6", F_OK) != 0) SKIP("this host has no IPv6");
   host_alone();
   forget_what_was_bad();
@@ -287,7 +278,7 @@ static void *take_a_share(void *argument) {
   basket *memory = malloc(sizeof *memory);
   while (!enough && memory != NULL) {
     size_t length;
-    if (next_random(&random) % 2 == 0) {
+    if (random_next(&random) % 2 == 0) {
       mctx_status status = mctx_recv(shared, memory->arena, 8, 0, 100 * MILLI, &length, NULL, 0, NULL);
       check("recv", status);
       if (status == MCTX_OK) note(memory->arena, length);

@@ -5,10 +5,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "host/host.h"
+#include "host/random.h"
 
 enum {
   THREADS = 8,
@@ -25,14 +25,6 @@ static _Atomic mctx_publication publications[PUBLICATIONS];
 static _Atomic uint64_t done;
 static _Atomic int bad; /* the first status that does not fit */
 static const char *_Atomic bad_where;
-
-static uint32_t next_random(uint64_t *state) {
-  *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-  uint64_t z = *state;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return (uint32_t)(z >> 33);
-}
 
 /* What may come when others close, wake and fill the buffers. */
 static bool fits(mctx_status status) {
@@ -63,7 +55,7 @@ static void check(const char *where, mctx_status status) {
 static void open_context_somewhere(uint64_t *random) {
   mctx_context context;
   check("context_open", mctx_context_open(NULL, &context, NULL));
-  mctx_context old = atomic_exchange(&contexts[next_random(random) % CONTEXTS], context);
+  mctx_context old = atomic_exchange(&contexts[random_next(random) % CONTEXTS], context);
   check("close", mctx_close(old, NULL));
 }
 
@@ -73,20 +65,20 @@ static void open_publication_somewhere(uint64_t *random) {
   mctx_publication publication;
   mctx_publication_options options;
   mctx_publication_options_init(&options, sizeof options);
-  check("parse", mctx_address_parse(groups[next_random(random) % 4], &options.group, NULL));
-  options.flags = next_random(random) % 2;
-  options.connected = (int32_t)(next_random(random) % 2);
-  options.loopback = (int32_t)(next_random(random) % 2);
-  options.send_buffer = next_random(random) % 2 == 0 ? 1 : 0;
-  options.offload = (int32_t)(next_random(random) % 2);
-  options.pacing_rate = next_random(random) % 3 == 0 ? 1 + next_random(random) % 10000000 : 0;
+  check("parse", mctx_address_parse(groups[random_next(random) % 4], &options.group, NULL));
+  options.flags = random_next(random) % 2;
+  options.connected = (int32_t)(random_next(random) % 2);
+  options.loopback = (int32_t)(random_next(random) % 2);
+  options.send_buffer = random_next(random) % 2 == 0 ? 1 : 0;
+  options.offload = (int32_t)(random_next(random) % 2);
+  options.pacing_rate = random_next(random) % 3 == 0 ? 1 + random_next(random) % 10000000 : 0;
   options.outgoing_interface.by = MCTX_INTERFACE_BY_NAME;
   options.outgoing_interface.name = "lo";
-  mctx_context context = contexts[next_random(random) % CONTEXTS];
+  mctx_context context = contexts[random_next(random) % CONTEXTS];
   mctx_status status = mctx_publication_open(context, &options, &publication, NULL);
   check("publication_open", status);
   if (status != MCTX_OK) return;
-  mctx_publication old = atomic_exchange(&publications[next_random(random) % PUBLICATIONS], publication);
+  mctx_publication old = atomic_exchange(&publications[random_next(random) % PUBLICATIONS], publication);
   check("close", mctx_close(old, NULL));
 }
 
@@ -95,15 +87,15 @@ static void send_something(uint64_t *random, mctx_publication publication) {
   mctx_slice slices[BATCH];
   mctx_error error = MCTX_ERROR_INIT;
   uint64_t accepted = 99;
-  size_t count = 1 + next_random(random) % (BATCH - 1);
-  const uint32_t length = next_random(random) % 40; /* of runs, which are put together */
+  size_t count = 1 + random_next(random) % (BATCH - 1);
+  const uint32_t length = random_next(random) % 40; /* of runs, which are put together */
   for (size_t i = 0; i < count; i++)
-    slices[i] = (mctx_slice){.data = data, .length = i % 20 == 0 ? next_random(random) % 100 : length};
+    slices[i] = (mctx_slice){.data = data, .length = i % 20 == 0 ? random_next(random) % 100 : length};
   mctx_status status =
-      mctx_send_batch(publication, slices, count, 0, next_random(random) % (2 * MILLI), &accepted, &error);
+      mctx_send_batch(publication, slices, count, 0, random_next(random) % (2 * MILLI), &accepted, &error);
   check("send_batch", status);
   if ((status == MCTX_OK) != (accepted == count)) check("accepted of send_batch", MCTX_ERR_INTERNAL);
-  status = mctx_send_segments(publication, data, sizeof data, 40, 0, next_random(random) % 2 * MILLI, &accepted,
+  status = mctx_send_segments(publication, data, sizeof data, 40, 0, random_next(random) % 2 * MILLI, &accepted,
                               &error);
   check("send_segments", status);
   if ((status == MCTX_OK) != (accepted == BATCH)) check("accepted of send_segments", MCTX_ERR_INTERNAL);
@@ -115,11 +107,11 @@ static void look_at(uint64_t *random, mctx_publication publication) {
   mctx_event events[2];
   uint64_t values[64];
   uint32_t count;
-  mctx_context context = contexts[next_random(random) % CONTEXTS];
+  mctx_context context = contexts[random_next(random) % CONTEXTS];
   check("info", mctx_publication_get_info(publication, &info, NULL));
   check("pollable", mctx_pollable(publication, &native, NULL));
   check("metrics",
-        mctx_metrics(next_random(random) % 2 == 0 ? context : publication, values, 64, &count, NULL));
+        mctx_metrics(random_next(random) % 2 == 0 ? context : publication, values, 64, &count, NULL));
   check("events", mctx_events(context, events, sizeof events[0], 2, &count, NULL));
   check("publications", mctx_context_publications(context, NULL, 0, &count, NULL));
 }
@@ -132,11 +124,11 @@ static void take_out(mctx_publication publication) {
 }
 
 static void act(uint64_t *random) {
-  uint32_t what = next_random(random) % 100;
+  uint32_t what = random_next(random) % 100;
   uint32_t ready;
   uint32_t count;
-  mctx_publication publication = publications[next_random(random) % PUBLICATIONS];
-  mctx_context context = contexts[next_random(random) % CONTEXTS];
+  mctx_publication publication = publications[random_next(random) % PUBLICATIONS];
+  mctx_context context = contexts[random_next(random) % CONTEXTS];
   if (what < 2)
     open_context_somewhere(random);
   else if (what < 12)
@@ -148,9 +140,9 @@ static void act(uint64_t *random) {
   else if (what < 18)
     check("close", mctx_close(context, NULL));
   else if (what < 25)
-    check("wake", mctx_wake(next_random(random) % 4 == 0 ? context : publication));
+    check("wake", mctx_wake(random_next(random) % 4 == 0 ? context : publication));
   else if (what < 30)
-    check("wait", mctx_wait(publication, next_random(random) % 4, 0, MILLI / 2, &ready, NULL));
+    check("wait", mctx_wait(publication, random_next(random) % 4, 0, MILLI / 2, &ready, NULL));
   else if (what < 32)
     check("wait", mctx_wait(context, 0, 0, MILLI / 2, &ready, NULL));
   else if (what < 38)
@@ -174,11 +166,9 @@ static void *at_random(void *argument) {
 
 static void threads_do_everything_at_random(void **state) {
   (void)state;
-  const char *given = getenv("MCTX_SEED");
   uint64_t seeds[THREADS];
   pthread_t threads[THREADS];
-  uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)now_ns();
-  print_message("MCTX_SEED=%llu\n", (unsigned long long)seed);
+  uint64_t seed = random_seed();
   host_alone();
   assert_ok(mctx_close(open_context(), NULL));
   uint32_t held = descriptors_held();
