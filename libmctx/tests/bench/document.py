@@ -16,7 +16,7 @@ from counting import Count
 from goals import goal_table
 from machine import ROOT
 from report import Report
-from sending import RUNS
+from sending import BY_HAND, RUNS
 from tables import nanoseconds, paced_table, pivot, row_table, speeds
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -49,7 +49,7 @@ def sending(report: Report, path: str) -> str:
 
 def sending_speeds(report: Report) -> str:
     """Lay out the speeds of all ways on all paths, by the length of a batch."""
-    rows = [row for row in report.rows if row.section == "sending" and row.goal not in (None, RUNS)]
+    rows = [row for row in report.rows if row.section == "sending" and row.goal not in (None, RUNS, BY_HAND)]
     return pivot(
         sorted(rows, key=lambda row: (row.path, row.way)),
         lambda row: (row.path, row.way),

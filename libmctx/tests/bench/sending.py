@@ -29,6 +29,7 @@ SCATTERED_EQUAL = Goal("`mctx_send_batch` of scattered equal sizes, of the best 
 SCATTERED_MIXED = Goal("`mctx_send_batch` of scattered mixed sizes, of the best plain way", 0.97)
 RUNS = Goal("`mctx_send_batch` of scattered mixed sizes, of `sendmmsg`", 1.0)
 WITHOUT = Goal("`mctx_send_batch` without offload, of the best of `send` and `sendmmsg`", 0.97)
+BY_HAND = Goal("`mctx_send_batch`, of a program by hand that is handed slices", 0.97)
 ONE = Goal("`mctx_send_batch` of one, of `send`", 0.97)
 PEER = "mctx-core send"
 
@@ -111,7 +112,7 @@ def compare(setting: Setting, times: Times) -> Iterator[Found]:
             yield subject.row(way, "raw send", times)
     for layout in ("contiguous", "copied"):
         way = f"mctx_send_batch, {'scattered' if layout == 'copied' else layout}"
-        yield subject.row(way, f"raw, {layout}, from slices", times)
+        yield subject.row(way, f"raw, {layout}, from slices", times, BY_HAND)
     if setting.size == MIXED:
         yield subject.row("mctx_send_batch, scattered", "raw sendmmsg", times, RUNS)
 
