@@ -31,32 +31,54 @@ mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size) {
 /* Has Python say what a send without a report at hand returns or raises; takes over the result. */
 static void *answer(void *self, void *payload, void *result) {
   if (result == NULL) return NULL;
-  void *answered = python.PyObject_CallFunctionObjArgs(python.PyTuple_GetItem(self, 2), payload, result, NULL);
+  void *answered = python.PyObject_CallFunctionObjArgs(python.PyTuple_GetItem(self, 3), payload, result, NULL);
   python.Py_DecRef(result);
   return answered;
+}
+
+static void *report_of(void *self, void *payload, ptrdiff_t length) {
+  void *last = python.PyTuple_GetItem(self, 1);
+  if (python.PyLong_AsLongLong(python.PyList_GetItem(last, 0)) == length) {
+    void *report = python.PyList_GetItem(last, 1);
+    python.Py_IncRef(report);
+    return report;
+  }
+  void *sent = python.PyLong_FromSsize_t(length);
+  void *report = sent != NULL ? python.PyDict_GetItemWithError(python.PyTuple_GetItem(self, 2), sent) : NULL;
+  if (report == NULL) return answer(self, payload, sent);
+  python.Py_IncRef(report);
+  python.Py_DecRef(sent);
+  return report;
+}
+
+/* Bytes stay in place as long as the caller refers to them. */
+static bool is_bytes(void *object) {
+  void *type = python.PyObject_Type(object);
+  python.Py_DecRef(type);
+  return type == python.PyBytes_Type;
 }
 
 void *mctx_python_send(void *self, void *payload) {
   mctx_python_buffer buffer;
   mctx_error error;
   const mctx_publication publication = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
+  const bool plain = is_bytes(payload);
+  char *data;
+  ptrdiff_t length;
   error.size = sizeof error;
-  if (python.PyObject_GetBuffer(payload, &buffer, PY_BUF_SIMPLE) != 0) {
+  if (plain) {
+    (void)python.PyBytes_AsStringAndSize(payload, &data, &length);
+  } else if (python.PyObject_GetBuffer(payload, &buffer, PY_BUF_SIMPLE) == 0) {
+    data = buffer.data;
+    length = buffer.length;
+  } else {
     python.PyErr_Clear();
     return answer(self, payload, python.PyBytes_FromStringAndSize(NULL, 0));
   }
-  const ptrdiff_t length = buffer.length;
-  const mctx_status status = mctx_send(publication, buffer.data, (size_t)length, &error);
-  python.PyBuffer_Release(&buffer);
-  if (status != MCTX_OK)
-    return answer(self, payload,
-                  python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error));
-  void *sent = python.PyLong_FromSsize_t(length);
-  void *report = sent != NULL ? python.PyDict_GetItemWithError(python.PyTuple_GetItem(self, 1), sent) : NULL;
-  if (report == NULL) return answer(self, payload, sent);
-  python.Py_IncRef(report);
-  python.Py_DecRef(sent);
-  return report;
+  const mctx_status status = mctx_send(publication, data, (size_t)length, &error);
+  if (!plain) python.PyBuffer_Release(&buffer);
+  if (status == MCTX_OK) return report_of(self, payload, length);
+  return answer(self, payload, python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error));
 }
 
 /* ---- many datagrams ---- */
@@ -115,8 +137,17 @@ static bool take(holding *own, void *const *payloads, ptrdiff_t count) {
 }
 
 /* Lets go of the interpreter's lock for what may take long. */
-static void *unlock_for(uint64_t count, uint64_t bytes) {
-  return count > QUICK_COUNT || bytes > QUICK_BYTES ? python.PyEval_SaveThread() : NULL;
+static void *unlock_for(int64_t timeout_ns, uint64_t count, uint64_t bytes) {
+  return timeout_ns != 0 || count > QUICK_COUNT || bytes > QUICK_BYTES ? python.PyEval_SaveThread() : NULL;
+}
+
+static uint32_t flags_of(int64_t timeout_ns) {
+  return timeout_ns != 0 ? MCTX_INTERRUPTIBLE : 0;
+}
+
+/* The timeout behind the positional arguments; -1 also with Python's exception set. */
+static int64_t timeout_of(void *const *arguments, ptrdiff_t count, const void *names) {
+  return names != NULL ? python.PyLong_AsLongLong(arguments[count]) : 0;
 }
 
 static void lock_again(void *thread) {
@@ -128,16 +159,18 @@ static void *outcome(mctx_status status, const mctx_python_refusal *refusal) {
   return python.PyBytes_FromStringAndSize((const char *)refusal, (ptrdiff_t)sizeof *refusal);
 }
 
-void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count) {
+void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count, void *names) {
   const mctx_publication publication = python.PyLong_AsUnsignedLongLong(self);
+  const int64_t timeout = timeout_of(payloads, count, names);
   holding own;
   mctx_python_refusal refusal;
   refusal.error.size = sizeof refusal.error;
   void *result = NULL;
+  if (timeout == -1 && python.PyErr_Occurred() != NULL) return NULL;
   if (take(&own, payloads, count)) {
-    void *thread = unlock_for((uint64_t)count, own.bytes);
-    const mctx_status status =
-        mctx_send_batch(publication, own.slices, (size_t)count, 0, 0, &refusal.accepted, &refusal.error);
+    void *thread = unlock_for(timeout, (uint64_t)count, own.bytes);
+    const mctx_status status = mctx_send_batch(publication, own.slices, (size_t)count, flags_of(timeout),
+                                               timeout, &refusal.accepted, &refusal.error);
     lock_again(thread);
     result = outcome(status, &refusal);
   }
@@ -145,19 +178,20 @@ void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count) 
   return result;
 }
 
-void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count) {
+void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count, void *names) {
   const mctx_publication publication = python.PyLong_AsUnsignedLongLong(self);
+  const int64_t timeout = timeout_of(arguments, count, names);
   mctx_python_buffer buffer;
   mctx_python_refusal refusal;
   refusal.error.size = sizeof refusal.error;
   const uint64_t size = count == 2 ? python.PyLong_AsUnsignedLongLong(arguments[1]) : 0;
-  if (size == UINT64_MAX && python.PyErr_Occurred() != NULL) return NULL;
+  if (python.PyErr_Occurred() != NULL) return NULL;
   if (size > UINT32_MAX) return python.PyBytes_FromStringAndSize(NULL, 0);
   if (python.PyObject_GetBuffer(arguments[0], &buffer, PY_BUF_SIMPLE) != 0) return NULL;
   const uint64_t length = (uint64_t)buffer.length;
-  void *thread = unlock_for(size != 0 ? length / size : 0, length);
-  const mctx_status status = mctx_send_segments(publication, buffer.data, (size_t)length, (uint32_t)size, 0, 0,
-                                                &refusal.accepted, &refusal.error);
+  void *thread = unlock_for(timeout, size != 0 ? length / size : 0, length);
+  const mctx_status status = mctx_send_segments(publication, buffer.data, (size_t)length, (uint32_t)size,
+                                                flags_of(timeout), timeout, &refusal.accepted, &refusal.error);
   lock_again(thread);
   python.PyBuffer_Release(&buffer);
   return outcome(status, &refusal);
@@ -216,33 +250,61 @@ static void *batch_at(void *address) {
   return (void *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);
 }
 
+/* Lays out the memory of a batch. */
+static void lay_out(mctx_receive_batch *batch, unsigned char *memory, size_t capacity) {
+  const size_t datagrams = capacity * sizeof(mctx_datagram);
+  batch->datagrams = (mctx_datagram *)(void *)memory;
+  batch->messages = (mctx_message *)(void *)(memory + datagrams);
+  batch->arena = memory + datagrams + capacity * sizeof(mctx_message);
+}
+
 void *mctx_python_recv_batch(void *self, void *timeout_ns) {
   mctx_error error;
+  mctx_python_buffer memory;
   const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
   mctx_receive_batch *batch = batch_at(python.PyTuple_GetItem(self, 1));
+  const uint64_t capacity = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 2));
   const long long timeout = python.PyLong_AsLongLong(timeout_ns);
   error.size = sizeof error;
   if (python.PyErr_Occurred() != NULL) return NULL;
+  if (python.PyObject_GetBuffer(python.PyTuple_GetItem(self, 3), &memory, PY_BUF_SIMPLE) != 0) return NULL;
+  lay_out(batch, memory.data, (size_t)capacity);
   void *thread = timeout != 0 ? python.PyEval_SaveThread() : NULL;
   const mctx_status status = mctx_recv_batch(subscription, batch, MCTX_INTERRUPTIBLE, timeout, &error);
   lock_again(thread);
+  python.PyBuffer_Release(&memory);
   if (status == MCTX_OK) return python.PyLong_FromSsize_t((ptrdiff_t)batch->datagram_count);
   return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
 }
 
-static void *payload_at(const mctx_receive_batch *batch, ptrdiff_t position) {
+/* A slice of a memoryview, or NULL with Python's exception set. */
+static void *view_at(void *arena, ptrdiff_t start, ptrdiff_t length) {
+  void *first = python.PyLong_FromSsize_t(start);
+  void *end = python.PyLong_FromSsize_t(start + length);
+  void *range = first != NULL && end != NULL ? python.PySlice_New(first, end, NULL) : NULL;
+  void *view = range != NULL ? python.PyObject_GetItem(arena, range) : NULL;
+  python.Py_DecRef(range); /* which allows NULL */
+  python.Py_DecRef(end);
+  python.Py_DecRef(first);
+  return view;
+}
+
+/* A payload as a view of the arena, or as bytes if there is no view. */
+static void *payload_at(const mctx_receive_batch *batch, void *arena, ptrdiff_t position) {
   const mctx_datagram *datagram = &batch->datagrams[position];
+  if (arena != NULL) return view_at(arena, (ptrdiff_t)datagram->offset, (ptrdiff_t)datagram->length);
   return python.PyBytes_FromStringAndSize((const char *)batch->arena + datagram->offset, datagram->length);
 }
 
-void *mctx_python_payloads(void *self, void *address) {
+void *mctx_python_payloads(void *self, void *const *arguments, ptrdiff_t count) {
   (void)self;
-  const mctx_receive_batch *batch = batch_at(address);
+  const mctx_receive_batch *batch = batch_at(arguments[0]);
+  void *arena = count > 1 ? arguments[1] : NULL;
   if (batch == NULL || python.PyErr_Occurred() != NULL) return NULL;
-  const ptrdiff_t count = (ptrdiff_t)batch->datagram_count;
-  void *list = python.PyList_New(count);
-  for (ptrdiff_t i = 0; list != NULL && i < count; i++) {
-    void *payload = payload_at(batch, i);
+  const ptrdiff_t length = (ptrdiff_t)batch->datagram_count;
+  void *list = python.PyList_New(length);
+  for (ptrdiff_t i = 0; list != NULL && i < length; i++) {
+    void *payload = payload_at(batch, arena, i);
     if (payload != NULL && python.PyList_SetItem(list, i, payload) == 0) continue;
     python.Py_DecRef(list);
     list = NULL;
@@ -276,12 +338,8 @@ static void *record_for(collecting *own, const mctx_datagram *datagram) {
 }
 
 static void *collected(collecting *own, ptrdiff_t position) {
-  const mctx_datagram *datagram = &own->batch->datagrams[position];
-  const ptrdiff_t start = (ptrdiff_t)datagram->offset;
-  void *payload = own->arena != NULL
-                      ? python.PySequence_GetSlice(own->arena, start, start + (ptrdiff_t)datagram->length)
-                      : payload_at(own->batch, position);
-  return make_datagram(&own->how, payload, record_for(own, datagram));
+  void *payload = payload_at(own->batch, own->arena, position);
+  return make_datagram(&own->how, payload, record_for(own, &own->batch->datagrams[position]));
 }
 
 void *mctx_python_collect(void *self, void *arguments) {

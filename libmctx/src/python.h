@@ -45,7 +45,8 @@ typedef struct mctx_python_api {
   void *(*PyType_GenericAlloc)(void *type, ptrdiff_t items);
   int (*PyObject_SetAttr)(void *object, void *name, void *value);
   ptrdiff_t (*PyTuple_Size)(void *tuple);
-  void *(*PySequence_GetSlice)(void *sequence, ptrdiff_t start, ptrdiff_t end);
+  void *(*PySlice_New)(void *start, void *stop, void *step);
+  void *(*PyObject_GetItem)(void *object, void *key);
   int (*PyBytes_AsStringAndSize)(void *object, char **data, ptrdiff_t *length);
   void (*PyErr_Clear)(void);
   void *(*PyErr_NoMemory)(void);
@@ -54,6 +55,9 @@ typedef struct mctx_python_api {
   void (*Py_IncRef)(void *object);
   void *(*PyDict_GetItemWithError)(void *dictionary, void *key);
   void *(*PyObject_CallFunctionObjArgs)(void *callable, ...);
+  void *(*PyObject_Type)(void *object);
+  void *(*PyList_GetItem)(void *list, ptrdiff_t position);
+  void *PyBytes_Type;
 } mctx_python_api;
 
 /* Why a batch was not taken whole. */
@@ -66,21 +70,23 @@ typedef struct mctx_python_refusal {
 MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size);
 
 /* mctx_send() as a method of one argument, any contiguous buffer: `self` is a tuple of the publication, an int;
- * a dictionary of what to return, by the bytes sent; and a function that is called for all else and whose
- * answer is returned: with the payload, and with the bytes sent; or with bytes, the error record; or with empty
- * bytes: the payload is no such buffer. The caller holds the interpreter's lock. */
+ * a list of bytes sent and what to return for so many; a dictionary of more of the same; and a function that is
+ * called for all else and whose answer is returned: with the payload, and with the bytes sent; or with bytes,
+ * the error record; or with empty bytes: the payload is no such buffer. The caller holds the interpreter's
+ * lock. */
 MCTX_API void *mctx_python_send(void *self, void *payload);
 
-/* mctx_send_batch() without a wait, as a method of any number of arguments: `self` is an int, the publication;
- * the arguments are contiguous buffers, a datagram each, which the caller's references keep. All are looked at
- * before the first datagram leaves. Returns an int, how many there were, all taken; or bytes, an
+/* mctx_send_batch() as a method of any number of arguments: `self` is an int, the publication; the arguments
+ * are contiguous buffers, a datagram each, which the caller's references keep. With `names` another one
+ * follows, an int: the timeout in nanoseconds, of an interruptible wait; without, it is 0. All buffers are
+ * looked at before the first datagram leaves. Returns an int, how many there were, all taken; or bytes, an
  * mctx_python_refusal; or NULL with Python's exception set: one is no such buffer. The caller holds the
- * interpreter's lock, which a large batch lets go of. */
-MCTX_API void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count);
+ * interpreter's lock, which a wait and a large batch let go of. */
+MCTX_API void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_t count, void *names);
 
-/* mctx_send_segments() without a wait, as a method of two arguments, a contiguous buffer and an int, the size.
- * The rest is as of mctx_python_send_many(); empty bytes say that the size is no number for the call. */
-MCTX_API void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count);
+/* mctx_send_segments() as a method of two arguments, a contiguous buffer and an int, the size. The rest is as
+ * of mctx_python_send_many(); empty bytes say that the size is no number for the call. */
+MCTX_API void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count, void *names);
 
 /* mctx_recv() as a method of one argument: `self` is a tuple of the subscription, an int, and of what
  * mctx_python_collect() makes datagrams of: the type and the names of two attributes; `timeout_ns` is an int. A
@@ -88,15 +94,17 @@ MCTX_API void *mctx_python_send_segments(void *self, void *const *arguments, ptr
  * record; or NULL with Python's exception set. The caller holds the interpreter's lock. */
 MCTX_API void *mctx_python_recv(void *self, void *timeout_ns);
 
-/* mctx_recv_batch() as a method of one argument: `self` is a tuple of two ints, the subscription and the
- * address of the batch; `timeout_ns` is an int. A wait is interruptible, and lets go of the interpreter's lock.
- * Returns an int, how many datagrams came; or bytes, the error record; or NULL with Python's exception set. The
- * caller holds the interpreter's lock. */
+/* mctx_recv_batch() as a method of one argument: `self` is a tuple of three ints, the subscription, the address
+ * of the batch and how many records of datagrams and of messages there is room for, and of the memory: a
+ * bytearray, which holds these records and then payloads. `timeout_ns` is an int. A wait is interruptible, and
+ * lets go of the interpreter's lock. Returns an int, how many datagrams came; or bytes, the error record; or
+ * NULL with Python's exception set. The caller holds the interpreter's lock. */
 MCTX_API void *mctx_python_recv_batch(void *self, void *timeout_ns);
 
-/* The payloads of a batch that mctx_recv_batch() filled, whose address is an int: a list of bytes. Returns NULL
- * with Python's exception set on failure. The caller holds the interpreter's lock. */
-MCTX_API void *mctx_python_payloads(void *self, void *address);
+/* The payloads of a batch that mctx_recv_batch() filled, as a method of one or two arguments: an int, the
+ * address of the batch; and a memoryview of the arena, of which slices are made then, and else bytes. Returns a
+ * list, or NULL with Python's exception set. The caller holds the interpreter's lock. */
+MCTX_API void *mctx_python_payloads(void *self, void *const *arguments, ptrdiff_t count);
 
 /* Makes the datagrams of a batch that mctx_recv_batch() filled: a list of objects of a type, each with two
  * attributes set. `arguments` is a tuple of the type; the names of the attributes for the payload and for the

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from libmctx import _ffi
 from libmctx._arena import Batch
+from libmctx._columns import DATAGRAM_DTYPE, MESSAGE_DTYPE, Columns
 from libmctx._convert import Endpoint
 from libmctx._options import SubscriptionInfo
 from libmctx.context import Context
@@ -69,7 +70,9 @@ __all__ = [
     "Batch",
     "Capability",
     "ClosedError",
+    "Columns",
     "Context",
+    "DATAGRAM_DTYPE",
     "Datagram",
     "DatagramInfo",
     "DatagramView",
@@ -81,6 +84,7 @@ __all__ = [
     "InternalError",
     "IoError",
     "LimitError",
+    "MESSAGE_DTYPE",
     "MctxError",
     "Membership",
     "MembershipInfo",

@@ -517,7 +517,11 @@ membership_name = _keeps("mctx_membership_name", _Handle, c_uint32, c_uint32, _B
 _Recv = (_Handle, _Buffer, c_size_t, c_uint32, c_int64, _Length, POINTER(Message), c_uint32)
 _RecvBatch = (_Handle, POINTER(ReceiveBatch), c_uint32, c_int64)
 recv = _blocks("mctx_recv", *_Recv)
-recv_now = _keeps("mctx_recv", *_Recv)
+plain_recv: Any = _blocking["mctx_recv"]
+"""As `plain_send`."""
+plain_recv_now: Any = quick["mctx_recv"]
+"""As `plain_send`."""
+plain_recv.restype = plain_recv_now.restype = c_int32
 recv_batch = _blocks("mctx_recv_batch", *_RecvBatch)
 recv_batch_now = _keeps("mctx_recv_batch", *_RecvBatch)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     """The same, to be written."""
 
 
+_INTERRUPTIBLE = _ffi.constant("MCTX_INTERRUPTIBLE")
 _INT = 1 << 31
 """From here on a number is no C int."""
 _EQUAL_MOST = 65_507
@@ -263,11 +264,12 @@ class Batch:
         address, length = slices[0].data + start * size, slices[0].length - start * size
         return int(_ffi.send_segments(handle, address, length, size, flags, timeout_ns, accepted, error))
 
-    def try_send(self, handle: int) -> int | bytes:
-        """Send what goes now; return how many datagrams if that is all, or a `_ffi.Refusal`."""
+    def try_send(self, handle: int, timeout_ns: int) -> int | bytes:
+        """Send with one native call; return how many datagrams if that is all, or a `_ffi.Refusal`."""
         refusal = _ffi.Refusal(error=_ffi.new_error())
         accepted = ctypes.c_uint64()
-        if self.send(handle, 0, 0, 0, accepted, refusal.error) == 0:
+        flags = _INTERRUPTIBLE if timeout_ns else 0
+        if self.send(handle, 0, flags, timeout_ns, accepted, refusal.error) == 0:
             return accepted.value
         refusal.accepted = accepted.value
         return bytes(refusal)
@@ -281,8 +283,12 @@ Answer: TypeAlias = Callable[[Any, "int | bytes"], Any]
 error record; or of b"", where the payload is not a contiguous buffer."""
 
 
-def _plain_sender(own: tuple[int, dict[int, Any], Answer]) -> Callable[[Any], Any]:
-    handle, reports, answer = own
+Sending: TypeAlias = tuple[int, list[Any], dict[int, Any], Answer]
+"""A publication; the bytes sent and the report of the last one that was made; reports by bytes sent."""
+
+
+def _plain_sender(own: Sending) -> Callable[[Any], Any]:
+    handle, _, reports, answer = own
     send = _ffi.plain_send
     publication = ctypes.c_uint64(handle)
     records: list[Any] = []  # each is one call's at a time
@@ -309,28 +315,29 @@ def _plain_sender(own: tuple[int, dict[int, Any], Answer]) -> Callable[[Any], An
 
 
 def _plain_many_sender(handle: int) -> Callable[..., int | bytes]:
-    return lambda *payloads: Batch(payloads).try_send(handle)
+    return lambda *payloads, timeout=0: Batch(payloads).try_send(handle, timeout)
 
 
-def _plain_segments_sender(handle: int) -> Callable[[Any, int], int | bytes]:
-    def send_segments(buffer: Any, size: int) -> int | bytes:
+def _plain_segments_sender(handle: int) -> Callable[..., int | bytes]:
+    def send_segments(buffer: Any, size: int, *, timeout: int = 0) -> int | bytes:
         number = operator.index(size)
         if not 0 <= number < 1 << 32:
             return b""
         batch = Batch((buffer,), number)
         try:
-            return batch.try_send(handle)
+            return batch.try_send(handle, timeout)
         finally:
             batch.release()
 
     return send_segments
 
 
-sender: Callable[[tuple[int, dict[int, Any], Answer]], Callable[[Any], Any]]
+sender: Callable[[Sending], Callable[[Any], Any]]
 """Makes the function that sends on a publication: of a payload, returns the report for its length."""
 many_sender: Callable[[int], Callable[..., int | bytes]]
-"""Of any number of payloads, returns how many they were if all were taken, or a `_ffi.Refusal`."""
-segments_sender: Callable[[int], Callable[[Any, int], int | bytes]]
+"""Of any number of payloads, and the nanoseconds of a wait as ``timeout``, returns how many they were if all
+were taken, or a `_ffi.Refusal`."""
+segments_sender: Callable[[int], Callable[..., int | bytes]]
 """Of a buffer and a size, the same."""
 if _shortcuts.available:
     sender, many_sender, segments_sender = (

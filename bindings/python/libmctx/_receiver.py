@@ -9,10 +9,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-from libmctx import _convert, _ffi, _shortcuts, _waiting, errors
-from libmctx._arena import Arena, Batch, viewed
+from libmctx import _convert, _ffi, _waiting, errors
+from libmctx._arena import Arena, Batch, receiver
+from libmctx._columns import Columns
 from libmctx._object import OpenObject
 from libmctx._waiting import Call, Wait
 from libmctx.datagram import Datagram, DatagramView
@@ -23,6 +24,8 @@ _TIMEOUT = _ffi.constant("MCTX_ERR_TIMEOUT")
 _SIGNAL = _ffi.constant("MCTX_ERR_SIGNAL")
 _WOKEN = _ffi.constant("MCTX_ERR_WOKEN")
 _WOULD_BLOCK = _ffi.constant("MCTX_ERR_WOULD_BLOCK")
+_T = TypeVar("_T")
+_L = TypeVar("_L", "Batch[DatagramView]", "Batch[memoryview]", Columns)
 _FIRST_NS = 250_000_000
 """The first native wait of a receive that may take for ever, in nanoseconds."""
 USUAL = 512
@@ -49,8 +52,8 @@ class Receiver(OpenObject):
 
     _arenas: list[Arena]
     """Those that nobody receives into now."""
-    _direct: Callable[[int], Any] | None
-    """The short way to one datagram, where the interpreter has it."""
+    _direct: Callable[[int], Any]
+    """The short way to one datagram."""
     _kept: deque[Datagram]
     """What was fetched, and not handed over."""
     _late: deque[errors.MctxError]
@@ -68,12 +71,12 @@ class Receiver(OpenObject):
     _process: int
     """Which opened it."""
     _thread: threading.local
-    """The batch of this thread whose payloads are views."""
+    """What was lent to this thread."""
 
     def _prepare(self) -> None:
         self._arenas = []
         how = (self._handle, Datagram, "payload", "_record")
-        self._direct = _shortcuts.receiver(how) if _shortcuts.has_records else None
+        self._direct = receiver(how)
         self._kept = deque()
         self._late = deque()
         self._listeners = set()
@@ -92,12 +95,12 @@ class Receiver(OpenObject):
 
     # ---- receiving ----
 
-    def _recv_direct(self, direct: Callable[[int], Any], timeout: float | None) -> Datagram | Wait:
-        """Receive on the short way; what has to wait for longer is answered with the wait that goes on."""
+    def _call(self, direct: Callable[[int], Any], timeout: float | None) -> Any:
+        """Receive on a short way; what has to wait for longer is answered with the `Wait` that goes on."""
         is_endless = timeout is None and self._is_joined
         pending = None if is_endless or timeout == 0 else self._wait(timeout)
         got = direct(_FIRST_NS if is_endless else 0 if pending is None else pending.next())
-        if isinstance(got, Datagram):
+        if type(got) is not bytes:
             return got
         code = errors.code_of(got)
         if is_endless and code in (_TIMEOUT, _SIGNAL):
@@ -110,16 +113,26 @@ class Receiver(OpenObject):
         return pending
 
     def _recv_batch(
-        self, count: int, timeout: float | None, *, copy: bool
-    ) -> Batch[Datagram] | Batch[DatagramView]:
+        self,
+        count: int,
+        timeout: float | None,
+        form: Callable[[Arena], _T],
+        form_kept: Callable[[Batch[Datagram]], _T],
+    ) -> _T:
         """Receive with one native call."""
-        pending = self._wait(timeout)
         with self._arena(count) as arena:
             arena.limit(count)
-            while not self._until_done(arena.receive, arena.error, pending):
-                if kept := self._take_kept(count):
-                    return kept
-            return arena.copied() if copy else arena.lent()
+            got: Any = None
+            if not self._late:
+                got = self._call(arena.fetch, timeout)
+                if type(got) is int:
+                    return form(arena)
+            pending = self._wait(timeout) if got is None else got
+            while True:
+                if self._kept and (kept := self._take_kept(count)):
+                    return form_kept(kept)
+                if self._until_done(arena.receive, arena.error, pending):
+                    return form(arena)
 
     def _add_few(self, batch: Batch[Datagram], count: int) -> Batch[Datagram]:
         """Receive more, one by one: what a native batch would leave for later stays readable this way."""
@@ -136,36 +149,36 @@ class Receiver(OpenObject):
 
     def _try_recv(self) -> Datagram | None:
         """Receive one datagram if one is there."""
-        if self._direct is not None and not self._kept and not self._late:
-            got: Any = self._direct(0)
-            if type(got) is Datagram:
-                return got
-            if errors.code_of(got) == _WOULD_BLOCK:
-                return None
-            raise errors.from_bytes(got)
         if self._kept and (kept := self._take_kept(1)):
             return kept[0]
-        self._raise_late()
-        with self._arena() as arena:
-            return arena.one() if self._succeeds(arena, arena.receive_one(0, 0)) else None
+        if self._late:
+            self._raise_late()
+        got: Any = self._direct(0)
+        if type(got) is Datagram:
+            return got
+        if errors.code_of(got) == _WOULD_BLOCK:
+            return None
+        raise errors.from_bytes(got)
 
-    def _try_recv_many(self, count: int) -> Batch[Datagram] | None:
+    def _try_recv_many(
+        self, count: int, form: Callable[[Arena], _T], form_kept: Callable[[Batch[Datagram]], _T]
+    ) -> _T | None:
         """Receive what is there, if something is."""
+        self._end_views()
         if self._kept and (batch := self._take_kept(count)):
-            return batch
+            return form_kept(batch)
         if count < 2 * self._min_datagrams:
             first = self._try_recv()
-            return None if first is None else self._add_few(Batch([first]), count)
+            return None if first is None else form_kept(self._add_few(Batch([first]), count))
         self._raise_late()
         with self._arena(count) as arena:
             arena.limit(count)
-            return arena.copied() if self._succeeds(arena, arena.receive(0, 0)) else None
-
-    def _succeeds(self, arena: Arena, code: int) -> bool:
-        """Return whether something was received; False: nothing is there."""
-        if code in (0, _WOULD_BLOCK):
-            return code == 0
-        raise errors.from_record(code, arena.error)
+            got = arena.fetch(0)
+            if type(got) is int:
+                return form(arena)
+            if errors.code_of(got) == _WOULD_BLOCK:
+                return None
+            raise errors.from_bytes(got)
 
     def _checked_count(self, count: int) -> int:
         number = _convert.integer(count, "max", 32, signed=False)
@@ -193,17 +206,16 @@ class Receiver(OpenObject):
             pass
         return Arena(self._handle, self._arenas, wanted, self._min_arena)
 
-    def _view(self, batch: Batch[Any]) -> Batch[DatagramView]:
-        """Return a batch of views, which end with this thread's next receive."""
-        views: Batch[DatagramView] = batch if batch._views else viewed(batch)
+    def _lend(self, lent: _L) -> _L:
+        """Return what ends with this thread's next receive."""
         self._lends = True
-        self._thread.batch = views
-        return views
+        self._thread.lent = lent
+        return lent
 
     def _end_views(self) -> None:
         """End the views that this thread has of earlier datagrams."""
-        if self._lends and (batch := self._thread.__dict__.pop("batch", None)) is not None:
-            batch.release()
+        if self._lends and (lent := self._thread.__dict__.pop("lent", None)) is not None:
+            lent.release()
 
     # ---- what was fetched, and not handed over ----
 

@@ -35,6 +35,7 @@ class _MethodDef(Structure):
 
 
 _METH_O = 0x08
+_METH_KEYWORDS = 0x02
 _METH_FASTCALL = 0x80
 _API = (
     "PyObject_GetBuffer",
@@ -55,7 +56,8 @@ _API = (
     "PyType_GenericAlloc",
     "PyObject_SetAttr",
     "PyTuple_Size",
-    "PySequence_GetSlice",
+    "PySlice_New",
+    "PyObject_GetItem",
     "PyBytes_AsStringAndSize",
     "PyErr_Clear",
     "PyErr_NoMemory",
@@ -64,6 +66,9 @@ _API = (
     "Py_IncRef",
     "PyDict_GetItemWithError",
     "PyObject_CallFunctionObjArgs",
+    "PyObject_Type",
+    "PyList_GetItem",
+    "PyBytes_Type",
 )
 
 
@@ -113,16 +118,18 @@ if available:
         return lambda own: _new_function(method, own, None)
 
     sender = _maker("send", _METH_O, "send($self, payload, /)\n--\n\nSend one datagram.")
-    """Of (publication, reports by bytes sent, what answers else): of a payload, returns a report."""
-    many_sender = _maker("send_many", _METH_FASTCALL, "Send many datagrams.")
-    """Of a publication: of payloads, returns an int, how many there were, or a `_ffi.Refusal`."""
-    segments_sender = _maker("send_segments", _METH_FASTCALL, "Send equal pieces of one buffer.")
-    """Of a publication: of a buffer and a size, returns as `many_sender` does; b"" if the size doesn't fit."""
+    """Of (publication, last report, reports, what answers else): of a payload, returns a report."""
+    many_sender = _maker("send_many", _METH_FASTCALL | _METH_KEYWORDS, "Send many datagrams.")
+    """Of a publication: of payloads, and nanoseconds by a name, returns an int, how many there were, or a
+    `_ffi.Refusal`."""
+    segments_sender = _maker("send_segments", _METH_FASTCALL | _METH_KEYWORDS, "Send pieces of one buffer.")
+    """The same of a buffer and a size, and nanoseconds by a name; returns b"" if the size doesn't fit."""
     receiver = _maker("recv", _METH_O, "Receive one datagram.")
     """Of (subscription, type, two names of attributes): of nanoseconds, returns one or an error record."""
     batch_receiver = _maker("recv_batch", _METH_O, "Receive many datagrams.")
-    """Of (subscription, address of a batch): of nanoseconds, returns how many came or an error record."""
-    payloads: Callable[[int], list[bytes]] = _maker("payloads", _METH_O, "Copy a batch's payloads.")(None)
-    """Copies the payloads of the batch at an address."""
+    """Of (subscription, address of a batch, room for records, memory): of nanoseconds, returns how many came or
+    an error record."""
+    payloads: Callable[..., list[Any]] = _maker("payloads", _METH_FASTCALL, "Take a batch's payloads.")(None)
+    """Copies the payloads of the batch at an address; or, with a view of its memory, makes views."""
     collect: Callable[[tuple[Any, ...]], list[Any]] = _maker("collect", _METH_O, "Make datagrams.")(None)
     """Makes a batch's datagrams: of a type, its attributes' names, the batch's address, and a view of it."""

@@ -179,14 +179,14 @@ def is_enough(code: int, total: int) -> bool:
 
 
 def send_rest(handle: int, refusal: bytes, batch: Callable[[], Batch], pending: Wait | None) -> int:
-    """Send what a first try has left of a batch; return how many datagrams the system accepted in all.
+    """Send what the first native call has left of a batch; return how many datagrams were accepted in all.
 
     Raises:
         MctxError: None was accepted; or some were, and the reason why the next wasn't is neither would-block
             nor timeout. ``accepted`` is set.
     """
     code, total, record = refused(refusal)
-    if pending is not None and may_go_on(code, record):
+    if pending is not None and pending.goes_on(code):
         rest = batch()
         try:
             return _send(handle, rest, pending, total)

@@ -8,14 +8,16 @@ import ctypes
 import math
 import operator
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from libmctx import _convert, _ffi, _waiting, errors
+from libmctx._arena import Arena, as_it_is, payloads_of, viewed
 from libmctx._arena import Batch as ReceivedBatch
+from libmctx._columns import Columns, columns_of
 from libmctx._object import OpenObject
 from libmctx._payload import Batch, several, view_of
 from libmctx._watch import CLOSING_PAUSE, find_watch
-from libmctx.datagram import Datagram
+from libmctx.datagram import Datagram, DatagramView
 from libmctx.publication import Publication
 from libmctx.report import SendReport
 from libmctx.subscription import Subscription
@@ -131,7 +133,7 @@ class AsyncPublication:
         limit = _convert.nanoseconds(timeout)
         if isinstance(self._publication, Publication):
             each = several(payloads)
-            sent = self._publication._try_many(each)
+            sent = self._publication._first_many(each)
             if type(sent) is int:
                 return sent
             return await self._send_rest(self._publication, sent, lambda: Batch(each), limit)
@@ -153,7 +155,7 @@ class AsyncPublication:
         """
         limit = _convert.nanoseconds(timeout)
         if isinstance(self._publication, Publication):
-            sent = self._publication._try_segments(buffer, size)
+            sent = self._publication._first_segments(buffer, size)
             if type(sent) is int:
                 return sent
             number = operator.index(size)
@@ -314,12 +316,35 @@ class AsyncSubscription:
                 return received
         return await self._receive(self._subscription._try_recv, timeout, _TURN)
 
-    async def recv_many(self, max: int = 256, timeout: float | None = None) -> ReceivedBatch[Datagram]:  # noqa: A002
+    @overload
+    async def recv_many(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[True] = ...
+    ) -> ReceivedBatch[Datagram]: ...
+
+    @overload
+    async def recv_many(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[False]
+    ) -> ReceivedBatch[DatagramView]: ...
+
+    @overload
+    async def recv_many(
+        self, max: int = ..., timeout: float | None = ..., *, copy: bool
+    ) -> ReceivedBatch[Datagram] | ReceivedBatch[DatagramView]: ...
+
+    async def recv_many(
+        self,
+        max: int = 256,  # noqa: A002
+        timeout: float | None = None,
+        *,
+        copy: bool = True,
+    ) -> ReceivedBatch[Datagram] | ReceivedBatch[DatagramView]:
         """Receive what is there, up to so many datagrams, with one native call.
 
         Args:
             max: The most datagrams.
             timeout: Seconds for the first; 0 does not wait; None waits as long as it takes.
+            copy: Whether payloads are bytes; False: views, which end with the next receive on the subscription
+                in this thread, whichever task receives: see `Batch`.
 
         Returns:
             A list with one datagram at least.
@@ -327,9 +352,52 @@ class AsyncSubscription:
         Raises:
             MctxError: As `Subscription.recv_many`.
         """
+        if copy:
+            return await self._receive_many(max, timeout, Arena.copied, as_it_is)
+        return self._subscription._lend(await self._receive_many(max, timeout, Arena.lent, viewed))
+
+    async def recv_payloads(self, max: int = 256, timeout: float | None = None) -> list[bytes]:  # noqa: A002
+        """Receive what is there, up to so many datagrams, with one native call: the payloads alone.
+
+        Args:
+            max: The most datagrams.
+            timeout: Seconds for the first; 0 does not wait; None waits as long as it takes.
+
+        Returns:
+            One payload at least.
+
+        Raises:
+            MctxError: As `Subscription.recv_payloads`.
+        """
+        return await self._receive_many(max, timeout, Arena.payloads, payloads_of)
+
+    async def recv_columns(self, max: int = 512, timeout: float | None = None) -> Columns:  # noqa: A002
+        """Receive what is there, up to so many datagrams, with one native call: as memory and numbers.
+
+        They end with the next receive on the subscription in this thread, whichever task receives: `Columns`.
+
+        Args:
+            max: The most datagrams.
+            timeout: Seconds for the first; 0 does not wait; None waits as long as it takes.
+
+        Returns:
+            One datagram at least.
+
+        Raises:
+            MctxError: As `Subscription.recv_columns`.
+        """
+        return self._subscription._lend(await self._receive_many(max, timeout, Arena.columns, columns_of))
+
+    async def _receive_many(
+        self,
+        most: int,
+        timeout: float | None,
+        form: Callable[[Arena], _T],
+        form_kept: Callable[[ReceivedBatch[Datagram]], _T],
+    ) -> _T:
         subscription = self._subscription
-        count = subscription._checked_count(max)
-        return await self._receive(lambda: subscription._try_recv_many(count), timeout, 1)
+        count = subscription._checked_count(most)
+        return await self._receive(lambda: subscription._try_recv_many(count, form, form_kept), timeout, 1)
 
     def wake(self) -> None:
         """End one wait on the subscription with `WaitInterruptedError`: the current one, or else the next.

@@ -91,7 +91,7 @@ class Context:
         bind_device: str | None = None,
         socket: _socket.socket | int | None = None,
         allow_duplicate: bool = False,
-        offload: bool = True,
+        offload: bool | None = None,
         pacing_rate: int | None = None,
         pacing_unit: str = "bits",
         pacing_burst: int | None = None,
@@ -126,7 +126,8 @@ class Context:
             socket: An existing UDP socket, or its descriptor. It belongs to the publication from success on (a
                 ``socket.socket`` is detached then); on failure it is as it was.
             allow_duplicate: Allow a second publication of the same configuration: a socket for each thread.
-            offload: Whether batches go as superpackets, which the system cuts into datagrams, where it can.
+            offload: Whether batches go as superpackets, which the system cuts into datagrams, where it can;
+                None: yes, unless ``error_queue`` is True.
             pacing_rate: At most so much a second; None: as fast as it goes. Sends that come too early raise
                 `WouldBlockError` with a ``retry_after``; batches with a timeout wait.
             pacing_unit: What the rate and the burst count: "bits" of payload, or "datagrams".
@@ -180,7 +181,7 @@ class Context:
             options.bind_device.text = _convert.text(bind_device, "bind_device")
         if allow_duplicate:
             options.flags |= _DUPLICATE
-        options.offload = _convert.integer(offload, "offload", 32)
+        options.offload = _convert.setting(offload, "offload")
         if pacing_rate is not None:
             options.pacing_rate = _convert.integer(pacing_rate, "pacing_rate", 64)
         options.pacing_unit = number_of(pacing_unit, "pacing_unit", PACING_UNITS)

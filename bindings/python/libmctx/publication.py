@@ -16,6 +16,7 @@ from libmctx._convert import Endpoint
 from libmctx._object import OpenObject
 from libmctx._options import PACING_BY, PACING_UNITS, name_of
 from libmctx._payload import Batch, check, many_sender, segments_sender, sender, several, view_of
+from libmctx._waiting import Wait
 from libmctx.report import Origin, Reports, SendReport
 from libmctx.values import Ready
 
@@ -125,12 +126,12 @@ class Publication(OpenObject):
 
     _origin: Origin
     _send_many: Callable[..., Any]
-    _send_segments: Callable[[Any, Any], Any]
+    _send_segments: Callable[..., Any]
 
     def _prepare(self) -> None:
         reports = Reports()
         origin = self._origin = Origin(self._owner, self._handle, reports)
-        self.__dict__["send"] = sender((self._handle, reports, origin.answer))
+        self.__dict__["send"] = sender((self._handle, reports.last, reports, origin.answer))
         self._send_many = many_sender(self._handle)
         self._send_segments = segments_sender(self._handle)
         group = self._native_info().group
@@ -403,15 +404,17 @@ class Publication(OpenObject):
         """
         pending = None if timeout == 0 else _waiting.send_wait(timeout)
         each = several(payloads)
-        sent = self._try_many(each)
+        sent = self._first_many(each, pending)
         if type(sent) is int:
             return sent
         return _waiting.send_rest(self._handle, sent, lambda: Batch(each), pending)
 
-    def _try_many(self, payloads: tuple[Payload, ...]) -> Any:
-        """Send what goes now; return how many there are if that is all, or a `_ffi.Refusal`."""
+    def _first_many(self, payloads: tuple[Payload, ...], pending: Wait | None = None) -> Any:
+        """Send with one native call; return how many there are if that is all, or a `_ffi.Refusal`."""
         try:
-            return self._send_many(*payloads)
+            if pending is None:
+                return self._send_many(*payloads)
+            return self._send_many(*payloads, timeout=pending.next())
         except (TypeError, BufferError):
             check(payloads)  # says more
             raise
@@ -435,21 +438,23 @@ class Publication(OpenObject):
             MctxError: As `send_many`.
         """
         pending = None if timeout == 0 else _waiting.send_wait(timeout)
-        sent = self._try_segments(buffer, size)
+        sent = self._first_segments(buffer, size, pending)
         if type(sent) is int:
             return sent
         return _waiting.send_rest(self._handle, sent, lambda: Batch((buffer,), operator.index(size)), pending)
 
-    def _try_segments(self, buffer: Payload, size: int) -> Any:
-        """Send what goes now; return how many there are if that is all, or a `_ffi.Refusal`."""
+    def _first_segments(self, buffer: Payload, size: int, pending: Wait | None = None) -> Any:
+        """Send with one native call; return how many there are if that is all, or a `_ffi.Refusal`."""
+        within = {} if pending is None else {"timeout": pending.next()}
         try:
-            sent = self._send_segments(buffer, size)
+            sent = self._send_segments(buffer, size, **within)
             if type(sent) is int or sent:
                 return sent
         except (TypeError, BufferError, OverflowError):
             pass
         view_of(buffer)
-        return self._send_segments(buffer, _convert.integer(size, "size", 32, signed=False))
+        number = _convert.integer(size, "size", 32, signed=False)
+        return self._send_segments(buffer, number, **within)
 
     # ---- waiting ----
 

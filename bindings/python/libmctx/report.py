@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SendOutcome", "SendReport"]
 
-_REPORTS = 64
+_MOST = 64
 """Reports that a publication keeps for sends to come."""
 
 
@@ -34,7 +34,28 @@ class Route(NamedTuple):
 class Reports(dict[int, "SendReport"]):
     """Those that nobody has looked at, by the bytes sent: one tells what all sends of so many bytes tell."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "last")
+
+    last: list[Any]
+    """The bytes sent, or -1, and the report of the last one that was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = [-1, None]
+
+    def add(self, report: SendReport) -> None:
+        """Have it stand for the sends of so many bytes."""
+        if len(self) >= _MOST:
+            self.clear()
+        self[report.bytes_sent] = report
+        self.last[:] = report.bytes_sent, report
+
+    def forget(self, report: SendReport) -> None:
+        """Let later sends have another."""
+        if self.get(report.bytes_sent) is report:
+            self.pop(report.bytes_sent, None)
+        if self.last[1] is report:
+            self.last[:] = -1, None
 
 
 class Origin:
@@ -83,9 +104,8 @@ class Origin:
 
     def forget(self, report: SendReport) -> None:
         """Let later sends have another report than this."""
-        reports = self._reports()
-        if reports is not None and reports.get(report.bytes_sent) is report:
-            reports.pop(report.bytes_sent, None)
+        if (reports := self._reports()) is not None:
+            reports.forget(report)
 
     def answer(self, payload: Any, sent: int | bytes) -> SendReport:
         """Make the report for so many bytes; or raise what an error record says, or b"" of the payload.
@@ -98,9 +118,7 @@ class Origin:
         if isinstance(sent, int):
             report = SendReport(self, sent)
             if (reports := self._reports()) is not None:
-                if len(reports) >= _REPORTS:
-                    reports.clear()
-                reports[sent] = report
+                reports.add(report)
             return report
         if sent:
             raise errors.from_bytes(sent)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from libmctx import _convert, _ffi, _waiting, errors, values
-from libmctx._arena import Batch
+from libmctx._arena import Arena, Batch, as_it_is, payloads_of, viewed, viewed_payloads
+from libmctx._columns import Columns, columns_of
 from libmctx._convert import AddressText
 from libmctx._options import SubscriptionInfo, read_info
 from libmctx._payload import writable
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 _FORKED = _ffi.constant("MCTX_ERR_FORKED")
+_NUMBERS = 1 << 32
+"""From here on a number doesn't fit."""
+_T = TypeVar("_T")
 _MEMBERSHIP = ctypes.sizeof(_ffi.Membership)
 
 
@@ -293,11 +297,12 @@ class Subscription(Receiver):
             UsageError: No group is joined, and the wait has no end.
             ClosedError: It was closed, before or meanwhile.
         """
-        self._end_views()
+        if self._lends:
+            self._end_views()
         pending = None
-        if self._direct is not None and not self._kept and not self._late:
-            got = self._recv_direct(self._direct, timeout)
-            if isinstance(got, Datagram):
+        if not self._kept and not self._late:
+            got = self._call(self._direct, timeout)
+            if type(got) is Datagram:
                 return got
             pending = got
         with self._arena() as arena:
@@ -333,6 +338,9 @@ class Subscription(Receiver):
     ) -> Batch[Datagram] | Batch[DatagramView]:
         """Receive what is there, up to so many datagrams, with one native call.
 
+        Faster, in this order: `recv_payloads`, if nothing but the payloads counts; `recv_columns`, which makes
+        no object for a datagram.
+
         Args:
             max: The most datagrams. Fewer than twice `SubscriptionInfo.min_datagrams` take a call each.
             timeout: Seconds for the first; 0 does not block; None waits for ever.
@@ -346,13 +354,84 @@ class Subscription(Receiver):
             MctxError: As `recv`.
             OverflowError: ``max`` is negative or doesn't fit.
         """
-        count = self._checked_count(max)
-        self._end_views()
-        batch = self._take_kept(count) if self._kept else None
-        if batch is None and count < 2 * self._min_datagrams:
-            batch = self._add_few(Batch([self.recv(timeout)]), count)
-        received = self._recv_batch(count, timeout, copy=copy) if batch is None else batch
-        return received if copy else self._view(received)
+        if copy:
+            return self._recv_many(max, timeout, Arena.copied, as_it_is)
+        return self._lend(self._recv_many(max, timeout, Arena.lent, viewed))
+
+    @overload
+    def recv_payloads(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[True] = ...
+    ) -> list[bytes]: ...
+
+    @overload
+    def recv_payloads(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[False]
+    ) -> Batch[memoryview]: ...
+
+    @overload
+    def recv_payloads(
+        self, max: int = ..., timeout: float | None = ..., *, copy: bool
+    ) -> list[bytes] | Batch[memoryview]: ...
+
+    def recv_payloads(
+        self,
+        max: int = USUAL,  # noqa: A002
+        timeout: float | None = None,
+        *,
+        copy: bool = True,
+    ) -> list[bytes] | Batch[memoryview]:
+        """Receive what is there, up to so many datagrams, with one native call: the payloads alone.
+
+        Args:
+            max: As of `recv_many`.
+            timeout: As of `recv_many`.
+            copy: Whether they are bytes; False: views, as of `recv_many`.
+
+        Returns:
+            One payload at least.
+
+        Raises:
+            MctxError: As `recv`.
+            OverflowError: ``max`` is negative or doesn't fit.
+        """
+        if copy:
+            return self._recv_many(max, timeout, Arena.payloads, payloads_of)
+        return self._lend(self._recv_many(max, timeout, Arena.payload_views, viewed_payloads))
+
+    def recv_columns(self, max: int = USUAL, timeout: float | None = None) -> Columns:  # noqa: A002
+        """Receive what is there, up to so many datagrams, with one native call: as memory and numbers.
+
+        No object is made for a datagram: see `Columns`, which ends with this thread's next receive.
+
+        Args:
+            max: As of `recv_many`. The memory for more, say 4096, costs nothing while it is not needed.
+            timeout: As of `recv_many`.
+
+        Returns:
+            One datagram at least.
+
+        Raises:
+            MctxError: As `recv`.
+            OverflowError: ``max`` is negative or doesn't fit.
+        """
+        return self._lend(self._recv_many(max, timeout, Arena.columns, columns_of))
+
+    def _recv_many(
+        self,
+        most: int,
+        timeout: float | None,
+        form: Callable[[Arena], _T],
+        form_kept: Callable[[Batch[Datagram]], _T],
+    ) -> _T:
+        """Receive many datagrams in some form; ``form_kept`` makes the same of those received one by one."""
+        count = most if type(most) is int and 0 < most < _NUMBERS else self._checked_count(most)
+        if self._lends:
+            self._end_views()
+        if self._kept and (kept := self._take_kept(count)):
+            return form_kept(kept)
+        if count < 2 * self._min_datagrams:
+            return form_kept(self._add_few(Batch([self.recv(timeout)]), count))
+        return self._recv_batch(count, timeout, form, form_kept)
 
     def recv_into(self, buffer: Writable, timeout: float | None = None) -> tuple[int, DatagramInfo]:
         """Receive one datagram into memory of the caller's.

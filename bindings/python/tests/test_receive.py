@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import array
 import copy
+import ctypes
 import datetime
 import errno
 import pickle
 import socket
+import struct
 import sys
 import threading
 import time
@@ -484,23 +486,28 @@ def test_unicast_to_the_port_stays_the_other_programs(context: libmctx.Context) 
 def test_records_of_a_message_that_was_cut(pair4: Pair) -> None:
     """No system does it today: the last datagram of a coalesced message is cut, and those before are whole."""
     with pair4.subscription._arena(600) as arena:
-        arena._payloads[:10] = b"aaaabbbbcc"
-        arena._batch.datagram_count, arena._batch.message_count = 3, 2
-        arena._messages[0].flags = _ffi.constant("MCTX_MESSAGE_COALESCED")
-        arena._messages[1].flags = 3
-        for number, (offset, length, message, flags) in enumerate([(0, 4, 0, 0), (4, 4, 1, 0), (8, 2, 1, 1)]):
-            arena._datagrams[number] = _ffi.Datagram(offset, length, message, flags)
-        arena._messages[1].length, arena._messages[1].datagram_count = 8, 2
+        arena._locate()
+        memory, batch = arena._memory, arena._batch
+        memory[arena._payloads_at : arena._payloads_at + 10] = b"aaaabbbbcc"
+        batch.datagram_count, batch.message_count = 3, 2
+        struct.pack_into("12I", memory, 0, 0, 4, 0, 0, 4, 4, 1, 0, 8, 2, 1, 1)
+        whole = _ffi.Message(flags=_ffi.constant("MCTX_MESSAGE_COALESCED"))
+        cut = _ffi.Message(flags=3, length=8, datagram_count=2)
+        at = arena.capacity * ctypes.sizeof(_ffi.Datagram)
+        memory[at : at + 2 * ctypes.sizeof(whole)] = bytes(whole) + bytes(cut)
+        columns = arena._columns()
         views: list[list[Any]] = [
-            arena._received(3, libmctx.Datagram, [b"aaaa", b"bbbb", b"cc"]),
+            arena._made(libmctx.Datagram, bytes),
+            [columns.datagram(position) for position in range(3)],
             arena.copied(),
             arena.lent(),
         ]
-    for batch in views:
-        assert [each.truncated for each in batch] == [False, False, True]
-        assert [bytes(each) for each in batch] == [b"aaaa", b"bbbb", b"cc"]
-        assert [each.length for each in batch] == [4, 4, None]
-        assert all(each.coalesced for each in batch)
+    assert columns.flags.tolist() == [0, 0, 1]
+    for each_way in views:
+        assert [each.truncated for each in each_way] == [False, False, True]
+        assert [bytes(each) for each in each_way] == [b"aaaa", b"bbbb", b"cc"]
+        assert [each.length for each in each_way] == [4, 4, None]
+        assert all(each.coalesced for each in each_way)
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
