@@ -55,7 +55,7 @@ class Run:
 def measure_sending(run: Run) -> None:
     """Measure all settings several times over, so that a bad minute spoils none of them."""
     settings = list(sending.settings(run.links, run.families, quick=run.quick))
-    passes, milliseconds = (2, 150) if run.quick else (3, 300)
+    passes, milliseconds = (2, 150) if run.quick else (3, 200)
     found: list[Times] = [{} for _ in settings]
     for _ in range(passes):
         for setting, times in zip(settings, found, strict=True):

@@ -15,6 +15,7 @@ from comparison import Measured
 from counting import Count
 from goals import goal_table
 from machine import ROOT
+from receiving import BY_HAND as TOLD
 from report import Report
 from sending import BY_HAND, RUNS
 from tables import nanoseconds, paced_table, pivot, row_table, speeds
@@ -75,7 +76,7 @@ def receiving(report: Report) -> str:
 def receiving_speeds(report: Report) -> str:
     """Lay out the speeds of receiving, by size."""
     return pivot(
-        (row for row in report.rows if row.section == "receiving" and row.goal is not None),
+        (row for row in report.rows if row.section == "receiving" and row.goal not in (None, TOLD)),
         lambda row: (row.way, row.path),
         lambda row: row.size,
         speeds,

@@ -208,6 +208,41 @@ static uint32_t raw_look(bench *all, subject *own) {
   return all_if(own, bytes);
 }
 
+/* The segment size that a message tells, or its length. */
+static size_t segment_of(struct msghdr *header, size_t length) {
+  for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each != NULL; each = CMSG_NXTHDR(header, each)) {
+    int size;
+    if (each->cmsg_level != IPPROTO_UDP || each->cmsg_type != UDP_GRO) continue;
+    memcpy(&size, CMSG_DATA(each), sizeof size);
+    return (size_t)size;
+  }
+  return length;
+}
+
+/* As a program that wants to know where each datagram is: keeps all, looks, and writes down a record of each.
+ */
+static uint32_t raw_told(bench *all, subject *own) {
+  static unsigned char told[8][16];
+  size_t used = 0;
+  uint32_t count = 0;
+  for (uint32_t position = 0; used < own->bytes; position++) {
+    struct msghdr header;
+    room into;
+    prepare(own, &header, &into, all->arena + used, MESSAGE_MAX);
+    ssize_t got = recvmsg(own->sockets[0], &header, RAW_FLAGS);
+    if (got < 0) break;
+    const size_t end = used + (size_t)got;
+    const size_t size = segment_of(&header, (size_t)got);
+    if (own->metadata != 0) look_at(&header, told);
+    for (; used < end && count < DATAGRAMS; used += size, count++)
+      all->datagrams[count] = (mctx_datagram){.offset = (uint32_t)used,
+                                              .length = (uint32_t)(end - used < size ? end - used : size),
+                                              .message = position};
+    used = end;
+  }
+  return count;
+}
+
 /* Keeps a batch too: each message has its own buffer, of just the size that is needed. */
 static uint32_t raw_recvmmsg(bench *all, subject *own) {
   const size_t room_size = own->traffic == COALESCED ? MESSAGE_MAX : own->largest;
@@ -278,6 +313,7 @@ typedef struct way {
 static const way ways[] = {{"raw recvmsg", raw_recv},
                            {"raw recvmsg, kept", raw_keep},
                            {"raw recvmsg, looked at", raw_look},
+                           {"raw recvmsg, told", raw_told},
                            {"mctx_recv", library_recv},
                            {"mctx_recv, a small buffer", library_recv_small},
                            {"raw recvmmsg", raw_recvmmsg},
@@ -292,6 +328,7 @@ static bool applies(const way *chosen, const subject *own) {
     return own->is_peer && (chosen->run == raw_recv || chosen->run == peer_recv || chosen->run == peer_batch);
   if (chosen->run == raw_recvmmsg) return own->socket_count == 1;
   if (chosen->run == raw_look) return own->socket_count == 1 && own->wants_control;
+  if (chosen->run == raw_told) return own->socket_count == 1 && own->coalesces;
   if (chosen->run == library_recv_small) return own->coalesces;
   return true;
 }

@@ -16,6 +16,7 @@ NONE, SOURCE, ALL = 0, 1, 63
 METADATA = {NONE: "no metadata", SOURCE: "source", ALL: "all metadata"}
 RECV = Goal("`mctx_recv`, of the plain call with the same metadata", 1 / 1.05)
 BATCH_LONE = Goal("`mctx_recv_batch` of lone datagrams, of the best plain way", 0.97)
+BY_HAND = Goal("`mctx_recv_batch`, of a program by hand that writes down what it gets", 0.97)
 BATCH_COALESCED = Goal("`mctx_recv_batch` of coalesced datagrams, of the best plain way", 0.97)
 MANY_GROUPS = Goal("receiving many groups, of the plain calls over as many sockets", 1 / 1.05)
 
@@ -114,6 +115,8 @@ def compare(subscribed: Subscribed, times: Times, goal: Goal | None = None) -> I
         yield subject.row("mctx_recv", "raw recvmsg, looked at", times)
     if not coalesced and subscribed.coalescing and "mctx_recv, a small buffer" in times:
         yield subject.row("mctx_recv, a small buffer", raw, times, RECV)
+    if "raw recvmsg, told" in times and goal is None:
+        yield subject.row("mctx_recv_batch", "raw recvmsg, told", times, BY_HAND)
     yield subject.row("mctx_recv_batch", floor, times, goal or (BATCH_COALESCED if coalesced else BATCH_LONE))
 
 
