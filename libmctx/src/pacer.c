@@ -31,7 +31,9 @@ static int64_t needed(const mctx__pacer *pacer, int64_t cost) {
 }
 
 int64_t mctx__pacer_usual_burst(int64_t rate) {
-  return rate >= 100 ? rate / 100 : 1;
+  const int64_t burst = rate / 100;
+  if (burst > MCTX__BURST_MAX) return MCTX__BURST_MAX;
+  return burst > 0 ? burst : 1;
 }
 
 void mctx__pacer_init(mctx__pacer *pacer, uint32_t unit, int64_t rate, int64_t burst) {
