@@ -45,8 +45,11 @@ PAGES = ("*.md", "docs/*.md", "bindings/python/README.md", "conformance/README.m
 CODE = ("c", "python", "sh")
 DATA = ("text", "json", "")
 EXAMPLES = {
+    "fast.c": ["239.1.2.3", "5000", "2000", "1000", "eth0"],
+    "fast.py": ["239.1.2.3", "5000", "2000", "eth0"],
     "interfaces.c": [],
     "interfaces.py": [],
+    "paced.py": ["239.1.2.3", "5000", "10", "0.2", "eth0"],
     "publish.c": ["239.1.2.3", "5000", "hello", "eth0"],
     "publish.py": ["239.1.2.3", "5000", "hello", "eth0"],
     "subscribe.c": ["239.1.2.3", "5000", "eth0", "192.0.2.10"],
