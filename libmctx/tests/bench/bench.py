@@ -5,6 +5,7 @@
     bench.py                 all: tables on the terminal; bench.md, bench.json and charts in build/bench
     bench.py --quick         the same of fewer shapes, for a shorter time
     bench.py --only PART     sending, receiving, groups, counts, ...; several by commas
+    bench.py --keep          what is not measured now stays as the last run found it
     bench.py --check         counts alone; ends with 1 where one is above its goal or its record in counts.json
     bench.py --record        counts alone, written to counts.json
     bench.py --document      measures nothing: puts the last results into docs/performance.md
@@ -55,7 +56,7 @@ class Run:
 def measure_sending(run: Run) -> None:
     """Measure all settings several times over, so that a bad minute spoils none of them."""
     settings = list(sending.settings(run.links, run.families, quick=run.quick))
-    passes, milliseconds = (2, 150) if run.quick else (3, 200)
+    passes, milliseconds = (2, 150) if run.quick else (3, 150)
     found: list[Times] = [{} for _ in settings]
     for _ in range(passes):
         for setting, times in zip(settings, found, strict=True):
@@ -69,7 +70,7 @@ def measure_sending(run: Run) -> None:
 
 def measure_receiving(run: Run) -> None:
     """Measure one socket, then many."""
-    milliseconds = 6_000 if run.quick else 50_000
+    milliseconds = 4_000 if run.quick else 30_000
     for family in run.families:
         subjects = list(receiving.single(family, quick=run.quick))
         for each, times in zip(subjects, receiving.measure(family, subjects, milliseconds), strict=True):
@@ -81,19 +82,19 @@ def measure_receiving(run: Run) -> None:
 def measure_groups(run: Run) -> None:
     """Measure one group, and many."""
     for subjects in receiving.several(quick=run.quick):
-        times = receiving.measure("IPv4", subjects, 1_500 if run.quick else 15_000)
+        times = receiving.measure("IPv4", subjects, 1_500 if run.quick else 10_000)
         run.report.add(receiving.by_groups(subjects, times))
 
 
 def measure_publications(run: Run) -> None:
     """Measure one publication, and many."""
     counts = scale.PUBLICATIONS[:3] if run.quick else scale.PUBLICATIONS
-    run.report.add(scale.publications(counts, 2_000 if run.quick else 20_000))
+    run.report.add(scale.publications(counts, 2_000 if run.quick else 15_000))
 
 
 def measure_threads(run: Run) -> None:
     """Measure one thread, and two."""
-    run.report.add(scale.threads(1_000 if run.quick else 8_000))
+    run.report.add(scale.threads(1_000 if run.quick else 5_000))
 
 
 def measure_pacing(run: Run) -> None:
@@ -108,14 +109,14 @@ def measure_python(run: Run) -> None:
     for name in from_python.missing():
         run.report.miss(f"{name} of PyPI: `make bench-peers` installs it")
     sizes = (64, 1200) if run.quick else (64, 1200, MIXED)
-    run.report.add(from_python.measure(sizes, 10 if run.quick else 40))
+    run.report.add(from_python.measure(sizes, 10 if run.quick else 20))
 
 
 def measure_programs(run: Run) -> None:
     """Measure programs of others."""
     for name in programs.missing():
         run.report.miss(f"{name} of Debian: `make bench-peers` installs it")
-    run.report.add(programs.rows(3 if run.quick else 7))
+    run.report.add(programs.rows(3 if run.quick else 5))
 
 
 PARTS: dict[str, Callable[[Run], None]] = {
@@ -165,6 +166,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer shapes, shorter")
     parser.add_argument("--only", default=",".join(names), help="parts, by commas (%(default)s)")
+    parser.add_argument("--keep", action="store_true", help="keep what is not measured now")
     parser.add_argument("--check", action="store_true", help="counts alone, against their record")
     parser.add_argument("--record", action="store_true", help="counts alone, as the new record")
     parser.add_argument("--document", action="store_true", help="put the last results into the document")
@@ -192,6 +194,8 @@ def main() -> int:
         return write_record(counts, RECORD) if arguments.record else int(any(map(failure, counts)))
     report = Report(describe(inside, descriptors, processor))
     measure(arguments, report)
+    if arguments.keep:
+        report.keep(Report.read(arguments.output / "bench.json"))
     report.write(arguments.output)
     return 0
 

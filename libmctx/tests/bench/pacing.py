@@ -27,7 +27,7 @@ RATES = (
     ("bits", 100_000_000, 1200),
     ("bits", 1_000_000_000, 1200),
 )
-SECONDS, LEAST, MOST = 1.0, 100, 20_000
+SECONDS, LEAST, MOST = 0.5, 100, 20_000
 WINDOW_NS = 1_000_000
 
 

@@ -188,22 +188,11 @@ def repeat(receive: Callable[[], object]) -> Callable[[int], None]:
 
 
 def in_batches(receive: Callable[[int], Sequence[object]]) -> Callable[[int], None]:
-    """Drain with calls that return many; each datagram is looked at."""
+    """Drain with calls that return many."""
 
     def drain(count: int) -> None:
         while count > 0:
-            for _ in receive(MOST):
-                count -= 1
-
-    return drain
-
-
-def in_columns(subscription: libmctx.Subscription) -> Callable[[int], None]:
-    """Drain with calls that return memory and numbers."""
-
-    def drain(count: int) -> None:
-        while count > 0:
-            count -= len(subscription.recv_columns(MOST))
+            count -= len(receive(MOST))
 
     return drain
 
@@ -237,7 +226,7 @@ def receiving(
         ("recv_many", lambda own: in_batches(own.recv_many), {}),
         ("recv_payloads", lambda own: in_batches(own.recv_payloads), BYTES_GOALS),
         ("recv_payloads of views", lambda own: in_batches(partial(own.recv_payloads, copy=False)), VIEW_GOALS),
-        ("recv_columns", in_columns, COLUMN_GOALS),
+        ("recv_columns", lambda own: in_batches(own.recv_columns), COLUMN_GOALS),
     )
     for coalesced in (False, True):
         for name, drain, goals in forms:
@@ -286,8 +275,7 @@ def asynchronous(
 
         async def drain(count: int, receiver: libmctx.AsyncSubscription = receiver) -> None:
             while count > 0:
-                for _ in await receiver.recv_many(MOST):
-                    count -= 1
+                count -= len(await receiver.recv_many(MOST))
 
         yield filler.way(
             "AsyncSubscription.recv_many",

@@ -61,6 +61,16 @@ class Report:
         if self.notes:
             yield "Remarks", "\n".join(f"- {what}" for what in self.notes)
 
+    def keep(self, last: Report) -> None:
+        """Take over what was not measured this time."""
+        sections = {row.section for row in self.rows}
+        self.rows += [row for row in last.rows if row.section not in sections]
+        self.measured += [each for each in last.measured if each.section not in sections]
+        self.paced = self.paced or last.paced
+        self.counts = self.counts or last.counts
+        self.missing = list(dict.fromkeys([*last.missing, *self.missing]))
+        self.notes = list(dict.fromkeys([*last.notes, *self.notes]))
+
     @classmethod
     def read(cls, file: Path) -> Report:
         """Read one that was written as JSON."""

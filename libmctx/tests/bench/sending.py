@@ -78,9 +78,10 @@ def settings(links: list[Link], families: list[str], *, quick: bool) -> Iterator
     batches = (1, 64) if quick else BATCHES
     for link in links:
         for listener in LISTENERS:
-            if quick and (listener != "none") == (link is LOOPBACK):
-                continue
-            yield from (Setting(link, size, batch, listener) for size in sizes for batch in batches)
+            usual = listener == ("none" if link is LOOPBACK else "coalescing")
+            if usual or not quick:
+                chosen = batches if usual else (1, 64)
+                yield from (Setting(link, size, batch, listener) for size in sizes for batch in chosen)
     for size in (64,) if quick else (64, 1200):
         for batch in (1, 64):
             yield Setting(size=size, batch=batch, threads=True)
