@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -187,7 +187,7 @@ def repeat(receive: Callable[[], object]) -> Callable[[int], None]:
     return drain
 
 
-def in_batches(receive: Callable[[int], Sequence[object]]) -> Callable[[int], None]:
+def in_batches(receive: Callable[[int], Sized]) -> Callable[[int], None]:
     """Drain with calls that return many."""
 
     def drain(count: int) -> None:
