@@ -4,6 +4,7 @@
 CORE_SOURCES := \
   src/status.c \
   src/handle.c \
+  src/owner.c \
   src/error.c \
   src/options.c \
   src/address.c \
@@ -31,7 +32,9 @@ CORE_SOURCES := \
   src/subscription.c \
   src/held.c \
   src/take.c \
+  src/attempt.c \
   src/receive.c \
+  src/receive_batch.c \
   src/wait.c \
   src/metrics.c \
   src/events.c \
@@ -52,6 +55,7 @@ POSIX_SOURCES := \
 LINUX_SOURCES := \
   src/platform/linux/capability.c \
   src/platform/linux/event.c \
+  src/platform/linux/fence.c \
   src/platform/linux/fork_page.c \
   src/platform/linux/interface.c \
   src/platform/linux/membership.c \
@@ -68,6 +72,7 @@ LINUX_SOURCES := \
 
 # Its threads are the system's.
 SIM_SOURCES := \
+  src/platform/linux/fence.c \
   src/platform/posix/mutex.c \
   src/platform/sim/clock.c \
   src/platform/sim/deliver.c \

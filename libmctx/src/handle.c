@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "owner.h"
 #include "pause.h"
 #include "wait.h"
 
@@ -175,6 +176,8 @@ void mctx__object_retire(mctx__object *object) {
   uint64_t generation = atomic_load(&slot->word) >> GENERATION_SHIFT;
   uint64_t next = (generation + 1) << GENERATION_SHIFT;
 
+  atomic_store(&slot->owner, 0);
+  atomic_store(&slot->seat, NULL);
   /* Calls with stale handles pin for a moment: their pins are kept. */
   lock_table();
   uint64_t word = atomic_load(&slot->word);
@@ -279,6 +282,7 @@ mctx_status mctx__object_claim(mctx_handle handle, uint32_t kind, mctx__object *
   mctx__unpin(found);
   if ((before & CLOSING) != 0) return MCTX_ERR_CLOSED;
 
+  mctx__await_owner(found->slot);
   await_pins(found);
   int64_t event = atomic_exchange(&found->event, MCTX__NO_EVENT.value);
   if (event != MCTX__NO_EVENT.value) mctx__event_close((mctx__event){event});

@@ -21,6 +21,7 @@
 
 typedef struct mctx__object mctx__object;
 typedef struct mctx__slot mctx__slot;
+typedef struct mctx__seat mctx__seat;
 
 /* What the kinds of object do when they end. */
 typedef struct mctx__class {
@@ -61,6 +62,8 @@ struct mctx__slot {
   mctx__object *object;
   uint32_t next_free; /* guarded by the table's lock */
   uint32_t index;
+  _Atomic uintptr_t owner;    /* the thread whose own the object is, see owner.h; 0: nobody's */
+  _Atomic(mctx__seat *) seat; /* of the last owner; stays when he is none any more */
 };
 
 /* The chunks, NULL until needed; and the word that a fork wipes, 1 while it has not. */
@@ -93,6 +96,11 @@ static inline mctx__slot *mctx__slot_of(mctx_handle handle) {
 
 static inline void mctx__unpin(mctx__object *object) {
   atomic_fetch_sub_explicit(&object->slot->word, 1, memory_order_release);
+}
+
+/* Once more, from inside. */
+static inline void mctx__pin_again(mctx__object *object) {
+  atomic_fetch_add_explicit(&object->slot->word, 1, memory_order_relaxed);
 }
 
 /* Enters the open object of a handle, of whatever kind; NULL if there is none. On the way of every datagram. */

@@ -110,7 +110,24 @@ static void forget_member(mctx__subscription *subscription, mctx__member *member
 
 /* ---- parts ---- */
 
+static void tally_add(mctx__tally *sum, const mctx__tally *more) {
+  sum->datagrams += more->datagrams;
+  sum->bytes += more->bytes;
+  if (sum->first_ns == 0 || (more->first_ns != 0 && more->first_ns < sum->first_ns))
+    sum->first_ns = more->first_ns;
+  if (more->last_ns > sum->last_ns) sum->last_ns = more->last_ns;
+}
+
+mctx__tally mctx__member_tally(const mctx__member *member) {
+  mctx__tally sum = member->tally;
+  for (const mctx__part *part = member->parts; part != NULL; part = part->next)
+    tally_add(&sum, &part->tally);
+  return sum;
+}
+
+/* What it counted stays with its membership. */
 static void free_part(mctx__part *part) {
+  tally_add(&part->member->tally, &part->tally);
   mctx__filter_free(&part->filter);
   mctx__filter_free(&part->next_filter);
   mctx__release(part);

@@ -28,9 +28,18 @@ enum mctx__part_state {
   MCTX__PART_LEAVING  /* in the table, still joined, not needed any more */
 };
 
+/* What was delivered. */
+typedef struct mctx__tally {
+  uint64_t datagrams;
+  uint64_t bytes;
+  int64_t first_ns; /* 0: none yet */
+  int64_t last_ns;
+} mctx__tally;
+
 /* What one socket lets through of a membership. */
 struct mctx__part {
   mctx__entry entry; /* first; its owner is the socket */
+  mctx__tally tally; /* under the subscription's lock */
   mctx__part *next;  /* of the membership */
   mctx__receiver *receiver;
   mctx__member *member;
@@ -57,12 +66,8 @@ struct mctx__member {
   mctx__filter filter;
   mctx__filter next_filter;
   mctx__part *parts;
-  /* Under the subscription's lock. */
-  uint64_t datagrams;
-  uint64_t bytes;
-  int64_t joined_ns;
-  int64_t first_ns; /* 0: none yet */
-  int64_t last_ns;
+  mctx__tally tally; /* of parts that are gone */
+  int64_t joined_ns; /* under the subscription's lock */
 };
 
 /* Memberships that a change is being told for. */
@@ -82,6 +87,8 @@ void mctx__member_remove(mctx__subscription *subscription, mctx__member *member)
 void mctx__member_lose(mctx__subscription *subscription, mctx__member *member);
 /* Puts an absent membership on an interface; tell its filter then. False if there is no memory. */
 bool mctx__member_place(mctx__subscription *subscription, mctx__member *member, uint32_t interface_index);
+/* What was delivered for it; with the lock held too. */
+mctx__tally mctx__member_tally(const mctx__member *member);
 mctx__member *mctx__member_find(const mctx__subscription *subscription, const mctx_address *group,
                                 uint32_t interface_index);
 

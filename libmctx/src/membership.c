@@ -27,11 +27,12 @@ static mctx_membership_info describe(mctx__subscription *subscription, const mct
   for (const mctx__name *name = member->names; name != NULL; name = name->next)
     info.name_count++;
   mctx__subscription_lock(subscription);
-  info.datagrams = member->datagrams;
-  info.bytes = member->bytes;
-  if (member->first_ns != 0) {
-    info.first_ns = member->first_ns > member->joined_ns ? member->first_ns - member->joined_ns : 0;
-    info.last_ns = now > member->last_ns ? now - member->last_ns : 0;
+  const mctx__tally tally = mctx__member_tally(member);
+  info.datagrams = tally.datagrams;
+  info.bytes = tally.bytes;
+  if (tally.first_ns != 0) {
+    info.first_ns = tally.first_ns > member->joined_ns ? tally.first_ns - member->joined_ns : 0;
+    info.last_ns = now > tally.last_ns ? now - tally.last_ns : 0;
   }
   mctx__subscription_unlock(subscription);
   return info;

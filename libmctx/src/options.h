@@ -7,6 +7,10 @@
 
 /* Whether a struct of this size can be one of ours, of any version. */
 bool mctx__struct_size_valid(uint32_t size);
+/* Whether a struct of ours may stand there. */
+static inline bool mctx__is_aligned(const void *pointer) {
+  return ((uintptr_t)pointer & 7) == 0;
+}
 
 /* Reads what the caller gave over `own`, which holds the defaults: an older, shorter struct leaves the rest at
  * the defaults; of a newer, longer one the tail must be zero. */

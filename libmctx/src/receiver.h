@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sockets of a subscription. One is bound to a group, or, beyond a bound, to the port alone; an IPv6 one
- * takes the groups of one interface, because the system looks at the group alone when it filters.
+ * The sockets of a subscription. One is bound to a group, or, beyond a bound,
+ * to the port alone; an IPv6 one takes the groups of one interface, because the
+ * system looks at the group alone when it filters.
  */
 #ifndef MCTX_RECEIVER_H
 #define MCTX_RECEIVER_H
@@ -13,9 +14,20 @@ typedef struct mctx__part mctx__part;
 typedef struct mctx__receiver mctx__receiver;
 
 struct mctx__receiver {
-  mctx__receiver *next; /* a forked child walks the list */
+  /* What a receive looks at stands together; written under the subscription's lock. */
   mctx__socket socket;
-  uint32_t id; /* owner of its parts in the table; never 0 */
+  uint32_t wanted; /* mctx_metadata bits to take off each message */
+  bool coalescing;
+  mctx__part *sole;        /* its only membership, if the system alone isolates; else NULL */
+  mctx__part *last;        /* the membership of the last message, or NULL */
+  uint32_t sole_interface; /* of the membership that was its only one, for messages that do not tell */
+  uint32_t drops;          /* what its counter said last */
+  uint32_t usual;          /* bytes that hold a message as they came lately; 0: not known */
+  uint32_t longest;        /* the same of the last `learned` ones alone */
+  uint32_t learned;
+
+  uint32_t id;          /* owner of its parts in the table; never 0 */
+  mctx__receiver *next; /* a forked child walks the list */
   uint32_t family;
   mctx_address group;       /* that it is bound to; family 0: to the port alone */
   uint32_t interface_index; /* whose groups it takes; 0: any */
@@ -28,23 +40,17 @@ struct mctx__receiver {
   bool is_checked; /* it had a membership, or a change of one, that the system alone does not isolate */
   uint32_t parts;  /* memberships, those that are being joined too */
   uint32_t lists;  /* of them, settled ones whose filter lists sources */
-  /* Read by receives: written under the subscription's lock. */
-  bool coalescing;
-  uint32_t wanted; /* mctx_metadata bits to take off each message */
-  uint32_t drops;  /* what its counter said last */
-  uint32_t usual;  /* bytes that hold a message as they came lately; 0: they were coalesced, or are not known */
-  mctx__part *sole;        /* its only membership, if the system alone isolates; else NULL */
-  uint32_t sole_interface; /* of the membership that was its only one, for messages that do not tell */
-  mctx__part *last;        /* the membership of the last message, or NULL */
 };
 
-/* Whether the system lets nothing through but its group, where and from whom it was joined. */
+/* Whether the system lets nothing through but its group, where and from whom it
+ * was joined. */
 static inline bool mctx__receiver_isolates(const mctx__receiver *receiver) {
   return receiver->group.family != 0 && receiver->is_isolated && (receiver->family == 4 || receiver->is_held);
 }
 
-/* What to take off each message: the source too where a list is looked up, or where a message may be held back,
- * which a change of the filter concerns before it is delivered. */
+/* What to take off each message: the source too where a list is looked up, or
+ * where a message may be held back, which a change of the filter concerns
+ * before it is delivered. */
 static inline uint32_t mctx__receiver_wants(const mctx__receiver *receiver) {
   const bool needs_source = receiver->coalescing || (receiver->sole == NULL && receiver->lists > 0);
   return receiver->collected | (needs_source ? MCTX_META_SOURCE : 0);
@@ -52,13 +58,14 @@ static inline uint32_t mctx__receiver_wants(const mctx__receiver *receiver) {
 
 /* All with the subscription's mutex held. */
 
-/* A socket that can join the group on the interface, other than those that `taken` says; opened if there is
- * none. */
+/* A socket that can join the group on the interface, other than those that
+ * `taken` says; opened if there is none. */
 typedef bool mctx__receiver_filter(const mctx__receiver *receiver, const void *argument);
 mctx__result mctx__receiver_choose(mctx__subscription *subscription, const mctx_address *group,
                                    uint32_t interface_index, mctx__receiver_filter *taken, const void *argument,
                                    mctx__receiver **chosen);
-/* Before something changes that the system alone cannot isolate: from here on messages are checked. */
+/* Before something changes that the system alone cannot isolate: from here on
+ * messages are checked. */
 mctx__result mctx__receiver_check(mctx__subscription *subscription, mctx__receiver *receiver);
 /* Whether it joined the group on some interface; with the lock held. */
 bool mctx__receiver_has_group(const mctx__subscription *subscription, const mctx__receiver *receiver,

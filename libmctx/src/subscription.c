@@ -365,6 +365,7 @@ mctx_status mctx_subscription_open(mctx_context context, const mctx_subscription
   }
   mctx__mutex_init(&object->mutex);
   atomic_flag_clear(&object->lock);
+  (void)mctx__fence_prepare(); /* now, not with the first datagrams */
   status = read_options(&call, &own, object);
   if (status == MCTX_OK) status = open_in(&call, (mctx__context *)owner, &own, object, subscription);
   if (status != MCTX_OK) release(object);

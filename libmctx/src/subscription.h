@@ -7,6 +7,7 @@
 #include "events.h"
 #include "handle.h"
 #include "member.h"
+#include "owner.h"
 #include "pause.h"
 
 enum { MCTX__READY_TAGS = 64 };
@@ -39,7 +40,7 @@ struct mctx__subscription {
   mctx__object object;
 
   /* Under the lock, as are the tables' links and what receiver.h and member.h say: a spin lock, because a
-   * receive holds it only over calls that do not block, and pays for it with one locked operation. */
+   * receive holds it only over calls that do not block. A thread whose own the subscription is does without. */
   _Alignas(64) atomic_flag lock;
   bool has_changes;  /* the watch has something to tell */
   bool is_behind;    /* it told, and the interfaces could not be looked at */
@@ -50,15 +51,17 @@ struct mctx__subscription {
   uint32_t until_look;  /* receives from the only socket until the poller is asked again */
   mctx__receiver *only; /* if there is one socket alone */
   mctx__receiver *current;
-  uint32_t turn; /* receives that are left of the current one's turn */
+  uint32_t turn;        /* receives that are left of the current one's turn */
+  mctx__result pending; /* a failure that came after datagrams */
+  uint64_t drops;
+  mctx__receive_counters counters;
+  mctx__held held;
+  uintptr_t user;   /* the thread that received last under the lock */
+  uint32_t streak;  /* how often in a row, nobody else using the lock */
+  int64_t drops_ns; /* when the last were noticed */
   uint32_t ready_at;
   uint32_t ready_count;
   uint64_t ready[MCTX__READY_TAGS];
-  mctx__held held;
-  mctx__result pending; /* a failure that came after datagrams */
-  uint64_t drops;
-  int64_t drops_ns; /* when the last were noticed */
-  mctx__receive_counters counters;
   mctx__events events;
   mctx__table parts;
   mctx__table members;
@@ -104,6 +107,9 @@ static inline void mctx__subscription_lock(mctx__subscription *subscription) {
   for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&subscription->lock, memory_order_acquire);
        round++)
     mctx__pause(round);
+  if (!mctx__is_anothers(&subscription->object)) return;
+  subscription->streak = 0;
+  mctx__disown(&subscription->object);
 }
 
 static inline void mctx__subscription_unlock(mctx__subscription *subscription) {

@@ -15,6 +15,7 @@ typedef struct mctx__receiving {
   bool is_empty;     /* the only socket has nothing */
   bool has_received; /* something that is delivered */
   int64_t now_ns;    /* roughly */
+  uint64_t bytes;    /* delivered, of a batch */
 } mctx__receiving;
 
 /* Asks the poller who is readable. */
@@ -30,9 +31,10 @@ MCTX__COLD void mctx__note_drops(mctx__subscription *subscription, mctx__receive
 /* The socket to receive from now; NULL: none has anything. */
 static MCTX__IN_PLACE mctx__receiver *mctx__next_receiver(mctx__receiving *call) {
   mctx__subscription *subscription = call->subscription;
-  if (subscription->only != NULL) {
+  if (MCTX__MOSTLY(subscription->only != NULL)) {
     /* Changes wait where nothing else does; a call that received something leaves them to the next one. */
-    if (subscription->until_look-- == 0 || (call->is_empty && !call->has_received)) mctx__look(subscription);
+    if (MCTX__SELDOM(subscription->until_look-- == 0 || (call->is_empty && !call->has_received)))
+      mctx__look(subscription);
     return call->is_empty ? NULL : subscription->only;
   }
   if (subscription->turn == 0) {
@@ -50,7 +52,7 @@ static MCTX__IN_PLACE mctx__receiver *mctx__next_receiver(mctx__receiving *call)
 /* The membership that a message was received for; NULL: it is not delivered. */
 static MCTX__IN_PLACE mctx__part *mctx__admit(mctx__subscription *subscription, mctx__receiver *receiver,
                                               const mctx__arrival *arrival) {
-  if (receiver->sole != NULL) return receiver->sole;
+  if (MCTX__MOSTLY(receiver->sole != NULL)) return receiver->sole;
   /* What does not tell was bound to its group, and had one membership when it came. */
   const bool is_told = (arrival->present & MCTX_META_GROUP) != 0;
   const mctx_address *group = is_told ? &arrival->group : &receiver->group;
@@ -70,6 +72,12 @@ static MCTX__IN_PLACE mctx__part *mctx__admit(mctx__subscription *subscription, 
   return NULL;
 }
 
+/* After receives from the socket whose turn it is; the first of them is off its turn already. */
+static MCTX__IN_PLACE void mctx__took_turns(mctx__receiving *call, uint32_t receives) {
+  call->budget -= receives;
+  if (call->subscription->only == NULL) call->subscription->turn -= receives - 1;
+}
+
 /* After a receive that brought nothing. MCTX_OK: go on with the others. */
 static MCTX__IN_PLACE mctx__result mctx__took_nothing(mctx__receiving *call, mctx__result result) {
   if (result.status == MCTX_ERR_SIGNAL) return MCTX__DONE;
@@ -83,7 +91,7 @@ static MCTX__IN_PLACE mctx__result mctx__took_nothing(mctx__receiving *call, mct
 static MCTX__IN_PLACE mctx__part *mctx__took(mctx__receiving *call, mctx__receiver *receiver,
                                              const mctx__arrival *arrival) {
   mctx__subscription *subscription = call->subscription;
-  if ((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops)
+  if (MCTX__SELDOM((arrival->present & MCTX_META_DROPS) != 0 && arrival->drops != receiver->drops))
     mctx__note_drops(subscription, receiver, arrival->drops);
   mctx__part *part = mctx__admit(subscription, receiver, arrival);
   call->has_received |= part != NULL;
@@ -101,14 +109,14 @@ static MCTX__IN_PLACE mctx__result mctx__take_message(mctx__receiving *call, con
     call->budget--;
     mctx__result result =
         mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, arrival);
-    if (result.status != MCTX_OK) {
+    if (MCTX__SELDOM(result.status != MCTX_OK)) {
       result = mctx__took_nothing(call, result);
       if (result.status != MCTX_OK) return result;
       continue;
     }
     *from = receiver;
     *part = mctx__took(call, receiver, arrival);
-    if (*part != NULL) return result;
+    if (MCTX__MOSTLY(*part != NULL)) return result;
   }
   return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
 }

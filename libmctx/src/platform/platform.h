@@ -37,6 +37,16 @@
 #define MCTX__IN_PLACE inline
 #endif
 
+/* Says how a condition nearly always is: a jump that is not taken costs nothing, what is jumped over is not
+ * fetched. */
+#if defined(__GNUC__)
+#define MCTX__MOSTLY(condition) __builtin_expect(!!(condition), 1)
+#define MCTX__SELDOM(condition) __builtin_expect(!!(condition), 0)
+#else
+#define MCTX__MOSTLY(condition) (condition)
+#define MCTX__SELDOM(condition) (condition)
+#endif
+
 /* What a system call came to. */
 typedef struct mctx__result {
   mctx_status status;
@@ -64,6 +74,13 @@ void mctx__mutex_unlock(mctx__mutex *mutex);
 /* The mutex is not locked. */
 void mctx__mutex_destroy(mctx__mutex *mutex);
 
+/* What tells threads apart that live at one time; never 0. */
+uintptr_t mctx__thread_self(void);
+/* Whether mctx__fence_threads() works here. The first call may take long. */
+bool mctx__fence_prepare(void);
+/* Every thread of the process passes a full fence between call and return: what one stored before that is seen
+ * here afterwards, and what it loads later is what was stored here before. */
+void mctx__fence_threads(void);
 /* Gives the processor to another thread. */
 void mctx__yield(void);
 /* Sleeps about that long; may return early. */
@@ -130,9 +147,11 @@ typedef enum mctx__option {
   MCTX__ISOLATED,      /* 1: nothing arrives of groups that this socket did not join */
   MCTX__RECEIVE_BUFFER, /* as MCTX__SEND_BUFFER */
   MCTX__COALESCING, /* 0, 1: datagrams of one sender may arrive as one message; unsupported where they cannot */
-  MCTX__PACING_RATE, /* bytes a second of this socket's packets, headers included; 0: as fast as may be */
-  MCTX__METADATA,    /* mctx_metadata bits to collect from now on; what the system cannot tell is left out */
-  MCTX__NONBLOCKING  /* 0, 1 */
+  MCTX__SEGMENT_SIZE, /* bytes that all that is sent is cut into; 0: nothing is */
+  MCTX__CORKED,       /* 1: what is sent is held back and becomes one datagram */
+  MCTX__PACING_RATE,  /* bytes a second of this socket's packets, headers included; 0: as fast as may be */
+  MCTX__METADATA,     /* mctx_metadata bits to collect from now on; what the system cannot tell is left out */
+  MCTX__NONBLOCKING   /* 0, 1 */
 } mctx__option;
 
 /* Where to send: built once, used on every send. The backend's own bytes; length 0 stands for "connected". */
@@ -261,21 +280,22 @@ typedef struct mctx__span {
   size_t length;
 } mctx__span;
 
-/* What was received. Fields whose bit is not in `present` are not set. */
+/* What was received. Fields whose bit is not in `present` are not set. What is told of a message stands where
+ * it does in mctx_message. */
 typedef struct mctx__arrival {
   uint32_t present;      /* mctx_metadata bits */
   uint32_t segment_size; /* of a coalesced message; 0: it is one datagram */
-  uint64_t stored;       /* bytes in the spans */
-  uint64_t length;       /* bytes of the message; more than `stored`: it was truncated and the system tells */
-  bool truncated;
+  mctx_address source;   /* with port, and scope id if it is link-local */
+  mctx_address group; /* without port, with scope id where the scope wants one; may be no group but a unicast or
+                         broadcast address */
   uint32_t interface_index; /* 0 of a datagram that came before MCTX__METADATA asked for MCTX_META_GROUP */
   int32_t hop_limit;
   int32_t traffic_class;
-  uint32_t drops;      /* messages that this socket has lost so far, modulo 2^32 */
-  mctx_address source; /* with port, and scope id if it is link-local */
-  mctx_address group; /* without port, with scope id where the scope wants one; may be no group but a unicast or
-                         broadcast address */
+  uint32_t drops; /* messages that this socket has lost so far, modulo 2^32 */
   int64_t time_ns;
+  uint64_t stored; /* bytes in the spans */
+  uint64_t length; /* bytes of the message; more than `stored`: it was truncated and the system tells */
+  bool truncated;
 } mctx__arrival;
 
 /* Takes one message off a socket, without blocking, into one or two spans (the second may be empty), filled in

@@ -130,7 +130,7 @@ static const cost costs[] = {
      send_superpackets,
      1,
      receive_segments,
-     {{"recvmsg", 2}},
+     {{"recvmmsg", 1}},
      1,
      false},
     {"datagrams held back are no call each; waiters are told, once",

@@ -33,21 +33,14 @@ enum {
 
 /* ---- addresses: written in place, in whole words, which is half the cost of a message ---- */
 
-static inline void ipv4_put(mctx_address *address, const void *bytes, uint16_t port) {
-  uint32_t words[4] = {0};
-  memcpy(words, bytes, sizeof words[0]);
-  address->family = 4;
-  address->prefix = 0;
-  address->port = port;
-  address->scope_id = 0;
+static inline void ipv4_put(mctx_address *address, uint32_t host, uint16_t port) {
+  const uint32_t words[4] = {host};
+  *address = (mctx_address){.family = 4, .port = port};
   memcpy(address->bytes, words, sizeof words);
 }
 
 static inline void ipv6_put(mctx_address *address, const void *bytes, uint16_t port, uint32_t scope_id) {
-  address->family = 6;
-  address->prefix = 0;
-  address->port = port;
-  address->scope_id = scope_id;
+  *address = (mctx_address){.family = 6, .port = port, .scope_id = scope_id};
   memcpy(address->bytes, bytes, sizeof address->bytes);
 }
 
@@ -60,7 +53,7 @@ static inline bool wants_scope(const uint8_t *bytes) {
 /* The system tells a scope id of link-local addresses alone. */
 static inline void source_read(const sockaddr_either *source, mctx__arrival *arrival) {
   if (source->v4.sin_family == AF_INET) {
-    ipv4_put(&arrival->source, &source->v4.sin_addr, ntohs(source->v4.sin_port));
+    ipv4_put(&arrival->source, source->v4.sin_addr.s_addr, ntohs(source->v4.sin_port));
   } else {
     ipv6_put(&arrival->source, &source->v6.sin6_addr, ntohs(source->v6.sin6_port), source->v6.sin6_scope_id);
   }
@@ -95,7 +88,7 @@ static inline void ipv4_group_read(const unsigned char *data, mctx__arrival *arr
   struct in_pktinfo info;
   memcpy(&info, data, sizeof info);
   arrival->interface_index = (uint32_t)info.ipi_ifindex;
-  ipv4_put(&arrival->group, &info.ipi_addr, 0);
+  ipv4_put(&arrival->group, info.ipi_addr.s_addr, 0);
 }
 
 static inline void ipv6_group_read(const unsigned char *data, mctx__arrival *arrival) {
@@ -150,16 +143,93 @@ static inline size_t control_read(const struct cmsghdr *control, mctx__arrival *
   }
 }
 
-/* What the control messages told. */
-static inline uint32_t controls_read(const unsigned char *at, size_t length, mctx__arrival *arrival) {
+/* Where the next control message stands. */
+typedef struct cursor {
+  const unsigned char *at;
+  size_t left;
+} cursor;
+
+/* What the next one tells if it is of that kind, which it goes behind; else NULL. */
+static MCTX__IN_PLACE const unsigned char *next_told(cursor *next, int level, int type, size_t size) {
+  const struct cmsghdr *control = (const struct cmsghdr *)(const void *)next->at;
+  if (next->left < CMSG_SPACE(size) || control->cmsg_len != CMSG_LEN(size) || control->cmsg_type != type ||
+      control->cmsg_level != level)
+    return NULL;
+  next->at += CMSG_SPACE(size);
+  next->left -= CMSG_SPACE(size);
+  return CMSG_DATA(control);
+}
+
+/* The same of IPv6. */
+static uint32_t usual_ipv6_read(cursor *next, mctx__arrival *arrival) {
   uint32_t present = 0;
-  while (length >= sizeof(struct cmsghdr)) {
-    const size_t whole = control_read((const struct cmsghdr *)(const void *)at, arrival, &present);
-    if (whole < sizeof(struct cmsghdr) || whole >= length) break;
-    at += whole;
-    length -= whole;
+  const unsigned char *data = next_told(next, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(struct in6_pktinfo));
+  if (MCTX__MOSTLY(data != NULL)) {
+    ipv6_group_read(data, arrival);
+    present |= MCTX_META_GROUP;
+  }
+  data = next_told(next, IPPROTO_IPV6, IPV6_HOPLIMIT, sizeof(int));
+  if (MCTX__MOSTLY(data != NULL)) {
+    arrival->hop_limit = number_in(data);
+    present |= MCTX_META_HOP_LIMIT;
+  }
+  data = next_told(next, IPPROTO_IPV6, IPV6_TCLASS, sizeof(int));
+  if (MCTX__MOSTLY(data != NULL)) {
+    arrival->traffic_class = number_in(data);
+    present |= MCTX_META_TRAFFIC_CLASS;
   }
   return present;
+}
+
+/* What stands in front, in the order in which the system tells it: one look for each, and it mostly finds what
+ * it found the last time. */
+static MCTX__IN_PLACE uint32_t usual_read(cursor *next, mctx__arrival *arrival) {
+  uint32_t present = 0;
+  const unsigned char *data = next_told(next, SOL_SOCKET, SO_TIMESTAMPNS, sizeof(time_old));
+  if (MCTX__MOSTLY(data != NULL)) {
+    arrival->time_ns = old_time_in(data);
+    present = MCTX_META_TIME;
+  }
+  data = next_told(next, SOL_SOCKET, SO_RXQ_OVFL, sizeof(uint32_t));
+  if (MCTX__SELDOM(data != NULL)) arrival->drops = (uint32_t)number_in(data);
+  data = next_told(next, IPPROTO_UDP, UDP_GRO, sizeof(int));
+  if (MCTX__SELDOM(data != NULL)) arrival->segment_size = (uint32_t)number_in(data);
+  data = next_told(next, IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo));
+  if (MCTX__MOSTLY(data != NULL)) {
+    ipv4_group_read(data, arrival);
+    present |= MCTX_META_GROUP;
+  }
+  data = next_told(next, IPPROTO_IP, IP_TTL, sizeof(int));
+  if (MCTX__MOSTLY(data != NULL)) {
+    arrival->hop_limit = number_in(data);
+    present |= MCTX_META_HOP_LIMIT;
+  }
+  data = next_told(next, IPPROTO_IP, IP_TOS, sizeof(uint8_t));
+  if (MCTX__MOSTLY(data != NULL)) {
+    arrival->traffic_class = *data;
+    present |= MCTX_META_TRAFFIC_CLASS;
+  }
+  return present;
+}
+
+/* What stands behind that, whatever it is. */
+MCTX__COLD static uint32_t others_read(cursor next, mctx__arrival *arrival) {
+  uint32_t present = 0;
+  while (next.left >= sizeof(struct cmsghdr)) {
+    const size_t whole = control_read((const struct cmsghdr *)(const void *)next.at, arrival, &present);
+    if (whole < sizeof(struct cmsghdr) || whole >= next.left) break;
+    next.at += whole;
+    next.left -= whole;
+  }
+  return present;
+}
+
+/* What the control messages told. */
+static MCTX__IN_PLACE uint32_t controls_read(const unsigned char *at, size_t length, mctx__arrival *arrival) {
+  cursor next = {at, length};
+  uint32_t present = usual_read(&next, arrival);
+  if (next.left != 0) present |= usual_ipv6_read(&next, arrival);
+  return next.left == 0 ? present : present | others_read(next, arrival);
 }
 
 /* The lengths, given what the system said. */
@@ -169,19 +239,26 @@ static inline void lengths_set(mctx__arrival *arrival, uint64_t length, uint64_t
   arrival->stored = arrival->truncated ? room : arrival->length;
 }
 
-/* The payload, and its source if that is wanted: a fifth cheaper than a call that may bring more. */
-static mctx__result plain_receive(int descriptor, bool with_source, const mctx__span *span,
-                                  mctx__arrival *arrival) {
-  sockaddr_either source = {.v6 = {.sin6_family = AF_UNSPEC}};
-  socklen_t length = sizeof source;
-  const ssize_t received =
-      with_source ? recvfrom(descriptor, span->data, span->length, FLAGS, (struct sockaddr *)&source, &length)
-                  : recv(descriptor, span->data, span->length, FLAGS);
+/* The payload alone: a fifth cheaper than a call that may bring more. */
+static mctx__result bare_receive(int descriptor, const mctx__span *span, mctx__arrival *arrival) {
+  const ssize_t received = recv(descriptor, span->data, span->length, FLAGS);
   if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
   lengths_set(arrival, (uint64_t)received, span->length);
   arrival->segment_size = 0;
   arrival->present = 0;
-  if (!with_source) return MCTX__DONE;
+  return MCTX__DONE;
+}
+
+/* The payload and its source. */
+static mctx__result sourced_receive(int descriptor, const mctx__span *span, mctx__arrival *arrival) {
+  sockaddr_either source;
+  socklen_t length = sizeof source;
+  source.v6.sin6_family = AF_UNSPEC;
+  const ssize_t received =
+      recvfrom(descriptor, span->data, span->length, FLAGS, (struct sockaddr *)&source, &length);
+  if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  lengths_set(arrival, (uint64_t)received, span->length);
+  arrival->segment_size = 0;
   source_read(&source, arrival);
   arrival->present = MCTX_META_SOURCE;
   return MCTX__DONE;
@@ -202,8 +279,8 @@ static inline bool wants_control(uint32_t wanted, bool coalescing) {
   return (wanted & ~(uint32_t)MCTX_META_SOURCE) != 0 || coalescing;
 }
 
-static inline void prepare(struct msghdr *message, envelope *own, uint32_t wanted, bool coalescing,
-                           const mctx__span spans[2]) {
+static MCTX__IN_PLACE void prepare(struct msghdr *message, envelope *own, uint32_t wanted, bool coalescing,
+                                   const mctx__span spans[2]) {
   own->into[0] = (struct iovec){spans[0].data, spans[0].length};
   own->into[1] = (struct iovec){spans[1].data, spans[1].length};
   *message = (struct msghdr){.msg_iov = own->into, .msg_iovlen = spans[1].length != 0 ? 2 : 1};
@@ -218,8 +295,8 @@ static inline void prepare(struct msghdr *message, envelope *own, uint32_t wante
   }
 }
 
-static inline void finish(const struct msghdr *message, const envelope *own, uint32_t wanted,
-                          const mctx__span spans[2], uint64_t length, mctx__arrival *arrival) {
+static MCTX__IN_PLACE void finish(const struct msghdr *message, const envelope *own, uint32_t wanted,
+                                  const mctx__span spans[2], uint64_t length, mctx__arrival *arrival) {
   lengths_set(arrival, length, (uint64_t)spans[0].length + spans[1].length);
   arrival->segment_size = 0;
   arrival->drops = 0; /* a socket that lost nothing does not say so */
@@ -228,18 +305,24 @@ static inline void finish(const struct msghdr *message, const envelope *own, uin
   arrival->present = wanted & (told | MCTX_META_SOURCE | MCTX_META_DROPS);
 }
 
-mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
-                                  const mctx__span spans[2], mctx__arrival *arrival) {
+static mctx__result full_receive(int descriptor, uint32_t wanted, bool coalescing, const mctx__span spans[2],
+                                 mctx__arrival *arrival) {
   envelope own;
   struct msghdr message;
-  if (!wants_control(wanted, coalescing) && spans[1].length == 0) {
-    return plain_receive(mctx__descriptor(socket), wants_source(wanted), spans, arrival);
-  }
   prepare(&message, &own, wanted, coalescing, spans);
-  const ssize_t length = recvmsg(mctx__descriptor(socket), &message, FLAGS);
+  const ssize_t length = recvmsg(descriptor, &message, FLAGS);
   if (length < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
   finish(&message, &own, wanted, spans, (uint64_t)length, arrival);
   return MCTX__DONE;
+}
+
+mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
+                                  const mctx__span spans[2], mctx__arrival *arrival) {
+  const int descriptor = mctx__descriptor(socket);
+  if (wants_control(wanted, coalescing) || spans[1].length != 0)
+    return full_receive(descriptor, wanted, coalescing, spans, arrival);
+  if (wants_source(wanted)) return sourced_receive(descriptor, spans, arrival);
+  return bare_receive(descriptor, spans, arrival);
 }
 
 /* After an error behind the first message, the system keeps it for the next call. */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Fences that only one side pays for. */
+#include "../posix/posix.h"
+
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The thread sanitizer knows nothing of fences that other threads are made to pass. */
+#if defined(__SANITIZE_THREAD__)
+#define IS_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define IS_WATCHED 1
+#endif
+#endif
+#ifndef IS_WATCHED
+#define IS_WATCHED 0
+#endif
+
+uintptr_t mctx__thread_self(void) {
+  return (uintptr_t)pthread_self();
+}
+
+static long membarrier(int command) {
+  return syscall(SYS_membarrier, command, 0, 0);
+}
+
+/* Registering is for the life of the process. */
+bool mctx__fence_prepare(void) {
+  static _Atomic int state; /* 0: not known yet */
+  int known = atomic_load(&state);
+  if (known == 0) {
+    known = !IS_WATCHED && membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 ? 1 : -1;
+    atomic_store(&state, known);
+  }
+  return known > 0;
+}
+
+/* Fails only where nobody is registered. */
+void mctx__fence_threads(void) {
+  (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
