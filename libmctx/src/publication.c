@@ -15,12 +15,16 @@ typedef struct setting {
   const char *field;
 } setting;
 
-enum { MAX_SETTINGS = 12 };
+enum { MAX_SETTINGS = 14 };
 
 /* The settings that a configuration needs, in the order in which they are made: the DSCP before the priority,
  * because some systems derive one from the other. */
 static uint32_t list_settings(const mctx__config *config, setting settings[MAX_SETTINGS]) {
   uint32_t count = 0;
+  if (config->socket.type != MCTX_OS_NONE) { /* as its owner had it, a send need not be a datagram */
+    settings[count++] = (setting){MCTX__SEGMENT_SIZE, 0, "socket"};
+    settings[count++] = (setting){MCTX__CORKED, 0, "socket"};
+  }
   if (config->reuse_port != 0) settings[count++] = (setting){MCTX__REUSE_PORT, 1, "reuse_port"};
   settings[count++] = (setting){MCTX__ISOLATED, 1, ""};
   settings[count++] = (setting){MCTX__HOP_LIMIT, config->hop_limit, "hop_limit"};
@@ -40,7 +44,8 @@ static uint32_t list_settings(const mctx__config *config, setting settings[MAX_S
 
 /* What nobody asked for, and a system may be without. */
 static bool is_optional(const mctx__config *config, mctx__option option) {
-  return option == MCTX__ISOLATED || (option == MCTX__ERROR_QUEUE && config->error_queue_chosen);
+  return option == MCTX__ISOLATED || option == MCTX__SEGMENT_SIZE || option == MCTX__CORKED ||
+         (option == MCTX__ERROR_QUEUE && config->error_queue_chosen);
 }
 
 /* What an adopted socket was set to, to put it back if opening fails. */

@@ -296,6 +296,37 @@ static void an_adopted_socket_sends_and_comes_back(void **state) {
   close(receiver);
 }
 
+/* The owner's cutting and collecting would make something else of what is sent. */
+static void each_send_on_an_adopted_socket_is_a_datagram(void **state) {
+  static const size_t lengths[] = {250, 90, 300, 300, 300, 100};
+  static unsigned char payload[300];
+  mctx_slice slices[6];
+  uint32_t family = host_family(state);
+  const int cut = 100;
+  const int collect = 1;
+  uint64_t accepted;
+  host_alone();
+  int receiver = receiver_open(group_of(family), "lo");
+  int plain = plain_socket(family);
+  assert_int_equal(0, setsockopt(plain, IPPROTO_UDP, UDP_SEGMENT, &cut, sizeof cut));
+  assert_int_equal(0, setsockopt(plain, IPPROTO_UDP, UDP_CORK, &collect, sizeof collect));
+  mctx_context context = open_context();
+  mctx_publication_options options = options_through(group_of(family), "lo");
+  adopt(&options, plain);
+  mctx_publication publication = open_with(context, &options);
+  for (int i = 0; i < 6; i++)
+    slices[i] = (mctx_slice){.data = payload, .length = lengths[i]};
+  assert_ok(mctx_send(publication, payload, lengths[0], NULL));
+  assert_ok(mctx_send_batch(publication, slices + 1, 5, 0, 0, &accepted, NULL));
+  assert_int_equal(accepted, 5);
+  for (int i = 0; i < 6; i++) {
+    assert_true(receiver_next(receiver, &got, PATIENCE_MS));
+    assert_int_equal(got.length, lengths[i]);
+  }
+  assert_ok(mctx_close(context, NULL));
+  close(receiver);
+}
+
 /* ---- the port ---- */
 
 static void the_port_is_free_after_closing(void **state) {
@@ -386,6 +417,7 @@ int main(void) {
       BOTH_FAMILIES(a_right_that_is_missing_leaves_no_trace),
       BOTH_FAMILIES(what_is_no_udp_socket_is_refused),
       BOTH_FAMILIES(an_adopted_socket_sends_and_comes_back),
+      BOTH_FAMILIES(each_send_on_an_adopted_socket_is_a_datagram),
       BOTH_FAMILIES(the_port_is_free_after_closing),
       BOTH_FAMILIES(an_event_loop_sees_when_there_is_room),
       BOTH_FAMILIES(descriptors_are_not_inherited_by_programs),

@@ -33,6 +33,8 @@ static const native_option natives[OPTIONS][FAMILIES] = {
     [MCTX__ISOLATED] = {{IPPROTO_IP, IP_MULTICAST_ALL}, {IPPROTO_IPV6, IPV6_MULTICAST_ALL}},
     [MCTX__RECEIVE_BUFFER] = {{SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, SO_RCVBUF}},
     [MCTX__COALESCING] = {{IPPROTO_UDP, UDP_GRO}, {IPPROTO_UDP, UDP_GRO}},
+    [MCTX__SEGMENT_SIZE] = {{IPPROTO_UDP, UDP_SEGMENT}, {IPPROTO_UDP, UDP_SEGMENT}},
+    [MCTX__CORKED] = {{IPPROTO_UDP, UDP_CORK}, {IPPROTO_UDP, UDP_CORK}},
 };
 
 static mctx__result number_set(int descriptor, native_option option, int value) {

@@ -154,6 +154,8 @@ static mctx_status option_status(mctx__option option, int64_t value) {
                                                      [MCTX__ISOLATED] = 1,
                                                      [MCTX__RECEIVE_BUFFER] = INT32_MAX,
                                                      [MCTX__COALESCING] = 1,
+                                                     [MCTX__SEGMENT_SIZE] = UINT16_MAX,
+                                                     [MCTX__CORKED] = 1,
                                                      [MCTX__PACING_RATE] = INT64_MAX,
                                                      [MCTX__METADATA] = MCTX_META_ALL,
                                                      [MCTX__NONBLOCKING] = 1};
