@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from libmctx import _ffi, _shortcuts
-from libmctx._columns import MESSAGE, RECORD, Columns
+from libmctx._columns import MESSAGE, RECORD, Columns, copy_payloads
 from libmctx._waiting import Call
 from libmctx.datagram import Datagram, DatagramInfo, DatagramView, without_truncation
 
@@ -188,7 +188,6 @@ class Arena:
         "__weakref__",
         "_batch",
         "_batch_at",
-        "_is_lent",
         "_is_moved",
         "_length",
         "_limit",
@@ -201,6 +200,7 @@ class Arena:
         "error",
         "fetch",
         "handle",
+        "is_lent",
     )
 
     fetch: Callable[[int], Any]
@@ -212,7 +212,7 @@ class Arena:
         self.capacity = self._limit = capacity
         self.error = _ffi.new_error()
         self._pool = pool
-        self._is_lent = False
+        self.is_lent = False
         self._length = ctypes.c_size_t()
         self._message = _ffi.Message()
         self._payloads_at = capacity * (RECORD + MESSAGE)
@@ -242,7 +242,7 @@ class Arena:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._is_lent:
+        if not self.is_lent:
             self._pool.append(self)
 
     def come_back(self) -> None:
@@ -251,7 +251,7 @@ class Arena:
             self._memory.append(self._memory.pop())  # refused while a buffer of it is held
         except BufferError:
             return
-        self._is_lent, self._is_moved = False, True
+        self.is_lent, self._is_moved = False, True
         self._pool.append(self)
 
     # ---- receiving ----
@@ -334,14 +334,14 @@ class Arena:
         batch: Batch[memoryview] = Batch(views, has_events=self._has_events())
         batch._views.append(views)
         batch._arena = self
-        self._is_lent = True
+        self.is_lent = True
         return batch
 
     def payloads(self) -> list[bytes]:
         """Return the payloads that were received, copied."""
         if collect is not None:
             return _shortcuts.payloads(self._batch_at)
-        return self._columns().payloads()
+        return copy_payloads(self._memory, self.capacity, self._batch.datagram_count)
 
     def lent(self) -> Batch[DatagramView]:
         """Return what was received, as views of this, which comes back when they are released."""
@@ -357,26 +357,15 @@ class Arena:
             batch = Batch(datagrams, has_events=self._has_events())
         batch._views.append([each.payload for each in batch])
         batch._arena = self
-        self._is_lent = True
+        self.is_lent = True
         return batch
 
     def columns(self) -> Columns:
         """Return what was received, as columns in this, which comes back when they are released."""
-        columns = self._columns(self.come_back)
-        self._is_lent = True
-        return columns
-
-    def _columns(self, come_back: Callable[[], None] | None = None) -> Columns:
         batch = self._batch
-        return Columns(
-            self._memory,
-            self.capacity,
-            batch.datagram_count,
-            batch.message_count,
-            has_events=self._has_events(),
-            copies=None if collect is None else partial(_shortcuts.payloads, self._batch_at),
-            come_back=come_back,
-        )
+        self.is_lent = True
+        counts = batch.datagram_count, batch.message_count
+        return Columns(self._memory, self.capacity, *counts, batch.flags & _EVENTS != 0, self)
 
     def one(self) -> Datagram:
         """Return the one datagram that was received, copied."""

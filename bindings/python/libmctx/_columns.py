@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from libmctx import _ffi
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from libmctx._arena import Arena
 
 __all__ = ["Columns", "DATAGRAM_DTYPE", "MESSAGE_DTYPE"]
 
@@ -72,7 +74,7 @@ class Columns:
         has_events: Whether events wait: `Subscription.events`.
     """
 
-    __slots__ = ("_capacity", "_come_back", "_copies", "_count", "_memory", "_messages", "_views", "has_events")
+    __slots__ = ("_arena", "_capacity", "_count", "_memory", "_messages", "_views", "has_events")
 
     _memory: bytearray | None
     """Room for ``capacity`` records of datagrams and as many of messages, then payloads; None: released."""
@@ -85,18 +87,15 @@ class Columns:
         capacity: int,
         count: int,
         messages: int,
-        *,
-        has_events: bool = False,
-        copies: Callable[[], list[bytes]] | None = None,
-        come_back: Callable[[], None] | None = None,
+        has_events: bool,
+        arena: Arena | None = None,
     ) -> None:
         self._memory = memory
         self._capacity = capacity
         self._count = count
         self._messages = messages
         self._views = {}
-        self._copies = copies
-        self._come_back = come_back
+        self._arena = arena
         self.has_events = has_events
 
     def __len__(self) -> int:
@@ -149,10 +148,10 @@ class Columns:
         return self._view("message_records")
 
     def _view(self, name: str) -> memoryview:
+        memory = self._alive()
         view = self._views.get(name)
         if view is None:
-            whole = memoryview(self._alive()).toreadonly()
-            view = self._views[name] = self._cut(name, whole)
+            view = self._views[name] = self._cut(name, memoryview(memory).toreadonly())
         return view
 
     def _cut(self, name: str, whole: memoryview) -> memoryview:
@@ -180,13 +179,9 @@ class Columns:
             ValueError: The columns were released.
         """
         memory = self._alive()
-        if self._copies is not None:
-            return self._copies()
-        start = self._capacity * (RECORD + MESSAGE)
-        numbers = memoryview(memory)[: self._count * RECORD].cast("I")
-        with memoryview(memory)[start:] as arena:
-            pairs = zip(numbers[0::4].tolist(), numbers[1::4].tolist(), strict=True)
-            return [bytes(arena[offset : offset + length]) for offset, length in pairs]
+        if self._arena is not None:
+            return self._arena.payloads()
+        return copy_payloads(memory, self._capacity, self._count)
 
     def payload(self, position: int) -> bytes:
         """Copy one payload.
@@ -231,8 +226,8 @@ class Columns:
                 view.release()
             except BufferError:  # something was made of it, and holds it
                 continue
-        if self._come_back is not None:
-            self._come_back()
+        if self._arena is not None:
+            self._arena.come_back()
 
     def __enter__(self) -> Self:
         return self
@@ -241,6 +236,14 @@ class Columns:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def copy_payloads(memory: bytearray, capacity: int, count: int) -> list[bytes]:
+    """Copy the payloads of memory that is laid out so."""
+    numbers = memoryview(memory)[: count * RECORD].cast("I")
+    with memoryview(memory)[capacity * (RECORD + MESSAGE) :] as arena:
+        places = zip(numbers[0::4].tolist(), numbers[1::4].tolist(), strict=True)
+        return [bytes(arena[start : start + length]) for start, length in places]
 
 
 def columns_of(datagrams: Sequence[Datagram], *, has_events: bool = False) -> Columns:
@@ -256,4 +259,4 @@ def columns_of(datagrams: Sequence[Datagram], *, has_events: bool = False) -> Co
         _pack_range(memory, start + _AT_FIRST, position, 1)
         offset += len(each.payload)
     memory += b"".join([each.payload for each in datagrams])
-    return Columns(memory, count, count, count, has_events=has_events)
+    return Columns(memory, count, count, count, has_events)

@@ -112,28 +112,6 @@ class Receiver(OpenObject):
             raise errors.from_bytes(got)
         return pending
 
-    def _recv_batch(
-        self,
-        count: int,
-        timeout: float | None,
-        form: Callable[[Arena], _T],
-        form_kept: Callable[[Batch[Datagram]], _T],
-    ) -> _T:
-        """Receive with one native call."""
-        with self._arena(count) as arena:
-            arena.limit(count)
-            got: Any = None
-            if not self._late:
-                got = self._call(arena.fetch, timeout)
-                if type(got) is int:
-                    return form(arena)
-            pending = self._wait(timeout) if got is None else got
-            while True:
-                if self._kept and (kept := self._take_kept(count)):
-                    return form_kept(kept)
-                if self._until_done(arena.receive, arena.error, pending):
-                    return form(arena)
-
     def _add_few(self, batch: Batch[Datagram], count: int) -> Batch[Datagram]:
         """Receive more, one by one: what a native batch would leave for later stays readable this way."""
         while len(batch) < count:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from libmctx import _convert, _ffi, _waiting, errors
-from libmctx._arena import Arena, as_it_is, payloads_of, viewed
+from libmctx._arena import Arena, as_it_is, payloads_of, viewed, viewed_payloads
 from libmctx._arena import Batch as ReceivedBatch
 from libmctx._columns import Columns, columns_of
 from libmctx._object import OpenObject
@@ -356,12 +356,34 @@ class AsyncSubscription:
             return await self._receive_many(max, timeout, Arena.copied, as_it_is)
         return self._subscription._lend(await self._receive_many(max, timeout, Arena.lent, viewed))
 
-    async def recv_payloads(self, max: int = 256, timeout: float | None = None) -> list[bytes]:  # noqa: A002
+    @overload
+    async def recv_payloads(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[True] = ...
+    ) -> list[bytes]: ...
+
+    @overload
+    async def recv_payloads(
+        self, max: int = ..., timeout: float | None = ..., *, copy: Literal[False]
+    ) -> ReceivedBatch[memoryview]: ...
+
+    @overload
+    async def recv_payloads(
+        self, max: int = ..., timeout: float | None = ..., *, copy: bool
+    ) -> list[bytes] | ReceivedBatch[memoryview]: ...
+
+    async def recv_payloads(
+        self,
+        max: int = 256,  # noqa: A002
+        timeout: float | None = None,
+        *,
+        copy: bool = True,
+    ) -> list[bytes] | ReceivedBatch[memoryview]:
         """Receive what is there, up to so many datagrams, with one native call: the payloads alone.
 
         Args:
             max: The most datagrams.
             timeout: Seconds for the first; 0 does not wait; None waits as long as it takes.
+            copy: Whether they are bytes; False: views, as of `recv_many`.
 
         Returns:
             One payload at least.
@@ -369,7 +391,10 @@ class AsyncSubscription:
         Raises:
             MctxError: As `Subscription.recv_payloads`.
         """
-        return await self._receive_many(max, timeout, Arena.payloads, payloads_of)
+        if copy:
+            return await self._receive_many(max, timeout, Arena.payloads, payloads_of)
+        lent = await self._receive_many(max, timeout, Arena.payload_views, viewed_payloads)
+        return self._subscription._lend(lent)
 
     async def recv_columns(self, max: int = 512, timeout: float | None = None) -> Columns:  # noqa: A002
         """Receive what is there, up to so many datagrams, with one native call: as memory and numbers.

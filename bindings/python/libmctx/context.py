@@ -131,7 +131,7 @@ class Context:
             pacing_rate: At most so much a second; None: as fast as it goes. Sends that come too early raise
                 `WouldBlockError` with a ``retry_after``; batches with a timeout wait.
             pacing_unit: What the rate and the burst count: "bits" of payload, or "datagrams".
-            pacing_burst: So much may go at once; None: what the rate yields in a millisecond.
+            pacing_burst: So much may go at once; None: what the rate yields in 10 milliseconds.
             pacing_by: Who keeps to the rate: "library", its own clock; "kernel", where the interface's queue
                 does it; "auto": the kernel where that is known to work, else the library.
 

@@ -59,7 +59,7 @@ class PublicationInfo:
         send_buffer_asked: The send buffer's bytes as configured; None for the system's default.
         send_buffer: Bytes granted, as the system counts them (Linux: twice the asked).
         max_datagram: The largest payload in bytes.
-        offload: Whether batches may go as superpackets, as configured.
+        offload: Whether batches may go as superpackets, in effect.
         segment_count_limit: Datagrams that go as one superpacket now, at most; 1: there is no offload.
         segment_size_limit: The largest datagram that goes in a superpacket now, in bytes.
         offload_status: Why these limits are lower than at first: the name of the status that the system

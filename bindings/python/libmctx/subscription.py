@@ -431,7 +431,23 @@ class Subscription(Receiver):
             return form_kept(kept)
         if count < 2 * self._min_datagrams:
             return form_kept(self._add_few(Batch([self.recv(timeout)]), count))
-        return self._recv_batch(count, timeout, form, form_kept)
+        arena = self._arena(count)
+        try:
+            arena.limit(count)
+            got: Any = None
+            if not self._late:
+                got = self._call(arena.fetch, timeout)
+                if type(got) is int:
+                    return form(arena)
+            pending = self._wait(timeout) if got is None else got
+            while True:
+                if self._kept and (kept := self._take_kept(count)):
+                    return form_kept(kept)
+                if self._until_done(arena.receive, arena.error, pending):
+                    return form(arena)
+        finally:
+            if not arena.is_lent:
+                self._arenas.append(arena)
 
     def recv_into(self, buffer: Writable, timeout: float | None = None) -> tuple[int, DatagramInfo]:
         """Receive one datagram into memory of the caller's.

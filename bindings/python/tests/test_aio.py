@@ -395,3 +395,60 @@ def test_nothing_leaks(run: Callable[[Body], Any], slow_link: SlowLink) -> None:
         assert count_descriptors() == before
 
     run(body)
+
+
+def test_segments_of_one_buffer(run: Callable[[Body], Any], receiver4: Receiver, slow_link: SlowLink) -> None:
+    async def body() -> None:
+        with libmctx.Context() as context:
+            asynchronous = AsyncPublication(receiver4.open(context))
+            assert await asynchronous.send_segments(bytearray(b"abcdefgh"), 3) == 3
+            assert receiver4.recv_many(3) == [b"abc", b"def", b"gh"]
+            with pytest.raises(libmctx.UsageError):
+                await asynchronous.send_segments(b"abc", 0)
+            with pytest.raises(TypeError):
+                await asynchronous.send_segments("abc", 1)  # type: ignore[arg-type]
+        slow = AsyncPublication(slow_link.publication)
+        slow_link.fill()
+        assert await slow.send_segments(bytes(150_000), 1000) == 150
+
+    run(body)
+
+
+def test_sends_wait_for_the_pace(run: Callable[[Body], Any], receiver4: Receiver) -> None:
+    async def body() -> None:
+        with libmctx.Context() as context:
+            pace: dict[str, Any] = {"pacing_unit": "datagrams", "pacing_burst": 1, "pacing_by": "library"}
+            publication = receiver4.open(context, pacing_rate=50, **pace)
+            asynchronous = AsyncPublication(publication)
+            start = time.monotonic()
+            for payload in (b"0", b"1", b"2"):
+                await asynchronous.send(payload)
+            assert await asynchronous.send_many([b"3", b"4"]) == 2
+            assert await asynchronous.send_segments(b"56", 1) == 2
+            assert time.monotonic() - start > 6 * 0.02 * 0.9
+            assert receiver4.recv_many(7) == [b"%d" % number for number in range(7)]
+            with pytest.raises(libmctx.TimedOutError):
+                await asynchronous.send_many([b"x"], timeout=0.001)
+            with pytest.raises(libmctx.WouldBlockError) as caught:
+                await asynchronous.send_many([b"x"], timeout=0)
+            assert caught.value.retry_after
+
+    run(body)
+
+
+def test_segments_over_objects_of_other_makers(run: Callable[[Body], Any]) -> None:
+    class Other:
+        def __init__(self) -> None:
+            self.sent: list[bytes] = []
+
+        def send(self, payload: Any, /) -> None:
+            self.sent.append(bytes(payload))
+
+    async def body() -> None:
+        other = Other()
+        assert await AsyncPublication(other).send_segments(b"abcde", 2) == 3
+        assert other.sent == [b"ab", b"cd", b"e"]
+        with pytest.raises(libmctx.UsageError):
+            await AsyncPublication(other).send_segments(b"abcde", 0)
+
+    run(body)

@@ -529,3 +529,48 @@ def test_nothing_leaks(run: Run, context: libmctx.Context) -> None:
         assert count_descriptors() == before
 
     run(body)
+
+
+def test_payloads_and_columns(run: Run, pair: Pair) -> None:
+    asynchronous = AsyncSubscription(pair.subscription)
+    expected = [number.to_bytes(2, "big").ljust(100, b".") for number in range(30)]
+
+    async def received(
+        receive: Callable[..., Awaitable[Any]], take: Callable[[Any], list[bytes]]
+    ) -> list[bytes]:
+        asyncio.get_running_loop().call_later(0.01, pair.coalesced, 30)
+        found: list[bytes] = []
+        while len(found) < 30:
+            found += take(await receive(600, 5))
+        return found
+
+    async def views(most: int, timeout: float) -> Any:
+        return await asynchronous.recv_payloads(most, timeout, copy=False)
+
+    async def datagram_views(most: int, timeout: float) -> Any:
+        return await asynchronous.recv_many(most, timeout, copy=False)
+
+    async def body() -> None:
+        assert await received(asynchronous.recv_payloads, list) == expected
+        assert await received(asynchronous.recv_columns, lambda columns: columns.payloads()) == expected
+        assert await received(views, lambda batch: list(map(bytes, batch))) == expected
+        assert await received(datagram_views, lambda batch: list(map(bytes, batch))) == expected
+        pair.publication.send(b"one")
+        columns = await asynchronous.recv_columns(600)
+        pair.publication.send(b"two")
+        assert await asynchronous.recv_payloads(600) == [b"two"]
+        with pytest.raises(ValueError, match="released"):
+            columns.payloads()
+        for receive in (asynchronous.recv_columns, asynchronous.recv_payloads):
+            with pytest.raises(libmctx.WouldBlockError):
+                await receive(600, 0)
+            with pytest.raises(libmctx.TimedOutError):
+                await receive(600, 0.01)
+            with pytest.raises(libmctx.UsageError):
+                await receive(0)
+        for payload in (b"a", b"b", b"c"):
+            pair.publication.send(payload)
+        assert (await asynchronous.recv_columns(1)).payloads() == [b"a"]
+        assert await asynchronous.recv_payloads(2) == [b"b", b"c"]
+
+    run(body)

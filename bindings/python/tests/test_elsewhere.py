@@ -18,6 +18,8 @@ OTHERWISE = [
     "tests/test_send.py",
     "tests/test_receive.py",
     "tests/test_views.py",
+    "tests/test_columns.py",
+    "tests/test_aio_receive.py",
     "tests/test_receive_blocking.py",
 ]
 """Tests of what goes another way without the shortcuts."""

@@ -495,7 +495,7 @@ def test_records_of_a_message_that_was_cut(pair4: Pair) -> None:
         cut = _ffi.Message(flags=3, length=8, datagram_count=2)
         at = arena.capacity * ctypes.sizeof(_ffi.Datagram)
         memory[at : at + 2 * ctypes.sizeof(whole)] = bytes(whole) + bytes(cut)
-        columns = arena._columns()
+        columns = arena.columns()
         views: list[list[Any]] = [
             arena._made(libmctx.Datagram, bytes),
             [columns.datagram(position) for position in range(3)],

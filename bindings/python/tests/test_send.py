@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import ctypes
 import errno
+import gc
 import ipaddress
 import mmap
 import pickle
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -487,3 +489,216 @@ def test_duplicates_only_when_asked_for(context: libmctx.Context, publication: l
     assert twin.info().duplicate
     assert context.publication_count() == 2
     assert context.publications() == [publication, twin]
+
+
+# ---- batches of every shape ----
+
+SHAPES: dict[str, list[Any]] = {
+    "equal bytes": [bytes([number]) * 100 for number in range(200)],
+    "two": [b"ab", b"cd"],
+    "one": [b"alone"],
+    "growing": [bytes([number]) * number for number in range(1, 60)],
+    "with empty ones": [b"", b"a", b"", b"", b"bcd"],
+    "bytearrays": [bytearray(b"abc"), bytearray(b"defg")],
+    "kinds mixed": [b"abc", bytearray(b"def"), memoryview(b"xghix")[1:4], array.array("H", [1, 2, 3]), b"jkl"],
+    "a view of wide items first": [memoryview(array.array("Q", [1, 2])), b"0123456789abcdef"],
+}
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda payloads: (each for each in payloads)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batches_of_every_shape(context: libmctx.Context, receiver4: Receiver, shape: str, kind: Any) -> None:
+    payloads = SHAPES[shape]
+    publication = receiver4.open(context)
+    for timeout in (0, 5, None):
+        assert publication.send_many(kind(payloads), timeout=timeout) == len(payloads)
+        assert receiver4.recv_many(len(payloads)) == [bytes(each) for each in payloads]
+    assert receiver4.is_empty()
+    assert publication.metrics().send_calls == 3
+
+
+@pytest.mark.parametrize(
+    ("payloads", "error", "text"),
+    [
+        ([b"a", b"b", 3, b"d"], TypeError, "payload 2 must be a contiguous buffer, not int"),
+        ([b"a"] * 300 + ["text"], TypeError, r"payload 300 .* not str.*encode"),
+        ([None, b"b"], TypeError, "payload 0 .* not NoneType"),
+        ([b"a", memoryview(b"abcdef")[::2]], BufferError, "payload 1 must be contiguous"),
+        ([memoryview(b"abcdef")[::2], b"a"], BufferError, "payload 0 must be contiguous"),
+        ([bytearray(b"a"), b"b", []], TypeError, "payload 2 .* not list"),
+        ([object()], TypeError, "a payload must be"),
+        (b"", TypeError, "not one bytes"),
+        (bytearray(), TypeError, "not one bytearray"),
+        (memoryview(b"abc"), TypeError, "not one memoryview"),
+        ("", TypeError, "not one str"),
+        (7, TypeError, "not int"),
+        (None, TypeError, "not NoneType"),
+    ],
+)
+@pytest.mark.parametrize("timeout", [0, 1])
+def test_a_batch_with_something_wrong_sends_nothing(
+    publication: libmctx.Publication, payloads: Any, error: type[Exception], text: str, timeout: float
+) -> None:
+    with pytest.raises(error, match=text):
+        publication.send_many(payloads, timeout=timeout)
+    assert publication.metrics().packets_sent == 0
+
+
+def test_a_batch_whose_payloads_change_the_list(publication: libmctx.Publication) -> None:
+    """A batch is what the list holds at the call, whatever looking at a payload runs."""
+    payloads: list[Any] = [bytes(100) for _ in range(50)]
+
+    def emptied() -> Any:
+        yield from payloads
+        payloads.clear()
+        gc.collect()
+
+    assert publication.send_many(emptied()) == 50
+    assert payloads == []
+
+
+def test_payloads_are_let_go_of(publication: libmctx.Publication) -> None:
+    held = bytearray(b"abc")
+    publication.send(held)
+    publication.send_many([held, b"x", held])
+    publication.send_many([held], timeout=1)
+    publication.send_segments(held, 2)
+    with pytest.raises(TypeError):
+        publication.send_many([held, 1])  # type: ignore[list-item]
+    with pytest.raises(libmctx.UsageError):
+        publication.send_segments(held, 0)
+    held += b"d"  # a BufferError while somebody holds it
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, memoryview, lambda data: memoryview(bytearray(data))])
+def test_segments_of_every_kind_of_buffer(context: libmctx.Context, receiver4: Receiver, make: Any) -> None:
+    publication = receiver4.open(context)
+    data = bytes(range(250))
+    expected = [data[start : start + 60] for start in range(0, 250, 60)]
+    for timeout in (0, 5):
+        assert publication.send_segments(make(data), 60, timeout=timeout) == 5
+        assert receiver4.recv_many(5) == expected
+    assert publication.send_segments(array.array("I", [1, 2, 3]), 4) == 3
+    assert receiver4.recv_many(3) == [bytes(array.array("I", [each])) for each in (1, 2, 3)]
+    numpy = pytest.importorskip("numpy")
+    numbers = numpy.arange(60, dtype="u2").reshape(3, 20)
+    assert publication.send_segments(numbers, 40) == 3
+    assert publication.send_many(numbers) == 3
+    assert receiver4.recv_many(6) == [bytes(each) for each in numbers] * 2
+
+
+def test_segments_with_something_wrong(publication: libmctx.Publication) -> None:
+    for buffer, size, error in (
+        ("text", 2, TypeError),
+        (None, 2, TypeError),
+        (b"abc", "2", TypeError),
+        (b"abc", None, TypeError),
+        (b"abc", 1.5, TypeError),
+        (b"abc", -1, OverflowError),
+        (b"abc", 1 << 32, OverflowError),
+        (b"abc", 1 << 70, OverflowError),
+        (b"abc", 0, libmctx.UsageError),
+        (b"abc", 70_000, libmctx.UsageError),
+        (memoryview(b"abcdef")[::2], 2, BufferError),
+    ):
+        for timeout in (0, 1):
+            with pytest.raises(error):
+                publication.send_segments(buffer, size, timeout=timeout)  # type: ignore[arg-type]
+    assert publication.metrics().packets_sent == 0
+
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    assert publication.send_segments(b"abc", Two()) == 2  # type: ignore[arg-type]
+
+
+# ---- offload and pacing ----
+
+
+def test_offload_shows_in_info_metrics_and_capabilities(context: libmctx.Context, receiver4: Receiver) -> None:
+    publication = receiver4.open(context)
+    info = publication.info()
+    assert info.offload
+    assert info.offload_status is None
+    assert info.offload_os_code == 0
+    assert publication.send_many([bytes(100)] * 64) == 64
+    if libmctx.capabilities()["segmentation"]:
+        assert info.segment_count_limit in (64, 128)
+        assert info.segment_size_limit >= 1472
+        assert publication.metrics().superpackets_sent == 1
+        assert context.metrics().total_superpackets_sent == 1
+    without = receiver4.open(context, offload=False)
+    info = without.info()
+    assert not info.offload
+    assert info.segment_count_limit == 1
+    assert without.send_many([bytes(100)] * 64) == 64
+    assert without.metrics().superpackets_sent == 0
+    assert without.metrics().offload_refusals == 0
+    assert receiver4.recv_many(128) == [bytes(100)] * 128
+
+
+def test_a_pacing_rate_by_the_library(context: libmctx.Context, receiver4: Receiver) -> None:
+    paced = receiver4.open(
+        context, pacing_rate=20, pacing_unit="datagrams", pacing_burst=2, pacing_by="library"
+    )
+    info = paced.info()
+    assert (info.pacing_rate, info.pacing_burst) == (20, 2)
+    assert (info.pacing_unit, info.pacing_by) == ("datagrams", "library")
+    assert paced.send_many([b"a", b"b", b"c"]) == 2
+    sends: list[Callable[[], object]] = [
+        lambda: paced.send(b"c"),
+        lambda: paced.send_many([b"c"]),
+        lambda: paced.send_segments(b"c", 1),
+    ]
+    for send in sends:
+        with pytest.raises(libmctx.WouldBlockError, match="pacing") as caught:
+            send()
+        error = caught.value
+        assert (error.name, error.kind, error.retry) == ("paced", "would_block", "after_delay")
+        assert error.retry_after is not None
+        assert 0 < error.retry_after <= 0.05
+        assert error.value == round(error.retry_after * 1e9)
+        assert pickle.loads(pickle.dumps(error)).retry_after == error.retry_after
+    start = time.monotonic()
+    assert paced.send_many([b"c", b"d", b"e", b"f"], timeout=5) == 4
+    assert time.monotonic() - start > 0.1
+    with pytest.raises(libmctx.TimedOutError):
+        paced.send_many([b"g"], timeout=0.001)
+    assert receiver4.recv_many(6) == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert libmctx.UsageError("x").retry_after is None
+
+
+def test_no_pacing_is_told(publication: libmctx.Publication) -> None:
+    info = publication.info()
+    assert (info.pacing_rate, info.pacing_burst, info.pacing_by) == (None, None, None)
+    assert isinstance(libmctx.capabilities()["pacing"].reason, str)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "field"),
+    [
+        ({"pacing_rate": -1}, libmctx.UsageError, "pacing_rate"),
+        ({"pacing_rate": 1 << 63}, OverflowError, ""),
+        ({"pacing_rate": "fast"}, TypeError, ""),
+        ({"pacing_rate": 10, "pacing_unit": "bytes"}, libmctx.UsageError, "pacing_unit"),
+        ({"pacing_rate": 10, "pacing_unit": 1}, TypeError, ""),
+        ({"pacing_rate": 10, "pacing_burst": -1}, libmctx.UsageError, "pacing_burst"),
+        ({"pacing_rate": 10, "pacing_by": "nobody"}, libmctx.UsageError, "pacing_by"),
+        (
+            {"pacing_rate": 10, "pacing_unit": "datagrams", "pacing_by": "kernel"},
+            libmctx.UsageError,
+            "pacing_by",
+        ),
+        ({"offload": 2}, libmctx.UsageError, "offload"),
+        ({"offload": "yes"}, TypeError, ""),
+    ],
+)
+def test_wrong_options_of_offload_and_pacing(
+    context: libmctx.Context, options: dict[str, Any], error: type[Exception], field: str
+) -> None:
+    with pytest.raises(error) as caught:
+        context.add_publication(GROUP4, 5000, interface="127.0.0.1", **options)
+    if isinstance(caught.value, libmctx.MctxError):
+        assert caught.value.field == field
+    assert context.publication_count() == 0
