@@ -15,7 +15,7 @@ typedef struct setting {
   const char *field;
 } setting;
 
-enum { MAX_SETTINGS = 14 };
+enum { MAX_SETTINGS = 12 };
 
 /* The settings that a configuration needs, in the order in which they are made: the DSCP before the priority,
  * because some systems derive one from the other. */
@@ -36,8 +36,6 @@ static uint32_t list_settings(const mctx__config *config, setting settings[MAX_S
   if (config->priority != MCTX_AUTO)
     settings[count++] = (setting){MCTX__PRIORITY, config->priority, "priority"};
   if (config->mark != MCTX_AUTO) settings[count++] = (setting){MCTX__MARK, config->mark, "mark"};
-  if (config->pacing_by == MCTX_PACING_KERNEL)
-    settings[count++] = (setting){MCTX__PACING_RATE, (config->pacing_rate + 7) / 8, "pacing_by"};
   settings[count++] = (setting){MCTX__NONBLOCKING, 1, "socket"};
   return count;
 }
@@ -258,6 +256,14 @@ static mctx_status size_buffer(const mctx__call *call, mctx__socket socket, cons
   return result.status == MCTX_OK ? MCTX_OK : setting_failed(call, result, "send_buffer");
 }
 
+/* The very last: some systems let queues go on keeping to a rate that is taken back. */
+static mctx_status set_rate(const mctx__call *call, mctx__socket socket, const mctx__config *config) {
+  if (config->pacing_rate == 0 || config->pacing_by != MCTX_PACING_KERNEL) return MCTX_OK;
+  const int64_t bytes = (config->pacing_rate + 7) / 8;
+  mctx__result result = mctx__socket_set(socket, config->destination.family, MCTX__PACING_RATE, bytes);
+  return result.status == MCTX_OK ? MCTX_OK : setting_failed(call, result, "pacing_by");
+}
+
 /* Makes the socket what the configuration says. On failure an adopted one is as it was. */
 static mctx_status open_socket(const mctx__call *call, mctx__publication *publication) {
   const mctx__config *config = &publication->config;
@@ -271,6 +277,7 @@ static mctx_status open_socket(const mctx__call *call, mctx__publication *public
   if (status == MCTX_OK) status = choose_interface(call, socket, config, &before);
   if (status == MCTX_OK) status = connect_socket(call, publication, socket, &before);
   if (status == MCTX_OK) status = size_buffer(call, socket, config);
+  if (status == MCTX_OK) status = set_rate(call, socket, config);
   if (status == MCTX_OK)
     atomic_store(&publication->socket, socket.value);
   else if (config->socket.type == MCTX_OS_NONE)
@@ -315,11 +322,16 @@ static void abandon_publication(mctx__object *object) {
 static const mctx__class publication_class = {MCTX_HANDLE_PUBLICATION, destroy_publication,
                                               abandon_publication};
 
-/* Whether the interface that datagrams leave through is known to hold a socket to its rate. */
+/* Bits a second below which a datagram could take longer than the second that queues keep one at most. */
+#define KERNEL_RATE_LEAST INT64_C(524288)
+
+/* Whether the interface that datagrams leave through is known to hold a socket to its rate, and says so when
+ * its queue is full instead of dropping without a word what was accepted. */
 static bool kernel_paces(const mctx__config *config) {
   mctx_address source;
   uint32_t index;
-  return config->pacing_unit == MCTX_PACING_BITS && config->pacing_burst_chosen &&
+  return config->pacing_unit == MCTX_PACING_BITS && config->pacing_burst_chosen && config->error_queue != 0 &&
+         config->pacing_rate >= KERNEL_RATE_LEAST &&
          mctx__route_lookup(&config->destination, config->interface_index, &config->local, &source, &index)
                  .status == MCTX_OK &&
          mctx__interface_paces(index);

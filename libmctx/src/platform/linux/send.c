@@ -84,9 +84,10 @@ static _Atomic int segments;
 MCTX__COLD static bool ask_whether_system_segments(int descriptor) {
   int size = 0;
   socklen_t length = sizeof size;
-  const int answer = getsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0 ? YES : NO;
-  atomic_store_explicit(&segments, answer, memory_order_relaxed);
-  return answer == YES;
+  const bool known = getsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0;
+  /* What is wrong with this descriptor says nothing of the system. */
+  if (known || errno == ENOPROTOOPT) atomic_store_explicit(&segments, known ? YES : NO, memory_order_relaxed);
+  return known;
 }
 
 static bool system_segments(int descriptor) {
