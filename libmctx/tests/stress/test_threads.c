@@ -2,9 +2,12 @@
 /* Threads that open, send, wait, wake, look and close at random on shared handles. Each call ends in success or
  * in an error that fits; at the end nothing is held. MCTX_SEED repeats a run. */
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -50,6 +53,10 @@ static int forget_what_was_bad(void **state) {
 static void check(const char *where, mctx_status status) {
   int none = 0;
   if (!fits(status) && atomic_compare_exchange_strong(&bad, &none, status)) bad_where = where;
+}
+
+static void assert_nothing_bad(void) {
+  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
 }
 
 static void open_context_somewhere(uint64_t *random) {
@@ -180,7 +187,7 @@ static void threads_do_everything_at_random(void **state) {
     assert_int_equal(0, pthread_join(threads[i], NULL));
   for (int i = 0; i < CONTEXTS; i++)
     check("close", mctx_close(contexts[i], NULL));
-  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
+  assert_nothing_bad();
   assert_int_equal(done, THREADS * ROUNDS);
   assert_int_equal(descriptors_held(), held);
 }
@@ -232,7 +239,7 @@ static void nobody_sends_on_a_number_used_again(void **state) {
   enough = true;
   for (int i = 0; i < SENDERS; i++)
     assert_int_equal(0, pthread_join(senders[i], NULL));
-  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
+  assert_nothing_bad();
   assert_int_equal(wrong, 0);
   assert_silent(elsewhere, 20);
   close(elsewhere);
@@ -275,7 +282,7 @@ static void nobody_sends_on_a_socket_taken_out(void **state) {
   enough = true;
   for (int i = 0; i < SENDERS; i++)
     assert_int_equal(0, pthread_join(senders[i], NULL));
-  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
+  assert_nothing_bad();
   assert_int_equal(wrong, 0);
   assert_silent(elsewhere, 20);
   close(elsewhere);
@@ -339,6 +346,73 @@ static void threads_share_a_publication(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* Scattered datagrams are put together in memory that the publications of a context share: never two in one
+ * place at a time. Each sender has a byte of its own, and its port tells whose it is. */
+typedef struct writer {
+  pthread_t thread;
+  mctx_publication publication;
+  uint16_t port;
+  unsigned char byte;
+} writer;
+
+static void *write_own_byte(void *argument) {
+  enum { COUNT = 64, LENGTH = 1000 };
+  const writer *own = argument;
+  unsigned char data[COUNT * LENGTH * 2];
+  mctx_slice slices[COUNT];
+  uint64_t accepted;
+  memset(data, own->byte, sizeof data);
+  for (size_t i = 0; i < COUNT; i++)
+    slices[i] = (mctx_slice){.data = data + 2 * i * LENGTH, .length = LENGTH};
+  while (!enough)
+    check("send_batch", mctx_send_batch(own->publication, slices, COUNT, 0, -1, &accepted, NULL));
+  return NULL;
+}
+
+static bool is_its_own(const writer *writers, const arrival *got) {
+  for (uint32_t i = 0; i < THREADS; i++) {
+    if (writers[i].port != got->source.port) continue;
+    for (size_t k = 0; k < got->length; k++)
+      if (got->data[k] != writers[i].byte) return false;
+    return true;
+  }
+  return false;
+}
+
+static void nobody_writes_into_anothers_superpacket(void **state) {
+  static arrival got;
+  writer writers[THREADS];
+  (void)state;
+  host_alone();
+  int on = 1;
+  int receiver = receiver_open("239.7.7.7:5007", "lo");
+  /* whole superpackets: it must keep up with the senders */
+  assert_int_equal(0, setsockopt(receiver, IPPROTO_UDP, UDP_GRO, &on, sizeof on));
+  mctx_context context = open_context();
+  mctx_publication_options options = options_through("239.7.7.7:5007", "lo");
+  options.flags = MCTX_PUBLICATION_DUPLICATE;
+  enough = false;
+  for (uint32_t i = 0; i < THREADS; i++) {
+    writers[i].publication = open_with(context, &options);
+    writers[i].port = info_of(writers[i].publication).local.port;
+    writers[i].byte = (unsigned char)('a' + i);
+  }
+  for (uint32_t i = 0; i < THREADS; i++)
+    assert_int_equal(0, pthread_create(&writers[i].thread, NULL, write_own_byte, &writers[i]));
+  int64_t start = now_ns();
+  uint32_t wrong = 0;
+  while (now_ns() - start < SECOND && wrong == 0) /* what the receiver has no room for does not matter */
+    if (receiver_next(receiver, &got, 1000)) wrong += !is_its_own(writers, &got);
+  enough = true;
+  for (uint32_t i = 0; i < THREADS; i++)
+    assert_int_equal(0, pthread_join(writers[i].thread, NULL));
+  assert_nothing_bad();
+  assert_int_equal(wrong, 0);
+  assert_true(metric_of(context, MCTX_HANDLE_CONTEXT, "total_superpackets_sent") > THREADS);
+  close(receiver);
+  assert_ok(mctx_close(context, NULL));
+}
+
 /* No send is counted twice or not at all, however close they come. */
 static void *send_each(void *argument) {
   (void)argument;
@@ -358,7 +432,7 @@ static void every_send_is_counted(void **state) {
     assert_int_equal(0, pthread_create(&threads[i], NULL, send_each, NULL));
   for (int i = 0; i < THREADS; i++)
     assert_int_equal(0, pthread_join(threads[i], NULL));
-  if (bad != 0) fail_msg("%s gave %s", bad_where, mctx_status_name(bad));
+  assert_nothing_bad();
   assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "send_calls"), 100 * ALL);
   assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "packets_sent") +
                        metric_of(target, MCTX_HANDLE_PUBLICATION, "send_errors"),
@@ -372,6 +446,7 @@ int main(void) {
       cmocka_unit_test_setup(nobody_sends_on_a_number_used_again, forget_what_was_bad),
       cmocka_unit_test_setup(nobody_sends_on_a_socket_taken_out, forget_what_was_bad),
       cmocka_unit_test_setup(threads_share_a_publication, forget_what_was_bad),
+      cmocka_unit_test_setup(nobody_writes_into_anothers_superpacket, forget_what_was_bad),
       cmocka_unit_test_setup(every_send_is_counted, forget_what_was_bad),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
