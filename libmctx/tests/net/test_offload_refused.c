@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "host/audience.h"
 #include "host/recorder.h"
@@ -113,6 +114,34 @@ static void assert_told_too_large(mctx_publication publication) {
 
 static void set_mtu(const char *interface, int mtu) {
   host_run("ip link set %s mtu %d", interface, mtu);
+}
+
+/* ---- a descriptor that is none ---- */
+
+/* What is wrong with one publication says nothing of the system. The first of all tests: it is asked once. */
+static void a_closed_descriptor_is_no_refusal_of_the_system(void **state) {
+  static const unsigned char data[64 * 100];
+  mctx_error error = MCTX_ERROR_INIT;
+  uint64_t accepted = 0;
+  (void)state;
+  host_pair();
+  mctx_context context = open_context();
+  mctx_publication_options options = usual_options(4);
+  options.flags = MCTX_PUBLICATION_DUPLICATE;
+  mctx_publication bad = open_with(context, &options);
+  mctx_publication good = open_with(context, &options);
+  const int number = socket_of(bad);
+  const int copy = dup(number);
+  close(number);
+  assert_status(mctx_send_segments(bad, data, sizeof data, 100, 0, 0, &accepted, &error),
+                MCTX_ERR_NOT_A_SOCKET);
+  assert_int_equal(accepted, 0);
+  assert_int_equal(dup2(copy, number), number); /* what is closed next is the publication's own again */
+  close(copy);
+  assert_ok(mctx_send_segments(good, data, sizeof data, 100, 0, 0, &accepted, &error));
+  assert_int_equal(metric(good, "superpackets_sent"), 1);
+  assert_untouched(good);
+  assert_ok(mctx_close(context, NULL));
 }
 
 /* ---- datagrams above the MTU ---- */
@@ -546,6 +575,7 @@ static void a_second_try_may_fail_like_the_first(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_closed_descriptor_is_no_refusal_of_the_system),
       BOTH_FAMILIES(datagrams_above_the_mtu_go_as_fragments),
       BOTH_FAMILIES(a_refusal_half_way_changes_nothing_for_receivers),
       BOTH_FAMILIES(the_mtu_sinks_and_rises_between_batches),

@@ -517,21 +517,34 @@ static void without_a_rate_the_socket_has_none(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
-/* The queue that keeps to rates is known, and is left to do it. */
+static int32_t who_paces(mctx_context context, const mctx_publication_options *options) {
+  mctx_publication publication = open_with(context, options);
+  const int32_t who = info_of(publication).pacing_by;
+  assert_int_equal(rate_of_socket(publication) == (uint64_t)options->pacing_rate / 8,
+                   who == MCTX_PACING_KERNEL);
+  assert_ok(mctx_close(publication, NULL));
+  return who;
+}
+
+/* The queue that keeps to rates is known, and is left to do it where it says what it drops, and holds nothing
+ * for longer than it should. */
 static void a_queue_that_keeps_to_rates_is_left_to_it(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   if (!host_try("tc qdisc add dev va root fq 2>/dev/null")) SKIP("this host has no fq queue");
   mctx_context context = open_context();
   mctx_publication_options options = options_through(family == 4 ? group : "[ff15::7:7]:5007", "va");
+  options.loopback = 0;
   options.pacing_rate = 8000000;
-  mctx_publication publication = open_with(context, &options);
-  assert_int_equal(info_of(publication).pacing_by, MCTX_PACING_KERNEL);
-  assert_int_equal(rate_of_socket(publication), 1000000);
+  assert_int_equal(who_paces(context, &options), MCTX_PACING_KERNEL);
+  options.error_queue = 0;
+  assert_int_equal(who_paces(context, &options), MCTX_PACING_LIBRARY);
+  options.error_queue = MCTX_AUTO;
+  options.pacing_rate = 8000;
+  assert_int_equal(who_paces(context, &options), MCTX_PACING_LIBRARY);
+  options.pacing_rate = 8000000;
   host_run("tc qdisc replace dev va root pfifo");
-  options.flags = MCTX_PUBLICATION_DUPLICATE;
-  publication = open_with(context, &options);
-  assert_int_equal(info_of(publication).pacing_by, MCTX_PACING_LIBRARY);
+  assert_int_equal(who_paces(context, &options), MCTX_PACING_LIBRARY);
   assert_ok(mctx_close(context, NULL));
 }
 
