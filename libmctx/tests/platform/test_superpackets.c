@@ -269,6 +269,25 @@ static int send_without_segmentation(void) {
   return 0;
 }
 
+/* What is wrong with one socket says nothing of the others. */
+static int send_with_a_bad_descriptor(void) {
+  const flow own = flow_up(family_under_test, false);
+  flow bad = own;
+  bad.sender = (mctx__socket){(1 << 20) - 1};
+  const mctx__result refused = send_superpacket(&bad, 10, 5, 4, IN_ONE);
+  if (refused.status == MCTX_OK) return 1;
+  if (send_superpacket(&own, 10, 5, 4, IN_ONE).status != MCTX_OK) return 2;
+  expected all;
+  expect_messages(&all, &parcel_under_test, 1);
+  (void)check(&own, &all);
+  return 0;
+}
+
+static void test_a_bad_descriptor_is_not_the_systems_fault(void **state) {
+  family_under_test = alone(state);
+  assert_int_equal(0, lab_child(send_with_a_bad_descriptor));
+}
+
 static void test_a_system_without_superpackets(void **state) {
   family_under_test = alone(state);
   const int code = lab_child(send_without_segmentation);
@@ -576,7 +595,9 @@ static void test_a_datagram_in_pieces(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      BOTH_FAMILIES(test_a_system_without_superpackets), /* first: it is asked once in the life of a process */
+      /* first: it is asked once in the life of a process */
+      BOTH_FAMILIES(test_a_bad_descriptor_is_not_the_systems_fault),
+      BOTH_FAMILIES(test_a_system_without_superpackets),
       BOTH_FAMILIES(test_boundaries),
       BOTH_FAMILIES(test_messages_of_all_kinds),
       BOTH_FAMILIES(test_more_messages_than_one_call_takes),

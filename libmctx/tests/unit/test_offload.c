@@ -323,6 +323,15 @@ static void other_failures_never_lead_to_a_fallback(void **state) {
     mctx_sim_clear_faults();
     assert_unlimited(publication);
     assert_effort(send_slices(publication, 10), 1, 1);
+
+    /* parts may have left: the first datagram is not tried alone, even if it would go */
+    const uint64_t calls = mctx_sim_calls(MCTX_SIM_SEND);
+    fail_sends(2, statuses[i]);
+    mctx_sim_wire_clear();
+    assert_status(mctx_send_batch(publication, slices, 10, 0, 0, &accepted, NULL), statuses[i]);
+    assert_in_range(mctx_sim_calls(MCTX_SIM_SEND) - calls, 1, 2);
+    assert_int_equal(mctx_sim_wire_count(), 0);
+    mctx_sim_clear_faults();
   }
   assert_int_equal(count_of(publication, "offload_refusals"), 0);
 }

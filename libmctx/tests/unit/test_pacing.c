@@ -350,35 +350,46 @@ static void the_largest_rate_goes(void **state) {
 
 /* ---- who paces ---- */
 
+/* Known to, and to say what it drops: in doubt the library does. */
 static void the_kernel_paces_where_it_is_known_to(void **state) {
   (void)state;
+  enum { LIBRARY = MCTX_PACING_LIBRARY, KERNEL = MCTX_PACING_KERNEL, BITS = MCTX_PACING_BITS };
   static const struct {
     int32_t fq;
+    int32_t loopback; /* without it, the error queue is on */
     int32_t unit;
     int32_t by;
+    int64_t rate;
+    int64_t burst;
     int32_t in_effect;
   } rows[] = {
-      {0, MCTX_PACING_BITS, MCTX_AUTO, MCTX_PACING_LIBRARY},
-      {1, MCTX_PACING_BITS, MCTX_AUTO, MCTX_PACING_KERNEL},
-      {1, MCTX_PACING_DATAGRAMS, MCTX_AUTO, MCTX_PACING_LIBRARY},
-      {1, MCTX_PACING_BITS, MCTX_PACING_LIBRARY, MCTX_PACING_LIBRARY},
-      {0, MCTX_PACING_BITS, MCTX_PACING_KERNEL, MCTX_PACING_KERNEL}, /* asked for, whatever comes of it */
-      {1, MCTX_PACING_BITS, MCTX_PACING_KERNEL, MCTX_PACING_KERNEL},
+      {1, 0, BITS, MCTX_AUTO, 8000000, 0, KERNEL},
+      {0, 0, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, 1, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, 0, BITS, MCTX_AUTO, 8000000, 100000, LIBRARY},
+      {1, 0, BITS, MCTX_AUTO, 524288, 0, KERNEL},
+      {1, 0, BITS, MCTX_AUTO, 524287, 0, LIBRARY},
+      {1, 0, MCTX_PACING_DATAGRAMS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, 0, BITS, LIBRARY, 8000000, 0, LIBRARY},
+      {0, 0, BITS, KERNEL, 8000000, 0, KERNEL}, /* asked for, whatever comes of it */
+      {1, 1, BITS, KERNEL, 1000, 0, KERNEL},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     mctx_publication_options options = options_for("239.1.1.1:5000");
-    options.pacing_rate = 8000000;
+    options.loopback = rows[i].loopback;
+    options.pacing_rate = rows[i].rate;
+    options.pacing_burst = rows[i].burst;
     options.pacing_unit = rows[i].unit;
     options.pacing_by = rows[i].by;
     assert_true(mctx_sim_pacing_set(2, rows[i].fq));
     mctx_publication publication = open_with(context, &options);
     const mctx_publication_info info = info_of(publication);
-    const bool by_kernel = rows[i].in_effect == MCTX_PACING_KERNEL;
+    const bool by_kernel = rows[i].in_effect == KERNEL;
     assert_int_equal(info.pacing_by, rows[i].in_effect);
     assert_int_equal(info.pacing_unit, rows[i].unit);
-    assert_int_equal(info.pacing_rate, 8000000);
-    assert_int_equal(mctx_sim_socket_pacing(&info.socket), by_kernel ? 1000000 : 0);
-    fill(MOST, 100);
+    assert_int_equal(info.pacing_rate, rows[i].rate);
+    assert_int_equal(mctx_sim_socket_pacing(&info.socket), by_kernel ? (rows[i].rate + 7) / 8 : 0);
+    fill(MOST, 1400);
     uint64_t accepted;
     assert_status(mctx_send_batch(publication, slices, MOST, 0, 0, &accepted, NULL),
                   by_kernel || rows[i].unit == MCTX_PACING_DATAGRAMS ? MCTX_OK : MCTX_ERR_PACED);
@@ -391,6 +402,7 @@ static void another_interfaces_queue_does_not_matter(void **state) {
   (void)state;
   for (uint32_t index = 2; index <= 3; index++) {
     mctx_publication_options options = options_for("239.1.1.1:5000");
+    options.loopback = 0;
     options.pacing_rate = 8000000;
     options.outgoing_interface.by = MCTX_INTERFACE_BY_INDEX;
     options.outgoing_interface.index = index;
