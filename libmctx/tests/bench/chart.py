@@ -9,9 +9,9 @@ from pathlib import Path
 import pygal  # type: ignore[import-untyped]
 from comparison import Measured
 from pygal.style import Style  # type: ignore[import-untyped]
+from sending import CONTIGUOUS, SCATTERED
 
 SIZES = ("64", "1200")
-LOOPBACK = "lo, IPv4"
 STYLE = Style(
     background="white",
     plot_background="white",
@@ -33,48 +33,41 @@ def rates(measured: Iterable[Measured], chosen: Callable[[Measured], bool]) -> d
     return found
 
 
-def sending(way: str, batch: int = 64) -> Callable[[Measured], bool]:
-    """Choose a way of sending."""
-    return lambda item: (
-        (item.section, item.path, item.batch)
-        == (
-            "sending",
-            LOOPBACK,
-            batch,
-        )
-        and item.way.startswith(way)
-    )
+def ways(section: str, path: str, batch: int, *names: str) -> Callable[[Measured], bool]:
+    """Choose ways by their names."""
+    place = section, path, batch
+    return lambda item: (item.section, item.path, item.batch) == place and item.way in names
 
 
-def receiving(way: str, metadata: str) -> Callable[[Measured], bool]:
-    """Choose a way of receiving."""
-    path = f"lo IPv4, {metadata}"
-    return lambda item: item.section == "receiving" and item.path == path and item.way.startswith(way)
+def sending(*names: str, batch: int = 64) -> Callable[[Measured], bool]:
+    """Choose ways of sending."""
+    return ways("sending", "lo, IPv4", batch, *names)
 
 
-def python(way: str) -> Callable[[Measured], bool]:
-    """Choose a way of Python."""
-    return lambda item: item.section == "Python" and item.way == way
+def receiving(metadata: str, *names: str) -> Callable[[Measured], bool]:
+    """Choose ways of receiving."""
+    return ways("receiving", f"lo IPv4, {metadata}", 1, *names)
 
 
 SENDING = {
-    "C: send": sending("raw send", 1),
-    "C: mctx_send": sending("mctx_send", 1),
-    "C: mctx-core": sending("mctx-core", 1),
+    "C: send": sending("raw send", batch=1),
+    "C: mctx_send": sending("mctx_send", batch=1),
+    "C: mctx-core": sending("mctx-core send", batch=1),
     "C: sendmmsg, 64": sending("raw sendmmsg"),
-    "C: best plain offload, 64": sending("raw offload"),
+    "C: best plain offload, 64 scattered": sending(*SCATTERED),
     "C: mctx_send_batch, 64 scattered": sending("mctx_send_batch, scattered"),
+    "C: best plain offload, 64 neighbours": sending(*CONTIGUOUS),
     "C: mctx_send_batch, 64 neighbours": sending("mctx_send_batch, contiguous"),
     "C: mctx_send_segments, 64": sending("mctx_send_segments"),
 }
 ALONE, TOGETHER = "all metadata, coalescing", "all metadata, coalesced"
 RECEIVING = {
-    "C: recvmsg": receiving("raw recvmsg", ALONE),
-    "C: mctx_recv": receiving("mctx_recv", ALONE),
-    "C: recvmmsg": receiving("raw recvmmsg", ALONE),
-    "C: mctx_recv_batch": receiving("mctx_recv_batch", ALONE),
-    "C: best plain receive, coalesced": receiving("raw", TOGETHER),
-    "C: mctx_recv_batch, coalesced": receiving("mctx_recv_batch", TOGETHER),
+    "C: recvmsg": receiving(ALONE, "raw recvmsg"),
+    "C: mctx_recv": receiving(ALONE, "mctx_recv"),
+    "C: recvmmsg": receiving(ALONE, "raw recvmmsg"),
+    "C: mctx_recv_batch": receiving(ALONE, "mctx_recv_batch"),
+    "C: best plain receive that keeps, coalesced": receiving(TOGETHER, "raw recvmsg, kept", "raw recvmmsg"),
+    "C: mctx_recv_batch, coalesced": receiving(TOGETHER, "mctx_recv_batch"),
 }
 
 
@@ -107,14 +100,15 @@ def draw(title: str, bars: dict[str, dict[str, float]], file: Path) -> None:
 def draw_all(measured: list[Measured], folder: Path) -> list[str]:
     """Draw what was measured; return the names of the files."""
     of_python = {item.way: None for item in measured if item.section == "Python"}
-    sends = {f"Python: {way}": python(way) for way in of_python if "send" in way}
-    receives = {f"Python: {way}": python(way) for way in of_python if "send" not in way}
+    python = {f"Python: {way}": ways("Python", "lo, IPv4", 1, way) for way in of_python}
+    sends = {label: chosen for label, chosen in python.items() if "send" in label}
+    receives = {label: chosen for label, chosen in python.items() if "send" not in label}
     names = []
-    for name, title, ways in (
+    for name, title, choices in (
         ("sending", "Sending: millions of datagrams a second", {**SENDING, **sends}),
         ("receiving", "Receiving: millions of datagrams a second", {**RECEIVING, **receives}),
     ):
-        bars = {label: rates(measured, chosen) for label, chosen in ways.items()}
+        bars = {label: rates(measured, chosen) for label, chosen in choices.items()}
         if any(bars.values()):
             draw(f"{title} (lo, one processor)", bars, folder / f"{name}.svg")
             names.append(f"{name}.svg")
