@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SendOutcome", "SendReport"]
 
-_MOST = 64
+_MOST = 1024
 """Reports that a publication keeps for sends to come."""
 
 

@@ -280,3 +280,15 @@ print(sorted(heavy & set(sys.modules)))
 """
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_an_interpreter_without_its_lock_does_without_the_shortcuts(run_python: RunPython) -> None:
+    run_python(
+        "import sys; sys._is_gil_enabled = lambda: False\n"
+        "from libmctx import _shortcuts, Context\n"
+        "assert not _shortcuts.available\n"
+        "publication = Context().add_publication('239.255.77.1', 5000, interface='127.0.0.1', ttl=0)\n"
+        "assert publication.send(b'x').bytes_sent == 1\n"
+        "assert publication.send_many([b'x', memoryview(b'yy')]) == 2\n"
+        "assert publication.send_segments(memoryview(b'xyz').toreadonly(), 2) == 2\n"
+    )
