@@ -927,7 +927,7 @@ typedef struct mctx_publication_info {
   mctx_status offload_status;   /**< why the limits are lower than at first: what the system answered; or 0 */
   int32_t offload_os_code;      /**< the system's code for it */
   int64_t pacing_rate;          /**< in effect, 0: none */
-  int64_t pacing_burst;         /**< in effect */
+  int64_t pacing_burst;         /**< in effect where the library paces */
   int32_t pacing_unit;          /**< ::mctx_pacing_unit */
   int32_t pacing_by;            /**< in effect: ::mctx_pacing_by */
 } mctx_publication_info;

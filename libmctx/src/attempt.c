@@ -4,13 +4,10 @@
 #include "held.h"
 #include "wait.h"
 
-#define BEHIND_NS                                                             \
-  INT64_C(10000000) /* until interfaces are looked at again after that failed \
-                     */
+#define BEHIND_NS INT64_C(10000000) /* until interfaces are looked at again after that failed */
 
 enum {
-  STREAK = 32 /* receives in a row, by one thread, that make a subscription its
-                 own */
+  STREAK = 32 /* receives in a row, by one thread, that make a subscription its own */
 };
 
 static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};

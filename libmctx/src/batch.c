@@ -67,7 +67,9 @@ static MCTX__IN_PLACE void accept(sending *batch, const mctx__plan *plan, uint32
       batch->alone++;
   }
   if (batch->doubted.count > 0) settle_doubt(batch);
-  if (batch->tried && batch->uncounted) mctx__publication_blame_earlier(batch->publication);
+  /* What goes in another shape than it failed in tells nothing of earlier datagrams. */
+  if (batch->tried && batch->uncounted && plan->messages[0].segment_size == batch->offered.size)
+    mctx__publication_blame_earlier(batch->publication);
   batch->tried = false;
   batch->backoff_ns = 0;
 }

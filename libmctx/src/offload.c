@@ -14,15 +14,11 @@ static void restore(mctx__offload *offload) {
   offload->alone = 0;
 }
 
-void mctx__offload_init(mctx__offload *offload, bool allowed, uint64_t max_datagram) {
-  offload->most.count = allowed ? MCTX__SEGMENTS_MAX : 1;
-  offload->most.size = (uint32_t)max_datagram;
-  offload->most.bytes = MCTX__SUPERPACKET_MAX;
+void mctx__offload_init(mctx__offload *offload, bool allowed, int64_t bytes) {
+  offload->most.bytes = bytes < MCTX__SUPERPACKET_MAX ? (uint32_t)bytes : MCTX__SUPERPACKET_MAX;
+  offload->most.size = bytes > 0 ? offload->most.bytes - 1 : 0; /* and a byte of another */
+  offload->most.count = allowed && offload->most.size > 0 ? MCTX__SEGMENTS_MAX : 1;
   restore(offload);
-}
-
-void mctx__offload_bound(mctx__offload *offload, int64_t bytes) {
-  if (bytes < offload->most.bytes) offload->most.bytes = (uint32_t)bytes;
 }
 
 bool mctx__offload_is_refusal(mctx_status status) {

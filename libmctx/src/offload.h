@@ -22,9 +22,8 @@ typedef struct mctx__offload_refusal {
   uint32_t size;       /* of each, in bytes */
 } mctx__offload_refusal;
 
-void mctx__offload_init(mctx__offload *offload, bool allowed, uint64_t max_datagram);
-/* No superpacket is to be larger than so many bytes: it leaves at once, whatever the rate. */
-void mctx__offload_bound(mctx__offload *offload, int64_t bytes);
+/* `bytes`: of a superpacket, at most. */
+void mctx__offload_init(mctx__offload *offload, bool allowed, int64_t bytes);
 
 static inline mctx__limits mctx__offload_limits(const mctx__offload *offload) {
   return (mctx__limits){atomic_load_explicit(&offload->count, memory_order_relaxed),

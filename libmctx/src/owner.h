@@ -27,9 +27,10 @@ static inline mctx__object *mctx__enter_own(mctx_handle handle) {
   const uintptr_t self = mctx__thread_self();
   if (slot == NULL || atomic_load_explicit(&slot->owner, memory_order_relaxed) != self) return NULL;
   mctx__seat *seat = atomic_load_explicit(&slot->seat, memory_order_relaxed);
+  /* The object may have been closed meanwhile, and another thread may own the next one in its slot. */
+  if (seat == NULL || atomic_load_explicit(&seat->thread, memory_order_relaxed) != self) return NULL;
   atomic_store_explicit(&seat->inside, slot, memory_order_relaxed);
-  atomic_signal_fence(memory_order_seq_cst); /* the processor's part is in
-                                                mctx__fence_threads() */
+  atomic_signal_fence(memory_order_seq_cst); /* the processor's part is in mctx__fence_threads() */
   const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
   if (atomic_load_explicit(&slot->owner, memory_order_relaxed) == self &&
       (word >> MCTX__STATE_SHIFT & MCTX__STATE_MASK) == MCTX__LIVE && slot->object->handle == handle)

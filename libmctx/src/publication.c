@@ -341,17 +341,16 @@ static void prepare_sending(mctx__publication *publication) {
   mctx__config *config = &publication->config;
   publication->singly = config->error_queue != 0 && config->loopback != 0;
   if (publication->singly) config->offload = 0;
-  mctx__offload_init(&publication->offload, config->offload != 0,
-                     mctx__max_datagram(config->destination.family));
-  if (config->pacing_rate == 0) return;
-  if (config->pacing_by == MCTX_AUTO)
+  if (config->pacing_rate != 0 && config->pacing_by == MCTX_AUTO)
     config->pacing_by = kernel_paces(config) ? MCTX_PACING_KERNEL : MCTX_PACING_LIBRARY;
-  publication->paced = config->pacing_by == MCTX_PACING_LIBRARY;
+  const bool by_kernel = config->pacing_by == MCTX_PACING_KERNEL;
+  /* A superpacket leaves at once, whatever the rate: it holds what that yields in a millisecond. */
+  mctx__offload_init(&publication->offload, config->offload != 0,
+                     by_kernel ? config->pacing_rate / (INT64_C(8) * 1000) : MCTX__SUPERPACKET_MAX);
+  publication->paced = config->pacing_rate != 0 && !by_kernel;
   if (publication->paced)
     mctx__pacer_init(&publication->pacer, (uint32_t)config->pacing_unit, config->pacing_rate,
                      config->pacing_burst);
-  else
-    mctx__offload_bound(&publication->offload, config->pacing_rate / (INT64_C(8) * 1000));
 }
 
 static mctx_status open_in(const mctx__call *call, mctx__context *context, mctx__publication *publication,

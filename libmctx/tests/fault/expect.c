@@ -4,7 +4,7 @@
 #include "mctx_sim.h"
 #include "platform.h"
 
-enum { HEADERS = 28, EVERYWHERE = 64, NO_LIMIT = 65507 };
+enum { HEADERS = 28, EVERYWHERE = 64, NO_LIMIT = 65407 };
 
 bool batch_goes_singly(batch_mode mode) {
   return mode == BATCH_SINGLY || mode == BATCH_ONE_BY_ONE;

@@ -89,7 +89,7 @@ static void assert_limits(mctx_publication publication, uint32_t count, uint64_t
 }
 
 static void assert_unlimited(mctx_publication publication) {
-  assert_limits(publication, 128, 65507, MCTX_OK);
+  assert_limits(publication, 128, 65407, MCTX_OK);
 }
 
 static void fail_sends(uint64_t count, mctx_status status) {
@@ -262,7 +262,7 @@ static void a_system_of_64_is_learned(void **state) {
   assert_true(mctx_sim_limit_set(MCTX_SIM_SEGMENTS, 64));
   fill(129, 8, 0);
   assert_effort(send_slices(publication, 129), 4, 2); /* one alone, then two of 64 */
-  assert_limits(publication, 64, 65507, MCTX_ERR_INVALID_ARGUMENT);
+  assert_limits(publication, 64, 65407, MCTX_ERR_INVALID_ARGUMENT);
   assert_effort(send_slices(publication, 128), 1, 2);
   assert_int_equal(count_of(publication, "offload_refusals"), 1);
 }
@@ -285,7 +285,7 @@ static void a_system_without_is_learned(void **state) {
   mctx_sim_capability_set(MCTX_CAPABILITY_SEGMENTATION, MCTX_CAPABILITY_ABSENT);
   fill(100, 8, 0);
   assert_effort(send_slices(publication, 100), 5, 0); /* refused twice, one, 64, 35 */
-  assert_limits(publication, 1, 65507, MCTX_ERR_UNSUPPORTED);
+  assert_limits(publication, 1, 65407, MCTX_ERR_UNSUPPORTED);
   assert_effort(send_slices(publication, 100), 2, 0);
   assert_int_equal(count_of(publication, "offload_refusals"), 1);
 }
@@ -298,7 +298,7 @@ static void each_publication_learns_for_itself(void **state) {
   fail_sends(2, MCTX_ERR_UNSUPPORTED);
   fill(10, 8, 0);
   (void)send_slices(one, 10);
-  assert_limits(one, 1, 65507, MCTX_ERR_UNSUPPORTED);
+  assert_limits(one, 1, 65407, MCTX_ERR_UNSUPPORTED);
   assert_unlimited(other);
   assert_effort(send_slices(other, 10), 1, 1);
 }
@@ -404,7 +404,7 @@ static void offload_is_tried_again_after_many_datagrams(void **state) {
   mctx_sim_capability_set(MCTX_CAPABILITY_SEGMENTATION, MCTX_CAPABILITY_ABSENT);
   for (uint64_t round = 1; round <= 3; round++) { /* it is still not there */
     (void)send_slices(publication, MOST);
-    assert_limits(publication, 1, 65507, MCTX_ERR_UNSUPPORTED);
+    assert_limits(publication, 1, 65407, MCTX_ERR_UNSUPPORTED);
     assert_int_equal(count_of(publication, "offload_refusals"), round);
     assert_in_range(send_until_unlimited(publication), RETRY_AFTER - MOST, RETRY_AFTER + MOST);
   }
