@@ -105,6 +105,7 @@ static MCTX__IN_PLACE mctx__result offer(sending *batch) {
 static mctx__result wait_until(sending *batch, uint32_t events, int64_t deadline_ns) {
   mctx__publication *publication = batch->publication;
   mctx__socket socket = events != 0 ? mctx__publication_socket(publication) : MCTX__NO_SOCKET;
+  mctx__scratch_release(&batch->scratch); /* others send meanwhile */
   for (;;) {
     uint32_t ready;
     mctx__result result =

@@ -331,7 +331,7 @@ static bool kernel_paces(const mctx__config *config) {
   mctx_address source;
   uint32_t index;
   return config->pacing_unit == MCTX_PACING_BITS && config->pacing_burst_chosen && config->error_queue != 0 &&
-         config->pacing_rate >= KERNEL_RATE_LEAST &&
+         config->loopback == 0 && config->pacing_rate >= KERNEL_RATE_LEAST &&
          mctx__route_lookup(&config->destination, config->interface_index, &config->local, &source, &index)
                  .status == MCTX_OK &&
          mctx__interface_paces(index);

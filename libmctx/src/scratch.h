@@ -49,10 +49,12 @@ static inline void mctx__scratch_reuse(mctx__scratch *scratch) {
   scratch->used = 0;
 }
 
-/* Lets go of the place, if there is one. */
+/* Lets go of the place, if there is one. The next call may get another. */
 static inline void mctx__scratch_release(mctx__scratch *scratch) {
-  if (scratch->memory != NULL)
-    atomic_flag_clear_explicit(&scratch->pool->places[scratch->hint].taken, memory_order_release);
+  scratch->refused = false;
+  if (scratch->memory == NULL) return;
+  scratch->memory = NULL;
+  atomic_flag_clear_explicit(&scratch->pool->places[scratch->hint].taken, memory_order_release);
 }
 
 #endif
