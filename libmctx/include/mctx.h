@@ -882,9 +882,9 @@ enum mctx_pacing_unit {
 /**
  * Who holds a publication to its rate. ::MCTX_AUTO leaves it to the kernel where that is known to do so and to
  * say when its queue is full: on Linux when the rate counts at least 524,288 bits, no burst is given, the error
- * queue is on and the interface's queue is `fq`, all when the publication is opened; else to the library. The
- * kernel does not pace the copies for members on this host, and a socket that is taken out keeps the kernel's
- * rate.
+ * queue is on, loopback is off and the interface's queue is `fq`, all when the publication is opened; else to
+ * the library. The kernel does not pace the copies for members on this host, and a socket that is taken out
+ * keeps the kernel's rate.
  */
 enum mctx_pacing_by {
   MCTX_PACING_LIBRARY = 0, /**< the library's clock: sends answer `paced`, or wait */
