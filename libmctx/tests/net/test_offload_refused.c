@@ -13,7 +13,8 @@
 #include "host/recorder.h"
 #include "host/sequence.h"
 
-enum { FIRST_LIMIT = 128, RETRY_AFTER = 65536 };
+/* At first: so many datagrams in one, and so large that another byte has room beside one. */
+enum { FIRST_LIMIT = 128, FIRST_SIZE = 65407, RETRY_AFTER = 65536 };
 
 static const char *group_of(uint32_t family) {
   return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
@@ -95,7 +96,7 @@ static void assert_untouched(mctx_publication publication) {
   mctx_publication_info info = info_of(publication);
   assert_int_equal(info.offload, 1);
   assert_int_equal(info.segment_count_limit, FIRST_LIMIT);
-  assert_int_equal(info.segment_size_limit, 65407); /* and a byte of another */
+  assert_int_equal(info.segment_size_limit, FIRST_SIZE);
   assert_int_equal(info.offload_status, MCTX_OK);
   assert_int_equal(info.offload_os_code, 0);
   assert_int_equal(metric(publication, "offload_refusals"), 0);
@@ -547,7 +548,7 @@ static void offload_is_tried_again_after_many_datagrams(void **state) {
     assert_limits(own.publication, FIRST_LIMIT, LENGTH - 1);
     assert_told_too_large(own.publication);
     send_alone(own.publication, 1);
-    assert_limits(own.publication, FIRST_LIMIT, 65407);
+    assert_limits(own.publication, FIRST_LIMIT, FIRST_SIZE);
     assert_int_equal(info_of(own.publication).offload_status, MCTX_OK);
     audience_join(&own.remote, group_of(family), "vb", EVERY_EAR, true);
   }

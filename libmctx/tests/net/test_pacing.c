@@ -539,7 +539,11 @@ static void a_queue_that_keeps_to_rates_is_left_to_it(void **state) {
   assert_int_equal(who_paces(context, &options), MCTX_PACING_KERNEL);
   options.error_queue = 0;
   assert_int_equal(who_paces(context, &options), MCTX_PACING_LIBRARY);
+  options.error_queue = 1; /* members on this host get theirs at once */
+  options.loopback = 1;
+  assert_int_equal(who_paces(context, &options), MCTX_PACING_LIBRARY);
   options.error_queue = MCTX_AUTO;
+  options.loopback = 0;
   options.pacing_rate = 8000;
   assert_int_equal(who_paces(context, &options), MCTX_PACING_LIBRARY);
   options.pacing_rate = 8000000;
