@@ -356,26 +356,31 @@ static void the_kernel_paces_where_it_is_known_to(void **state) {
   enum { LIBRARY = MCTX_PACING_LIBRARY, KERNEL = MCTX_PACING_KERNEL, BITS = MCTX_PACING_BITS };
   static const struct {
     int32_t fq;
-    int32_t loopback; /* without it, the error queue is on */
+    int32_t error_queue;
+    int32_t loopback;
     int32_t unit;
     int32_t by;
     int64_t rate;
     int64_t burst;
     int32_t in_effect;
   } rows[] = {
-      {1, 0, BITS, MCTX_AUTO, 8000000, 0, KERNEL},
-      {0, 0, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
-      {1, 1, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
-      {1, 0, BITS, MCTX_AUTO, 8000000, 100000, LIBRARY},
-      {1, 0, BITS, MCTX_AUTO, 524288, 0, KERNEL},
-      {1, 0, BITS, MCTX_AUTO, 524287, 0, LIBRARY},
-      {1, 0, MCTX_PACING_DATAGRAMS, MCTX_AUTO, 8000000, 0, LIBRARY},
-      {1, 0, BITS, LIBRARY, 8000000, 0, LIBRARY},
-      {0, 0, BITS, KERNEL, 8000000, 0, KERNEL}, /* asked for, whatever comes of it */
-      {1, 1, BITS, KERNEL, 1000, 0, KERNEL},
+      {1, MCTX_AUTO, 0, BITS, MCTX_AUTO, 8000000, 0, KERNEL},
+      {1, 1, 0, BITS, MCTX_AUTO, 8000000, 0, KERNEL},
+      {1, 0, 0, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, 1, 1, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, MCTX_AUTO, 1, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {0, MCTX_AUTO, 0, BITS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, MCTX_AUTO, 0, BITS, MCTX_AUTO, 8000000, 100000, LIBRARY},
+      {1, MCTX_AUTO, 0, BITS, MCTX_AUTO, 524288, 0, KERNEL},
+      {1, MCTX_AUTO, 0, BITS, MCTX_AUTO, 524287, 0, LIBRARY},
+      {1, MCTX_AUTO, 0, MCTX_PACING_DATAGRAMS, MCTX_AUTO, 8000000, 0, LIBRARY},
+      {1, MCTX_AUTO, 0, BITS, LIBRARY, 8000000, 0, LIBRARY},
+      {0, MCTX_AUTO, 0, BITS, KERNEL, 8000000, 0, KERNEL}, /* asked for, whatever comes of it */
+      {1, MCTX_AUTO, 1, BITS, KERNEL, 1000, 0, KERNEL},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     mctx_publication_options options = options_for("239.1.1.1:5000");
+    options.error_queue = rows[i].error_queue;
     options.loopback = rows[i].loopback;
     options.pacing_rate = rows[i].rate;
     options.pacing_burst = rows[i].burst;
@@ -393,6 +398,33 @@ static void the_kernel_paces_where_it_is_known_to(void **state) {
     uint64_t accepted;
     assert_status(mctx_send_batch(publication, slices, MOST, 0, 0, &accepted, NULL),
                   by_kernel || rows[i].unit == MCTX_PACING_DATAGRAMS ? MCTX_OK : MCTX_ERR_PACED);
+    assert_closed(publication);
+  }
+}
+
+/* A superpacket leaves at once: by the kernel it is no more than the rate yields in a millisecond. */
+static void superpackets_are_small_where_the_kernel_paces(void **state) {
+  (void)state;
+  static const struct {
+    int64_t rate;
+    uint32_t count_limit;
+    uint64_t size_limit;
+    uint64_t superpackets; /* of 100 datagrams of 100 bytes */
+  } rows[] = {{8000, 1, 0, 0},           {16000, 128, 1, 0},          {100 * 8000, 128, 99, 0},
+              {199 * 8000, 128, 198, 0}, {1000 * 8000, 128, 999, 10}, {INT64_C(1000000000), 128, 65407, 1}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    mctx_publication_options options = options_for("239.1.1.1:5000");
+    options.pacing_rate = rows[i].rate;
+    options.pacing_by = MCTX_PACING_KERNEL;
+    mctx_publication publication = open_with(context, &options);
+    const mctx_publication_info info = info_of(publication);
+    const uint64_t before = mctx_sim_superpackets();
+    uint64_t accepted;
+    assert_int_equal(info.segment_count_limit, rows[i].count_limit);
+    assert_int_equal(info.segment_size_limit, rows[i].size_limit);
+    fill(100, 100);
+    assert_ok(mctx_send_batch(publication, slices, 100, 0, 0, &accepted, NULL));
+    assert_int_equal(mctx_sim_superpackets() - before, rows[i].superpackets);
     assert_closed(publication);
   }
 }
@@ -490,6 +522,7 @@ int main(void) {
       pacing_test(sending_on_all_publications_is_paced_for_each),
       pacing_test(the_largest_rate_goes),
       pacing_test(the_kernel_paces_where_it_is_known_to),
+      pacing_test(superpackets_are_small_where_the_kernel_paces),
       pacing_test(another_interfaces_queue_does_not_matter),
       pacing_test(a_kernel_that_cannot_is_an_error),
       pacing_test(without_a_rate_nothing_is_paced),

@@ -283,6 +283,29 @@ static void places_are_shared_without_waiting(void **state) {
   }
 }
 
+/* Who waits lets go of its place, and looks for one again. */
+static void a_place_that_was_let_go_is_free(void **state) {
+  (void)state;
+  const mctx__limits limits = usual_limits();
+  const mctx__datagrams source = {.slices = slices, .count = 8};
+  mctx__scratch held[MCTX__SCRATCH_PLACES + 1];
+  for (uint32_t i = 0; i < 8; i++)
+    slices[i] = (mctx_slice){.data = memory + (size_t)i * 101, .length = 100};
+  for (uint32_t i = 0; i <= MCTX__SCRATCH_PLACES; i++) {
+    held[i] = (mctx__scratch){.pool = &pool};
+    mctx__plan_make(&plan, &source, 0, 8, &limits, &held[i]);
+  }
+  mctx__scratch_release(&held[0]);
+  mctx__scratch_release(&held[0]); /* once is enough */
+  mctx__scratch_release(&held[MCTX__SCRATCH_PLACES]);
+  mctx__plan_make(&plan, &source, 0, 8, &limits, &held[MCTX__SCRATCH_PLACES]);
+  assert_int_equal(plan.messages[0].piece_count, 1);
+  mctx__plan_make(&plan, &source, 0, 8, &limits, &held[0]);
+  assert_int_equal(plan.messages[0].piece_count, 8);
+  for (uint32_t i = 0; i <= MCTX__SCRATCH_PLACES; i++)
+    mctx__scratch_release(&held[i]);
+}
+
 /* ---- long ones ---- */
 
 static uint64_t random_state = 20240229;
@@ -359,6 +382,7 @@ int main(void) {
       cmocka_unit_test(large_pieces_are_listed),
       cmocka_unit_test(a_full_place_ends_a_call),
       cmocka_unit_test(places_are_shared_without_waiting),
+      cmocka_unit_test(a_place_that_was_let_go_is_free),
       cmocka_unit_test(long_sequences_go_whole_and_in_the_fewest_messages),
   };
   return cmocka_run_group_tests_name("plan", tests, setup, teardown);
