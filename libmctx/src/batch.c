@@ -74,6 +74,20 @@ static MCTX__IN_PLACE void accept(sending *batch, const mctx__plan *plan, uint32
   batch->backoff_ns = 0;
 }
 
+/* Takes what the planned datagrams cost; if the rate does not let all of them go now, the plan is of those that
+ * it does. Returns their end. */
+MCTX__COLD static uint64_t pace(sending *batch, mctx__plan *plan, const mctx__limits *limits) {
+  mctx__pacer *pacer = &batch->publication->pacer;
+  const uint64_t first = batch->accepted;
+  uint64_t end = first;
+  for (uint32_t i = 0; i < plan->count; i++)
+    end += plan->messages[i].datagrams;
+  const uint64_t granted = first + mctx__pacer_take(pacer, batch->source, first, end);
+  if (first < granted && granted < end)
+    mctx__plan_make(plan, batch->source, first, granted, limits, &batch->scratch);
+  return granted;
+}
+
 /* Offers the system as many datagrams as one call takes. */
 static MCTX__IN_PLACE mctx__result offer(sending *batch) {
   mctx__plan plan;
@@ -82,11 +96,11 @@ static MCTX__IN_PLACE mctx__result offer(sending *batch) {
   const uint64_t first = batch->accepted;
   uint64_t end = reach(batch, &limits);
   uint32_t taken = 0;
+  mctx__plan_make(&plan, batch->source, first, end, &limits, &batch->scratch);
   if (publication->paced) {
-    end = first + mctx__pacer_take(&publication->pacer, batch->source, first, end);
+    end = pace(batch, &plan, &limits);
     if (end == first) return (mctx__result){MCTX_ERR_PACED, 0};
   }
-  mctx__plan_make(&plan, batch->source, first, end, &limits, &batch->scratch);
   mctx__result result = mctx__socket_send_many(
       mctx__publication_socket(publication), atomic_load_explicit(&publication->endpoint, memory_order_acquire),
       plan.messages, plan.count, &taken);
@@ -190,8 +204,8 @@ MCTX__COLD static mctx__result go_on(sending *batch, mctx__result result) {
     if (mctx__object_closing(&batch->publication->object)) return (mctx__result){MCTX_ERR_CLOSED, 0};
     uint64_t before = batch->accepted;
     result = offer(batch);
-    if (result.status == MCTX_OK && batch->accepted == before)
-      result.status = MCTX_ERR_INTERNAL; /* the platform broke its contract; going on could be for ever */
+    /* The platform broke its contract: going on could be for ever. */
+    if (result.status == MCTX_OK && batch->accepted == before) return (mctx__result){MCTX_ERR_INTERNAL, 0};
   }
   if (batch->fitting < batch->source->count) return (mctx__result){MCTX_ERR_DATAGRAM_TOO_LARGE, 0};
   return MCTX__DONE;

@@ -17,8 +17,8 @@ typedef struct mctx__offload {
 
 /* A superpacket that the system refused. */
 typedef struct mctx__offload_refusal {
-  mctx__result result; /* status MCTX_OK: none was */
-  uint32_t count;      /* its datagrams */
+  mctx__result result; /* the system's answer */
+  uint32_t count;      /* its datagrams; 0: there is none */
   uint32_t size;       /* of each, in bytes */
 } mctx__offload_refusal;
 

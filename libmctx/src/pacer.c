@@ -3,11 +3,9 @@
 
 #define BILLION INT64_C(1000000000)
 
-enum { LONGEST = 65536 /* no datagram is longer: whatever is will be refused */ };
-
 static int64_t cost_of(const mctx__pacer *pacer, uint64_t length) {
   if (pacer->unit == MCTX_PACING_DATAGRAMS) return BILLION;
-  return (int64_t)(length < LONGEST ? length : LONGEST) * 8 * BILLION;
+  return (int64_t)length * 8 * BILLION;
 }
 
 static int64_t full(const mctx__pacer *pacer) {

@@ -245,6 +245,8 @@ static inline mctx__result try_now(mctx__publication *publication, const void *d
 MCTX__COLD static mctx__result try_paced(mctx__publication *publication, const void *data, size_t length) {
   const mctx_slice slice = {.data = data, .length = length};
   const mctx__datagrams source = {.slices = &slice, .count = 1};
+  const bool is_hopeless = length > mctx__max_datagram(publication->config.destination.family);
+  if (is_hopeless) return try_now(publication, data, length);
   if (mctx__pacer_take(&publication->pacer, &source, 0, 1) == 0) return (mctx__result){MCTX_ERR_PACED, 0};
   mctx__result result = try_now(publication, data, length);
   if (result.status != MCTX_OK) mctx__pacer_give_back(&publication->pacer, &source, 0, 1);
