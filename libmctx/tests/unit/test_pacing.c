@@ -8,7 +8,7 @@
 
 __extension__ typedef __int128 wide;
 
-enum { MOST = 400, LARGE = 65507, METRICS = 64 };
+enum { MOST = 400, LARGE = 70000, METRICS = 64 };
 
 static mctx_context context;
 static mctx_slice slices[MOST];
@@ -315,6 +315,22 @@ static void a_refused_datagram_is_given_back(void **state) {
   assert_status(mctx_send(publication, memory, 1, NULL), MCTX_ERR_PACED);
 }
 
+/* No time makes it go. */
+static void a_datagram_that_is_too_large_need_not_wait(void **state) {
+  (void)state;
+  mctx_publication publication = open_paced(MCTX_PACING_BITS, 8000, 8000);
+  mctx_send_outcome outcome;
+  uint32_t count;
+  uint64_t accepted;
+  assert_ok(mctx_send(publication, memory, 1000, NULL));
+  assert_status(mctx_send(publication, memory, LARGE, NULL), MCTX_ERR_DATAGRAM_TOO_LARGE);
+  assert_status(mctx_send_all(context, memory, LARGE, &outcome, sizeof outcome, 1, &count, NULL),
+                MCTX_ERR_DATAGRAM_TOO_LARGE);
+  fill(1, LARGE);
+  assert_status(mctx_send_batch(publication, slices, 1, 0, -1, &accepted, NULL), MCTX_ERR_DATAGRAM_TOO_LARGE);
+  assert_status(mctx_send(publication, memory, 1, NULL), MCTX_ERR_PACED);
+}
+
 static void sending_on_all_publications_is_paced_for_each(void **state) {
   (void)state;
   mctx_send_outcome outcomes[3];
@@ -519,6 +535,7 @@ int main(void) {
       pacing_test(a_close_ends_the_wait),
       pacing_test(a_send_never_waits),
       pacing_test(a_refused_datagram_is_given_back),
+      pacing_test(a_datagram_that_is_too_large_need_not_wait),
       pacing_test(sending_on_all_publications_is_paced_for_each),
       pacing_test(the_largest_rate_goes),
       pacing_test(the_kernel_paces_where_it_is_known_to),
