@@ -293,7 +293,8 @@ static void *view_at(void *arena, ptrdiff_t start, ptrdiff_t length) {
 static void *payload_at(const mctx_receive_batch *batch, void *arena, ptrdiff_t position) {
   const mctx_datagram *datagram = &batch->datagrams[position];
   if (arena != NULL) return view_at(arena, (ptrdiff_t)datagram->offset, (ptrdiff_t)datagram->length);
-  return python.PyBytes_FromStringAndSize((const char *)batch->arena + datagram->offset, datagram->length);
+  return python.PyBytes_FromStringAndSize((const char *)batch->arena + datagram->offset,
+                                          (ptrdiff_t)datagram->length);
 }
 
 void *mctx_python_payloads(void *self, void *const *arguments, ptrdiff_t count) {
