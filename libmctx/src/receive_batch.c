@@ -59,6 +59,21 @@ static MCTX__IN_PLACE void tell(const mctx__receiving *call, mctx_receive_batch 
     mctx__element_write(batch->messages, batch->message_stride, batch->message_count, &told, sizeof told);
 }
 
+/* Records of equal datagrams, one behind the other: two words for each, of which the first has the offset in
+ * one half, whichever that is. The offset behind the last one may run over, and is not used. */
+static MCTX__IN_PLACE void record_equal(mctx_datagram *datagrams, uint32_t count, uint32_t offset,
+                                        uint32_t size, uint32_t message) {
+  const mctx_datagram first = {.offset = offset, .length = size, .message = message};
+  const mctx_datagram further = {.offset = size};
+  uint64_t words[2];
+  uint64_t step;
+  memcpy(words, &first, sizeof words);
+  memcpy(&step, &further, sizeof step);
+  for (uint32_t i = 0; i < count; i++, words[0] += step)
+    memcpy(&datagrams[i], words, sizeof words);
+}
+_Static_assert(sizeof(mctx_datagram) == 2 * sizeof(uint64_t), "a record is two words");
+
 /* A message of several datagrams; of those that find no record the rest is lost. */
 static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uint64_t used,
                            const mctx__arrival *arrival, mctx__part *part) {
@@ -71,9 +86,7 @@ static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uin
   const uint64_t rest = arrival->stored - before_last;
   const uint64_t bytes = before_last + (rest < size ? rest : size);
   const uint32_t message = (uint32_t)batch->message_count;
-  uint32_t offset = (uint32_t)used;
-  for (uint32_t i = 0; i < delivered; i++, offset += size)
-    datagrams[i] = (mctx_datagram){.offset = offset, .length = size, .message = message};
+  record_equal(datagrams, delivered, (uint32_t)used, size, message);
   if (rest < size) datagrams[delivered - 1].length = (uint32_t)rest;
   if (arrival->truncated) datagrams[delivered - 1].flags |= MCTX_DATAGRAM_TRUNCATED;
   call->subscription->counters.truncated += (segments - delivered) + arrival->truncated;
