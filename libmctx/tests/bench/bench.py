@@ -40,8 +40,6 @@ from report import Report
 from tables import count_table
 from traffic import MIXED
 
-RECORD = Path(__file__).with_name("counts.json")
-
 
 @dataclass(frozen=True)
 class Run:
@@ -157,7 +155,7 @@ def measure(arguments: argparse.Namespace, report: Report) -> None:
                 except (ImportError, OSError) as error:
                     report.miss(f"{name}: {error}")
     if "counts" in arguments.only:
-        report.counts = count_all(all_calls(), RECORD)
+        report.counts = count_all(all_calls())
 
 
 def parse() -> argparse.Namespace:
@@ -189,9 +187,9 @@ def main() -> int:
     descriptors = raise_descriptors()
     processor = pin()
     if arguments.check or arguments.record:
-        counts = count_all(all_calls(), RECORD)
+        counts = count_all(all_calls())
         print(count_table(counts, "simple"))
-        return write_record(counts, RECORD) if arguments.record else int(any(map(failure, counts)))
+        return write_record(counts) if arguments.record else int(any(map(failure, counts)))
     report = Report(describe(inside, descriptors, processor))
     measure(arguments, report)
     if arguments.keep:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from machine import compiler
 
+RECORD = Path(__file__).with_name("counts.json")
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "aligned_alloc", "memalign", "posix_memalign"))
 CALLS = 128  # of a whole number of every batch of the mix
 LOCKED_OPERATIONS = 3  # a call: two hold the object, one keeps its counters
@@ -169,9 +170,9 @@ def count_call(call: Call) -> dict[str, float | str]:
     return values
 
 
-def count_all(calls: Iterable[Call], record: Path) -> list[Count]:
+def count_all(calls: Iterable[Call]) -> list[Count]:
     """Take all counts, and set them beside the record as far as it is of such a machine and compiler."""
-    written = json.loads(record.read_text()) if record.exists() else {}
+    written = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     recorded = written["counts"] if written.get("architecture") == platform.machine() else {}
     if written.get("compiler") != compiler():
         recorded = {what: value for what, value in recorded.items() if "instructions" not in what}
@@ -184,12 +185,12 @@ def count_all(calls: Iterable[Call], record: Path) -> list[Count]:
     return rows
 
 
-def write_record(rows: list[Count], record: Path) -> int:
+def write_record(rows: list[Count]) -> int:
     """Write the counts down, if all could be taken."""
     if any(row.value is None for row in rows):
         print("not recorded: some counts could not be taken")
         return 1
     counts = {row.what: row.value for row in rows}
     about = {"architecture": platform.machine(), "compiler": compiler()}
-    record.write_text(json.dumps({**about, "counts": counts}, indent=2) + "\n")
+    RECORD.write_text(json.dumps({**about, "counts": counts}, indent=2) + "\n")
     return 0

@@ -6,13 +6,14 @@ A table stands between the lines ``<!-- bench NAME -->`` and ``<!-- end -->``; a
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from comparison import Measured
-from counting import Count
+from counting import RECORD
 from goals import goal_table
 from machine import ROOT
 from receiving import BY_HAND as TOLD
@@ -117,17 +118,17 @@ def peers(report: Report) -> str:
     return row_table(rows, STYLE)
 
 
-def counts(report: Report) -> str:
-    """Lay out the counts, a line for each call."""
+def counts(_: Report) -> str:
+    """Lay out the counts that are recorded, a line for each call."""
 
-    def name(count: Count) -> str:
-        return re.sub(r" beyond .*", " beyond the plain call", count.what.rpartition(": ")[2])
+    def name(item: tuple[str, float]) -> str:
+        return re.sub(r" beyond .*", " beyond the plain call", item[0].rpartition(": ")[2])
 
     return pivot(
-        report.counts,
-        lambda count: (count.what.rpartition(": ")[0],),
+        json.loads(RECORD.read_text())["counts"].items(),
+        lambda item: (item[0].rpartition(": ")[0],),
         name,
-        lambda found: " ".join("" if count.value is None else f"{count.value:g}" for count in found),
+        lambda found: " ".join(f"{value:g}" for _, value in found),
         ("one call",),
         STYLE,
     )

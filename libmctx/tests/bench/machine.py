@@ -45,7 +45,11 @@ def raise_descriptors() -> str:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
         except (ValueError, OSError):
             continue
-        return f"raised by the benchmark from {soft} to {wanted}"
+        return (
+            f"raised by the benchmark from {soft} to {wanted}"
+            if wanted > soft
+            else f"{soft}, and no more is allowed"
+        )
     return f"{soft}, and no more is allowed"
 
 
