@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
 
-/* FNV-1a. */
 static uint32_t mix(uint32_t hash, uint32_t word) {
-  for (int i = 0; i < 4; i++)
-    hash = (hash ^ (word >> (8 * i) & 0xff)) * 16777619u;
-  return hash;
+  return (hash ^ word) * UINT32_C(2654435769);
 }
 
+/* Every bit of the words reaches the low ones of the hash: groups mostly differ in their last byte. */
 static uint32_t hash_of(uint32_t owner, uint32_t interface_index, const mctx_address *group) {
   uint32_t words[4];
   memcpy(words, group->bytes, sizeof words);
-  uint32_t hash = mix(mix(2166136261u, owner), interface_index);
-  for (int i = 0; i < (group->family == 4 ? 1 : 4); i++)
-    hash = mix(hash, words[i]);
-  return hash;
+  uint32_t hash = mix(mix(mix(1, owner), interface_index), words[0]);
+  for (int i = 1; i < 4 && group->family != 4; i++)
+    hash = mix(hash ^ hash >> 15, words[i]);
+  hash = (hash ^ hash >> 16) * UINT32_C(0x85ebca6b);
+  hash = (hash ^ hash >> 13) * UINT32_C(0xc2b2ae35);
+  return hash ^ hash >> 16;
 }
 
 mctx__entry *mctx__table_find(const mctx__table *table, uint32_t owner, uint32_t interface_index,

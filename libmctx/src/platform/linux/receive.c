@@ -161,7 +161,7 @@ static MCTX__IN_PLACE const unsigned char *next_told(cursor *next, int level, in
 }
 
 /* The same of IPv6. */
-static uint32_t usual_ipv6_read(cursor *next, mctx__arrival *arrival) {
+static MCTX__IN_PLACE uint32_t usual_ipv6_read(cursor *next, mctx__arrival *arrival) {
   uint32_t present = 0;
   const unsigned char *data = next_told(next, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(struct in6_pktinfo));
   if (MCTX__MOSTLY(data != NULL)) {
@@ -228,8 +228,8 @@ MCTX__COLD static uint32_t others_read(cursor next, mctx__arrival *arrival) {
 static MCTX__IN_PLACE uint32_t controls_read(const unsigned char *at, size_t length, mctx__arrival *arrival) {
   cursor next = {at, length};
   uint32_t present = usual_read(&next, arrival);
-  if (next.left != 0) present |= usual_ipv6_read(&next, arrival);
-  return next.left == 0 ? present : present | others_read(next, arrival);
+  if (MCTX__SELDOM(next.left != 0)) present |= usual_ipv6_read(&next, arrival);
+  return MCTX__MOSTLY(next.left == 0) ? present : present | others_read(next, arrival);
 }
 
 /* The lengths, given what the system said. */
