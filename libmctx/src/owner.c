@@ -13,6 +13,7 @@ static mctx__seat seats[SEATS];
 /* The seat of the calling thread; NULL if those that it may have are taken. */
 static mctx__seat *own_seat(void) {
   const uintptr_t self = mctx__thread_self();
+  if (self == 0) return NULL; /* a thread that libc does not know */
   const uint32_t hash = (uint32_t)(self >> 6) * UINT32_C(2654435769) >> 16;
   for (uint32_t i = 0; i < PROBES; i++) {
     mctx__seat *seat = &seats[(hash + i) % SEATS];
