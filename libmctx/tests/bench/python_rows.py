@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+# multicast_expert may not be installed.
+# mypy: disable-error-code="import-not-found"
 """The ways to send and to receive from Python: libmctx's, plain sockets', and those of multicast_expert."""
 
 from __future__ import annotations
