@@ -158,12 +158,19 @@ static void timekeeper_start(timekeeper *own, int32_t unit) {
   assert_int_equal(0, pthread_create(&own->thread, NULL, keep_time, own));
 }
 
+#define CLOCKS_APART_NS MILLI /* as far as two clocks may run apart in a test */
+
+/* What a rate yields in that time. */
+static int64_t unsure(int64_t rate) {
+  return rate * CLOCKS_APART_NS / SECOND;
+}
+
 /* Whether its times are to be trusted: nobody set the clock meanwhile. */
 static bool timekeeper_stop(timekeeper *own) {
   own->enough = true;
   assert_int_equal(0, pthread_join(own->thread, NULL));
   close(own->receiver);
-  return llabs(offset_of_clocks() - own->offset_ns) < MILLI;
+  return llabs(offset_of_clocks() - own->offset_ns) < CLOCKS_APART_NS;
 }
 
 /* ---- ways to send ---- */
@@ -299,9 +306,9 @@ static int run(const pace *wanted) {
   assert_true(by_calls <= burst + 1);
   if (!is_trusted) return percent;
   assert_true(keeper.arrivals.count > 0);
-  assert_true(above <= burst + 1);
+  assert_true(above <= burst + 1 + unsure(wanted->rate));
   /* what was let go before the sender was held up arrives with what is let go after it */
-  assert_true(by_arrivals <= 2 * burst + 1);
+  assert_true(by_arrivals <= 2 * burst + 1 + unsure(wanted->rate));
   return percent;
 }
 
@@ -379,10 +386,13 @@ static void two_threads_share_the_rate(void **state) {
     bool is_trusted = timekeeper_stop(&keeper);
     const int64_t burst = info_of(publication).pacing_burst;
     const int percent = (int)((sum - burst) * 100 * SECOND / wanted.rate / spent);
-    print_message("figures: two threads: %d and %d datagrams, %d %% of the rate\n",
-                  (int)amount_of(&sharers[0].calls), (int)amount_of(&sharers[1].calls), percent);
+    const int64_t above = above_line(&keeper.arrivals, wanted.rate, start);
+    print_message(
+        "figures: two threads: %d and %d datagrams, %d %% of the rate, above the line %.3f of the burst\n",
+        (int)amount_of(&sharers[0].calls), (int)amount_of(&sharers[1].calls), percent,
+        (double)above / (double)burst);
     assert_true((sum - burst) * SECOND <= wanted.rate * spent);
-    if (is_trusted) assert_true(above_line(&keeper.arrivals, wanted.rate, start) <= burst + 1);
+    if (is_trusted) assert_true(above <= burst + 1 + unsure(wanted.rate));
     if (percent > best) best = percent;
     assert_ok(mctx_close(context, NULL));
   }
