@@ -112,53 +112,39 @@ static finding probe_bind_device(mctx__socket socket) {
                              : "Binding to a device wants CAP_NET_RAW before Linux 5.7 (SO_BINDTODEVICE)."};
 }
 
-static finding probe_mark(mctx__socket socket) {
-  const uint32_t mark = 1;
-  const int code = option_try(socket, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
-  return (finding){state_of(code), code,
-                   code == 0 ? "This process may mark sockets (SO_MARK)."
-                             : "Marking sockets wants CAP_NET_ADMIN or CAP_NET_RAW (SO_MARK)."};
-}
+/* What one option with a number tells. */
+typedef struct numbered_option {
+  int level;
+  int name;
+  int value;
+  const char *taken;
+  const char *refused;
+} numbered_option;
 
-static finding probe_send_buffer_force(mctx__socket socket) {
-  const int size = 65536;
-  const int code = option_try(socket, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
-  return (finding){state_of(code), code,
-                   code == 0 ? "This process may exceed net.core.wmem_max (SO_SNDBUFFORCE)."
-                             : "Exceeding net.core.wmem_max wants CAP_NET_ADMIN (SO_SNDBUFFORCE)."};
-}
+static const numbered_option numbered_options[] = {
+    [MCTX_CAPABILITY_MARK] = {SOL_SOCKET, SO_MARK, 1, "This process may mark sockets (SO_MARK).",
+                              "Marking sockets wants CAP_NET_ADMIN or CAP_NET_RAW (SO_MARK)."},
+    [MCTX_CAPABILITY_SEND_BUFFER_FORCE] = {SOL_SOCKET, SO_SNDBUFFORCE, 65536,
+                                           "This process may exceed net.core.wmem_max (SO_SNDBUFFORCE).",
+                                           "Exceeding net.core.wmem_max wants CAP_NET_ADMIN (SO_SNDBUFFORCE)."},
+    [MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE] =
+        {SOL_SOCKET, SO_RCVBUFFORCE, 65536, "This process may exceed net.core.rmem_max (SO_RCVBUFFORCE).",
+         "Exceeding net.core.rmem_max wants CAP_NET_ADMIN (SO_RCVBUFFORCE)."},
+    [MCTX_CAPABILITY_COALESCING] = {IPPROTO_UDP, UDP_GRO, 1, "The kernel coalesces datagrams (UDP_GRO).",
+                                    "Coalescing wants a kernel with UDP_GRO, of Linux 5.0 or later."},
+    [MCTX_CAPABILITY_SEGMENTATION] = {IPPROTO_UDP, UDP_SEGMENT, 1000,
+                                      "The kernel cuts superpackets into datagrams (UDP_SEGMENT).",
+                                      "Superpackets want a kernel with UDP_SEGMENT, of Linux 4.18 or later."},
+    [MCTX_CAPABILITY_PACING] = {SOL_SOCKET, SO_MAX_PACING_RATE, 1000000,
+                                "The kernel takes a rate, which queues of the kind `fq` keep to "
+                                "(SO_MAX_PACING_RATE).",
+                                "The kernel does not take SO_MAX_PACING_RATE."},
+};
 
-static finding probe_receive_buffer_force(mctx__socket socket) {
-  const int size = 65536;
-  const int code = option_try(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-  return (finding){state_of(code), code,
-                   code == 0 ? "This process may exceed net.core.rmem_max (SO_RCVBUFFORCE)."
-                             : "Exceeding net.core.rmem_max wants CAP_NET_ADMIN (SO_RCVBUFFORCE)."};
-}
-
-static finding probe_coalescing(mctx__socket socket) {
-  const int on = 1;
-  const int code = option_try(socket, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
-  return (finding){state_of(code), code,
-                   code == 0 ? "The kernel coalesces datagrams (UDP_GRO)."
-                             : "Coalescing wants a kernel with UDP_GRO, of Linux 5.0 or later."};
-}
-
-static finding probe_segmentation(mctx__socket socket) {
-  const int size = 1000;
-  const int code = option_try(socket, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
-  return (finding){state_of(code), code,
-                   code == 0 ? "The kernel cuts superpackets into datagrams (UDP_SEGMENT)."
-                             : "Superpackets want a kernel with UDP_SEGMENT, of Linux 4.18 or later."};
-}
-
-static finding probe_pacing(mctx__socket socket) {
-  const uint32_t rate = 1000000;
-  const int code = option_try(socket, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate);
-  return (finding){state_of(code), code,
-                   code == 0
-                       ? "The kernel takes a rate, which queues of the kind `fq` keep to (SO_MAX_PACING_RATE)."
-                       : "The kernel does not take SO_MAX_PACING_RATE."};
+static finding probe_numbered_option(mctx__socket socket, uint32_t id) {
+  const numbered_option *option = &numbered_options[id];
+  const int code = option_try(socket, option->level, option->name, &option->value, sizeof option->value);
+  return (finding){state_of(code), code, code == 0 ? option->taken : option->refused};
 }
 
 /* It joins nothing, and the port is anyone. */
@@ -205,20 +191,15 @@ static finding probe(uint32_t id, mctx__socket socket) {
       return probe_isolated(socket);
     case MCTX_CAPABILITY_BIND_DEVICE:
       return probe_bind_device(socket);
-    case MCTX_CAPABILITY_MARK:
-      return probe_mark(socket);
-    case MCTX_CAPABILITY_SEND_BUFFER_FORCE:
-      return probe_send_buffer_force(socket);
-    case MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE:
-      return probe_receive_buffer_force(socket);
-    case MCTX_CAPABILITY_COALESCING:
-      return probe_coalescing(socket);
     case MCTX_CAPABILITY_GROUP_BINDING:
       return probe_group_binding(socket);
+    case MCTX_CAPABILITY_MARK:
+    case MCTX_CAPABILITY_SEND_BUFFER_FORCE:
+    case MCTX_CAPABILITY_RECEIVE_BUFFER_FORCE:
+    case MCTX_CAPABILITY_COALESCING:
     case MCTX_CAPABILITY_SEGMENTATION:
-      return probe_segmentation(socket);
     case MCTX_CAPABILITY_PACING:
-      return probe_pacing(socket);
+      return probe_numbered_option(socket, id);
     default:
       return (finding){MCTX_CAPABILITY_ABSENT, 0, "The network is the system's own."};
   }
