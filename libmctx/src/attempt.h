@@ -25,8 +25,7 @@ static MCTX__IN_PLACE bool mctx__enter_receiving(mctx_handle handle, mctx__enter
   mctx__object *object = NULL;
   if (MCTX__MOSTLY(mctx__handle_kind(handle) == MCTX_HANDLE_SUBSCRIPTION)) object = mctx__enter_own(handle);
   in->is_own = object != NULL;
-  if (MCTX__SELDOM(object == NULL) && mctx__handle_kind(handle) == MCTX_HANDLE_SUBSCRIPTION)
-    object = mctx__pin_live(handle);
+  if (MCTX__SELDOM(object == NULL)) object = mctx__pin_live_of(handle, MCTX_HANDLE_SUBSCRIPTION);
   in->subscription = (mctx__subscription *)object;
   return object != NULL;
 }

@@ -284,8 +284,7 @@ MCTX__COLD static mctx_status unusable(const mctx__call *call, uint32_t flags) {
 /* NULL: unusable() says why. */
 static MCTX__IN_PLACE mctx__publication *enter(mctx_publication publication, uint32_t flags) {
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0) return NULL;
-  if (mctx__handle_kind(publication) != MCTX_HANDLE_PUBLICATION) return NULL;
-  return (mctx__publication *)mctx__pin_live(publication);
+  return (mctx__publication *)mctx__pin_live_of(publication, MCTX_HANDLE_PUBLICATION);
 }
 
 /* ---- slices ---- */

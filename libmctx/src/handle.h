@@ -119,6 +119,11 @@ static inline uint32_t mctx__handle_kind(mctx_handle handle) {
   return (uint32_t)(handle >> MCTX__KIND_SHIFT);
 }
 
+/* The same of an object of one kind. */
+static inline mctx__object *mctx__pin_live_of(mctx_handle handle, uint32_t kind) {
+  return mctx__handle_kind(handle) == kind ? mctx__pin_live(handle) : NULL;
+}
+
 /* Why a handle does not lead to an open object of the kind (MCTX_HANDLE_NONE: of any kind). */
 mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind);
 /* What to do about it. */

@@ -276,15 +276,13 @@ static mctx_status check_room(const mctx__call *call, const mctx__subscription *
     return MCTX__FAIL(call, MCTX_ERR_ARENA_TOO_SMALL, .field = "batch.arena_size", .value = batch->arena_size,
                       .limit = MCTX__MESSAGE_MAX,
                       .hint =
-                          "the arena holds a whole message at least: "
-                          "`min_arena` of the subscription's info, "
+                          "the arena holds a whole message at least: `min_arena` of the subscription's info, "
                           "65536 bytes; a megabyte serves well");
   if (batch->datagram_capacity < least)
     return MCTX__FAIL(call, MCTX_ERR_ARENA_TOO_SMALL, .field = "batch.datagram_capacity",
                       .value = batch->datagram_capacity, .limit = least,
                       .hint =
-                          "there must be records for a whole message: "
-                          "`min_datagrams` of the subscription's "
+                          "there must be records for a whole message: `min_datagrams` of the subscription's "
                           "info, 128 with coalescing and 1 without");
   return MCTX_OK;
 }

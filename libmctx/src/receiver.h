@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sockets of a subscription. One is bound to a group, or, beyond a bound,
- * to the port alone; an IPv6 one takes the groups of one interface, because the
- * system looks at the group alone when it filters.
+ * The sockets of a subscription. One is bound to a group, or, beyond a bound, to the port alone; an IPv6 one
+ * takes the groups of one interface, because the system looks at the group alone when it filters.
  */
 #ifndef MCTX_RECEIVER_H
 #define MCTX_RECEIVER_H
@@ -42,15 +41,13 @@ struct mctx__receiver {
   uint32_t lists;  /* of them, settled ones whose filter lists sources */
 };
 
-/* Whether the system lets nothing through but its group, where and from whom it
- * was joined. */
+/* Whether the system lets nothing through but its group, where and from whom it was joined. */
 static inline bool mctx__receiver_isolates(const mctx__receiver *receiver) {
   return receiver->group.family != 0 && receiver->is_isolated && (receiver->family == 4 || receiver->is_held);
 }
 
-/* What to take off each message: the source too where a list is looked up, or
- * where a message may be held back, which a change of the filter concerns
- * before it is delivered. */
+/* What to take off each message: the source too where a list is looked up, or where a message may be held back,
+ * which a change of the filter concerns before it is delivered. */
 static inline uint32_t mctx__receiver_wants(const mctx__receiver *receiver) {
   const bool needs_source = receiver->coalescing || (receiver->sole == NULL && receiver->lists > 0);
   return receiver->collected | (needs_source ? MCTX_META_SOURCE : 0);
@@ -58,14 +55,13 @@ static inline uint32_t mctx__receiver_wants(const mctx__receiver *receiver) {
 
 /* All with the subscription's mutex held. */
 
-/* A socket that can join the group on the interface, other than those that
- * `taken` says; opened if there is none. */
+/* A socket that can join the group on the interface, other than those that `taken` says; opened if there is
+ * none. */
 typedef bool mctx__receiver_filter(const mctx__receiver *receiver, const void *argument);
 mctx__result mctx__receiver_choose(mctx__subscription *subscription, const mctx_address *group,
                                    uint32_t interface_index, mctx__receiver_filter *taken, const void *argument,
                                    mctx__receiver **chosen);
-/* Before something changes that the system alone cannot isolate: from here on
- * messages are checked. */
+/* Before something changes that the system alone cannot isolate: from here on messages are checked. */
 mctx__result mctx__receiver_check(mctx__subscription *subscription, mctx__receiver *receiver);
 /* Whether it joined the group on some interface; with the lock held. */
 bool mctx__receiver_has_group(const mctx__subscription *subscription, const mctx__receiver *receiver,

@@ -313,9 +313,8 @@ MCTX__COLD static mctx_status unusable(mctx_publication publication, const void 
 /* The way of every datagram: nothing is prepared here that only a failure needs. */
 mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
   mctx__object *object = NULL;
-  if (mctx__error_usable(error) && (data != NULL || length == 0) &&
-      mctx__handle_kind(publication) == MCTX_HANDLE_PUBLICATION)
-    object = mctx__pin_live(publication);
+  if (mctx__error_usable(error) && (data != NULL || length == 0))
+    object = mctx__pin_live_of(publication, MCTX_HANDLE_PUBLICATION);
   if (object == NULL) return unusable(publication, data, length, error);
 
   mctx__publication *own = (mctx__publication *)object;
