@@ -142,6 +142,19 @@ static inline mctx_publication_info info_of(mctx_publication publication) {
   return info;
 }
 
+/* A counter by its name. */
+static inline uint64_t counter(mctx_handle handle, const char *name) {
+  enum { MOST_COUNTERS = 128 };
+  uint64_t values[MOST_COUNTERS];
+  uint32_t count = 0;
+  assert_ok(mctx_metrics(handle, values, MOST_COUNTERS, &count, NULL));
+  assert_true(count <= MOST_COUNTERS);
+  for (uint32_t i = 0; i < count; i++)
+    if (strcmp(mctx_metric_name((uint32_t)(handle >> 48), i), name) == 0) return values[i];
+  fail_msg("there is no counter %s", name);
+  return 0;
+}
+
 static inline mctx_sim_datagram wire_at(uint64_t position) {
   mctx_sim_datagram datagram;
   if (!mctx_sim_wire_at(position, &datagram)) fail_msg("the wire has no datagram %d", (int)position);

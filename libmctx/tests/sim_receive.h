@@ -116,21 +116,6 @@ static inline mctx_subscription_info subscription_info(mctx_subscription subscri
   return info;
 }
 
-/* A counter by its name. */
-static inline uint64_t metric(mctx_handle handle, uint32_t kind, const char *name) {
-  uint64_t values[128];
-  uint32_t count;
-  assert_ok(mctx_metrics(handle, values, 128, &count, NULL));
-  for (uint32_t i = 0; i < count; i++)
-    if (strcmp(mctx_metric_name(kind, i), name) == 0) return values[i];
-  fail_msg("there is no counter %s", name);
-  return 0;
-}
-
-static inline uint64_t counter(mctx_subscription subscription, const char *name) {
-  return metric(subscription, MCTX_HANDLE_SUBSCRIPTION, name);
-}
-
 /* Takes the next event, which must be of that type and interface. */
 static inline mctx_event next_event(mctx_handle handle, uint32_t type, uint32_t index) {
   mctx_event event;

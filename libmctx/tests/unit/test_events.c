@@ -2,21 +2,7 @@
 /* Events: sources that go and change under open publications. */
 #include "publication.h"
 
-#include "sim_fixture.h"
-
-static mctx_context context;
-
-static int setup(void **state) {
-  if (fixture_setup(state) != 0) return -1;
-  return mctx_context_open(NULL, &context, NULL) == MCTX_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  if (mctx_close(context, NULL) != MCTX_OK) return -1;
-  return fixture_teardown(state);
-}
-
-#define event_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#include "sim_context.h"
 
 static uint32_t take(mctx_handle handle, mctx_event *events, uint32_t capacity) {
   uint32_t count = 77;
@@ -240,15 +226,15 @@ static void shorter_and_longer_events_are_written(void **state) {
 
 int main(void) {
   static const struct CMUnitTest tests[] = {
-      event_test(a_source_that_the_system_chose_is_chosen_again),
-      event_test(a_batch_goes_on_from_the_new_source),
-      event_test(a_source_that_the_user_named_and_that_went_is_an_error),
-      event_test(an_unconnected_sender_goes_on_by_itself),
-      event_test(what_a_sender_looks_at_is_not_rewritten),
-      event_test(sixteen_are_kept_and_the_rest_counted),
-      event_test(events_are_taken_piece_by_piece),
-      event_test(a_context_hands_out_those_of_its_publications),
-      event_test(shorter_and_longer_events_are_written),
+      context_test(a_source_that_the_system_chose_is_chosen_again),
+      context_test(a_batch_goes_on_from_the_new_source),
+      context_test(a_source_that_the_user_named_and_that_went_is_an_error),
+      context_test(an_unconnected_sender_goes_on_by_itself),
+      context_test(what_a_sender_looks_at_is_not_rewritten),
+      context_test(sixteen_are_kept_and_the_rest_counted),
+      context_test(events_are_taken_piece_by_piece),
+      context_test(a_context_hands_out_those_of_its_publications),
+      context_test(shorter_and_longer_events_are_written),
   };
   return cmocka_run_group_tests_name("events", tests, NULL, NULL);
 }

@@ -8,16 +8,6 @@
 enum { MOST = 64 };
 
 /* One counter of a vector, by its name. */
-static uint64_t counter(mctx_handle handle, const char *name) {
-  uint64_t values[MOST];
-  uint32_t count = 0;
-  assert_ok(mctx_metrics(handle, values, MOST, &count, NULL));
-  for (uint32_t i = 0; i < count; i++)
-    if (strcmp(mctx_metric_name((uint32_t)(handle >> 48), i), name) == 0) return values[i];
-  fail_msg("no counter %s", name);
-  return 0;
-}
-
 static void every_counter_has_a_name_of_its_own(void **state) {
   (void)state;
   mctx_context context = open_context();

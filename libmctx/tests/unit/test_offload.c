@@ -30,10 +30,6 @@ static int teardown(void **state) {
 
 #define offload_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
-static uint64_t count_of(mctx_handle handle, const char *name) {
-  return metric(handle, (uint32_t)(handle >> 48), name);
-}
-
 /* `count` slices of one size, one behind the other or apart. */
 static void fill(uint32_t count, uint32_t size, uint32_t apart) {
   assert_true(count <= MOST && (size_t)count * (size + apart) <= sizeof memory);
@@ -112,9 +108,9 @@ static void equal_datagrams_go_as_one(void **state) {
     fill(1, 8, apart);
     assert_effort(send_slices(publication, 1), 1, 0);
   }
-  assert_int_equal(count_of(publication, "superpackets_sent"), 2 * (1 + 3 + 1));
-  assert_int_equal(count_of(publication, "offload_refusals"), 0);
-  assert_int_equal(count_of(context, "total_superpackets_sent"), 2 * (1 + 3 + 1));
+  assert_int_equal(counter(publication, "superpackets_sent"), 2 * (1 + 3 + 1));
+  assert_int_equal(counter(publication, "offload_refusals"), 0);
+  assert_int_equal(counter(context, "total_superpackets_sent"), 2 * (1 + 3 + 1));
   assert_unlimited(publication);
 }
 
@@ -233,10 +229,10 @@ static void segments_that_do_not_fit_are_learned(void **state) {
   fill(10, 1473, 0);
   assert_effort(send_slices(publication, 10), 4, 0); /* refused twice, one alone, nine at once */
   assert_limits(publication, 128, 1472, MCTX_ERR_DATAGRAM_TOO_LARGE);
-  assert_int_equal(count_of(publication, "offload_refusals"), 1);
-  assert_int_equal(count_of(publication, "superpackets_sent"), 0);
-  assert_int_equal(count_of(publication, "send_errors"), 0);
-  assert_int_equal(count_of(context, "total_offload_refusals"), 1);
+  assert_int_equal(counter(publication, "offload_refusals"), 1);
+  assert_int_equal(counter(publication, "superpackets_sent"), 0);
+  assert_int_equal(counter(publication, "send_errors"), 0);
+  assert_int_equal(counter(context, "total_offload_refusals"), 1);
   assert_effort(send_slices(publication, 10), 1, 0); /* no more trying */
   fill(10, 1472, 0);
   assert_effort(send_slices(publication, 10), 1, 1);
@@ -264,7 +260,7 @@ static void a_system_of_64_is_learned(void **state) {
   assert_effort(send_slices(publication, 129), 4, 2); /* one alone, then two of 64 */
   assert_limits(publication, 64, 65407, MCTX_ERR_INVALID_ARGUMENT);
   assert_effort(send_slices(publication, 128), 1, 2);
-  assert_int_equal(count_of(publication, "offload_refusals"), 1);
+  assert_int_equal(counter(publication, "offload_refusals"), 1);
 }
 
 /* Older systems say so of segments that do not fit. */
@@ -287,7 +283,7 @@ static void a_system_without_is_learned(void **state) {
   assert_effort(send_slices(publication, 100), 5, 0); /* refused twice, one, 64, 35 */
   assert_limits(publication, 1, 65407, MCTX_ERR_UNSUPPORTED);
   assert_effort(send_slices(publication, 100), 2, 0);
-  assert_int_equal(count_of(publication, "offload_refusals"), 1);
+  assert_int_equal(counter(publication, "offload_refusals"), 1);
 }
 
 /* One publication's device is not another's. */
@@ -333,7 +329,7 @@ static void other_failures_never_lead_to_a_fallback(void **state) {
     assert_int_equal(mctx_sim_wire_count(), 0);
     mctx_sim_clear_faults();
   }
-  assert_int_equal(count_of(publication, "offload_refusals"), 0);
+  assert_int_equal(counter(publication, "offload_refusals"), 0);
 }
 
 static const mctx_status refusals[] = {MCTX_ERR_DATAGRAM_TOO_LARGE, MCTX_ERR_INVALID_ARGUMENT,
@@ -347,10 +343,10 @@ static void an_earlier_datagrams_error_is_not_believed(void **state) {
   for (uint32_t i = 0; i < 30; i++)
     slices[i].length = 8 - i / 10; /* three superpackets */
   for (size_t i = 0; i < 3; i++) {
-    const uint64_t drained = count_of(publication, "drained_errors");
+    const uint64_t drained = counter(publication, "drained_errors");
     assert_true(mctx_sim_fault(MCTX_SIM_SEND, 1, MCTX_SIM_EARLIER, refusals[i]));
     assert_effort(send_slices(publication, 30), 2, 3);
-    assert_int_equal(count_of(publication, "drained_errors"), drained + 1);
+    assert_int_equal(counter(publication, "drained_errors"), drained + 1);
     assert_unlimited(publication);
     for (uint32_t messages = 1; messages <= 2; messages++) { /* in the midst, and the call keeps it to itself */
       assert_true(mctx_sim_fault_after(MCTX_SIM_SEND, 1, messages, MCTX_SIM_EARLIER, refusals[i]));
@@ -360,7 +356,7 @@ static void an_earlier_datagrams_error_is_not_believed(void **state) {
       assert_unlimited(publication);
     }
   }
-  assert_int_equal(count_of(publication, "offload_refusals"), 0);
+  assert_int_equal(counter(publication, "offload_refusals"), 0);
 }
 
 /* What the first datagram alone meets as well is not offload's fault: it is reported, and nothing is learned.
@@ -405,7 +401,7 @@ static void offload_is_tried_again_after_many_datagrams(void **state) {
   for (uint64_t round = 1; round <= 3; round++) { /* it is still not there */
     (void)send_slices(publication, MOST);
     assert_limits(publication, 1, 65407, MCTX_ERR_UNSUPPORTED);
-    assert_int_equal(count_of(publication, "offload_refusals"), round);
+    assert_int_equal(counter(publication, "offload_refusals"), round);
     assert_in_range(send_until_unlimited(publication), RETRY_AFTER - MOST, RETRY_AFTER + MOST);
   }
   mctx_sim_capability_set(MCTX_CAPABILITY_SEGMENTATION, MCTX_CAPABILITY_AVAILABLE);

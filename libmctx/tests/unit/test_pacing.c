@@ -4,27 +4,14 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-#include "sim_fixture.h"
+#include "sim_context.h"
 
 __extension__ typedef __int128 wide;
 
-enum { MOST = 400, LARGE = 70000, METRICS = 64 };
+enum { MOST = 400, LARGE = 70000 };
 
-static mctx_context context;
 static mctx_slice slices[MOST];
 static unsigned char memory[LARGE];
-
-static int setup(void **state) {
-  if (fixture_setup(state) != 0) return -1;
-  return mctx_context_open(NULL, &context, NULL) == MCTX_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  if (mctx_close(context, NULL) != MCTX_OK) return -1;
-  return fixture_teardown(state);
-}
-
-#define pacing_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 static mctx_publication open_paced(int32_t unit, int64_t rate, int64_t burst) {
   mctx_publication_options options = options_for("239.1.1.1:5000");
@@ -33,16 +20,6 @@ static mctx_publication open_paced(int32_t unit, int64_t rate, int64_t burst) {
   options.pacing_burst = burst;
   options.flags = MCTX_PUBLICATION_DUPLICATE;
   return open_with(context, &options);
-}
-
-static uint64_t counter(mctx_handle handle, const char *name) {
-  uint64_t values[METRICS];
-  uint32_t count = 0;
-  assert_ok(mctx_metrics(handle, values, METRICS, &count, NULL));
-  for (uint32_t i = 0; i < count; i++)
-    if (strcmp(mctx_metric_name((uint32_t)(handle >> 48), i), name) == 0) return values[i];
-  fail_msg("no counter %s", name);
-  return 0;
 }
 
 static void fill(uint32_t count, uint32_t size) {
@@ -525,25 +502,25 @@ static void ranges_are_checked(void **state) {
 
 int main(void) {
   static const struct CMUnitTest tests[] = {
-      pacing_test(datagrams_leave_at_the_rate),
-      pacing_test(bits_leave_at_the_rate),
-      pacing_test(superpackets_keep_to_the_burst),
-      pacing_test(the_rate_is_kept_through_faults),
-      pacing_test(a_batch_without_time_says_when_to_come_back),
-      pacing_test(a_batch_waits_as_long_as_it_may),
-      pacing_test(a_wait_can_be_ended),
-      pacing_test(a_close_ends_the_wait),
-      pacing_test(a_send_never_waits),
-      pacing_test(a_refused_datagram_is_given_back),
-      pacing_test(a_datagram_that_is_too_large_need_not_wait),
-      pacing_test(sending_on_all_publications_is_paced_for_each),
-      pacing_test(the_largest_rate_goes),
-      pacing_test(the_kernel_paces_where_it_is_known_to),
-      pacing_test(superpackets_are_small_where_the_kernel_paces),
-      pacing_test(another_interfaces_queue_does_not_matter),
-      pacing_test(a_kernel_that_cannot_is_an_error),
-      pacing_test(without_a_rate_nothing_is_paced),
-      pacing_test(ranges_are_checked),
+      context_test(datagrams_leave_at_the_rate),
+      context_test(bits_leave_at_the_rate),
+      context_test(superpackets_keep_to_the_burst),
+      context_test(the_rate_is_kept_through_faults),
+      context_test(a_batch_without_time_says_when_to_come_back),
+      context_test(a_batch_waits_as_long_as_it_may),
+      context_test(a_wait_can_be_ended),
+      context_test(a_close_ends_the_wait),
+      context_test(a_send_never_waits),
+      context_test(a_refused_datagram_is_given_back),
+      context_test(a_datagram_that_is_too_large_need_not_wait),
+      context_test(sending_on_all_publications_is_paced_for_each),
+      context_test(the_largest_rate_goes),
+      context_test(the_kernel_paces_where_it_is_known_to),
+      context_test(superpackets_are_small_where_the_kernel_paces),
+      context_test(another_interfaces_queue_does_not_matter),
+      context_test(a_kernel_that_cannot_is_an_error),
+      context_test(without_a_rate_nothing_is_paced),
+      context_test(ranges_are_checked),
   };
   return cmocka_run_group_tests_name("pacing", tests, NULL, NULL);
 }

@@ -283,17 +283,17 @@ static void counters_tell_what_calls_came_to(void **state) {
     (void)snprintf(total, sizeof total, is_count ? "total_%s" : "total_receive_%s", expected[i].name);
     if (counter(subscription, expected[i].name) != expected[i].value)
       fail_msg("%s is %d", expected[i].name, (int)counter(subscription, expected[i].name));
-    assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, total), expected[i].value);
+    assert_int_equal(counter(context, total), expected[i].value);
   }
-  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "active_subscriptions"), 1);
+  assert_int_equal(counter(context, "active_subscriptions"), 1);
   mctx_membership_info info = membership_at(subscription, "239.1.1.1", 2);
   assert_int_equal(info.datagrams, 2);
   assert_int_equal(info.bytes, 8);
   assert_closed(subscription);
-  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "total_packets_received"), 2);
-  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "subscriptions_added"), 1);
-  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "subscriptions_removed"), 1);
-  assert_int_equal(metric(context, MCTX_HANDLE_CONTEXT, "active_subscriptions"), 0);
+  assert_int_equal(counter(context, "total_packets_received"), 2);
+  assert_int_equal(counter(context, "subscriptions_added"), 1);
+  assert_int_equal(counter(context, "subscriptions_removed"), 1);
+  assert_int_equal(counter(context, "active_subscriptions"), 0);
   assert_closed(context);
 }
 

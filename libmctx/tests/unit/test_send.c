@@ -2,9 +2,8 @@
 /* Sending: sizes, batches, full buffers, full queues, every publication at once. */
 #include <stdio.h>
 
-#include "sim_fixture.h"
+#include "sim_context.h"
 
-static mctx_context context;
 static unsigned char large[65536];
 
 static mctx_publication open_sender(int32_t loopback, int32_t error_queue) {
@@ -23,18 +22,6 @@ static mctx_publication open_plain_sender(int32_t loopback, int32_t error_queue)
   options.offload = 0;
   return open_with(context, &options);
 }
-
-static int setup(void **state) {
-  if (fixture_setup(state) != 0) return -1;
-  return mctx_context_open(NULL, &context, NULL) == MCTX_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  if (mctx_close(context, NULL) != MCTX_OK) return -1;
-  return fixture_teardown(state);
-}
-
-#define send_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 /* `count` slices of the number i in two bytes. */
 static void number_slices(mctx_slice *slices, uint16_t *numbers, uint32_t count) {
@@ -665,36 +652,36 @@ static void no_way_of_sending_allocates(void **state) {
 
 int main(void) {
   static const struct CMUnitTest tests[] = {
-      send_test(every_size_up_to_the_largest_is_sent),
-      send_test(a_datagram_that_may_not_be_fragmented_fits_or_not),
-      send_test(batches_of_every_length_arrive_in_order),
-      send_test(batches_far_beyond_every_limit_are_sent_whole),
-      send_test(segments_of_every_size_cover_the_buffer),
-      send_test(segment_sizes_have_a_range),
-      send_test(empty_datagrams_in_a_batch_are_datagrams),
-      send_test(a_too_large_datagram_stops_the_batch_before_it),
-      send_test(the_largest_datagrams_go_in_a_batch),
-      send_test(flags_of_batches_are_checked),
-      send_test(a_full_buffer_would_block),
-      send_test(a_batch_takes_what_goes_or_waits),
-      send_test(a_full_queue_is_tried_less_and_less_often_for_a_second),
-      send_test(progress_starts_the_second_anew),
-      send_test(a_deadline_cuts_the_backing_off),
-      send_test(with_loopback_nothing_is_sent_again_after_queue_full),
-      send_test(an_earlier_error_is_not_this_datagrams),
-      send_test(an_error_that_comes_twice_is_this_datagrams),
-      send_test(what_a_firewall_refused_is_not_tried_again),
-      send_test(signals_do_not_end_a_send),
-      send_test(an_interface_that_was_removed_is_named),
-      send_test(an_interface_that_was_made_anew_is_followed),
-      send_test(a_device_is_kept_when_the_source_changes),
-      send_test(a_device_that_was_made_anew_is_followed),
-      send_test(a_link_local_source_is_found_on_the_new_interface),
-      send_test(one_payload_goes_to_every_group_in_order),
-      send_test(a_failure_does_not_keep_the_others_from_sending),
-      send_test(with_too_few_outcomes_nothing_is_sent),
-      send_test(an_empty_context_sends_to_nobody),
-      send_test(no_way_of_sending_allocates),
+      context_test(every_size_up_to_the_largest_is_sent),
+      context_test(a_datagram_that_may_not_be_fragmented_fits_or_not),
+      context_test(batches_of_every_length_arrive_in_order),
+      context_test(batches_far_beyond_every_limit_are_sent_whole),
+      context_test(segments_of_every_size_cover_the_buffer),
+      context_test(segment_sizes_have_a_range),
+      context_test(empty_datagrams_in_a_batch_are_datagrams),
+      context_test(a_too_large_datagram_stops_the_batch_before_it),
+      context_test(the_largest_datagrams_go_in_a_batch),
+      context_test(flags_of_batches_are_checked),
+      context_test(a_full_buffer_would_block),
+      context_test(a_batch_takes_what_goes_or_waits),
+      context_test(a_full_queue_is_tried_less_and_less_often_for_a_second),
+      context_test(progress_starts_the_second_anew),
+      context_test(a_deadline_cuts_the_backing_off),
+      context_test(with_loopback_nothing_is_sent_again_after_queue_full),
+      context_test(an_earlier_error_is_not_this_datagrams),
+      context_test(an_error_that_comes_twice_is_this_datagrams),
+      context_test(what_a_firewall_refused_is_not_tried_again),
+      context_test(signals_do_not_end_a_send),
+      context_test(an_interface_that_was_removed_is_named),
+      context_test(an_interface_that_was_made_anew_is_followed),
+      context_test(a_device_is_kept_when_the_source_changes),
+      context_test(a_device_that_was_made_anew_is_followed),
+      context_test(a_link_local_source_is_found_on_the_new_interface),
+      context_test(one_payload_goes_to_every_group_in_order),
+      context_test(a_failure_does_not_keep_the_others_from_sending),
+      context_test(with_too_few_outcomes_nothing_is_sent),
+      context_test(an_empty_context_sends_to_nobody),
+      context_test(no_way_of_sending_allocates),
   };
   return cmocka_run_group_tests_name("send", tests, NULL, NULL);
 }
