@@ -5,7 +5,6 @@
 
 #include "sim_fixture.h"
 
-/* One counter of a vector, by its name. */
 static void every_counter_has_a_name_of_its_own(void **state) {
   (void)state;
   mctx_context context = open_context();
