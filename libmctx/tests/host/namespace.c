@@ -121,10 +121,49 @@ static void plug(const char *interface, int net, int number) {
   host_run("ip link set %s up", interface);
 }
 
-/* IPv6 has its routes once the link has a carrier, which takes a moment. */
+/* A table of the network namespace that this thread is in. */
+static FILE *open_table(const char *name) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/thread-self/net/%s", name);
+  FILE *table = fopen(path, "re");
+  assert_non_null(table);
+  return table;
+}
+
+/* Whether what is sent to this address, 32 digits, is taken in. */
+static bool has_local_route(const char *digits) {
+  enum { LOCAL = 0x80000000 }; /* RTF_LOCAL of linux/ipv6_route.h */
+  char to[33];
+  unsigned length;
+  unsigned flags;
+  bool found = false;
+  FILE *routes = open_table("ipv6_route");
+  while (!found && fscanf(routes, "%32s %x %*s %*s %*s %*s %*s %*s %x %*s", to, &length, &flags) == 3)
+    found = length == 128 && (flags & LOCAL) != 0 && strcmp(to, digits) == 0;
+  fclose(routes);
+  return found;
+}
+
+/* A worker of the kernel gives an address its route a moment after it was added or its link came up. */
+static bool addresses_have_routes(const char *interface) {
+  enum { TENTATIVE = 0x40 };
+  char digits[33];
+  char name[32];
+  unsigned flags;
+  bool all = true;
+  FILE *addresses = open_table("if_inet6");
+  while (all && fscanf(addresses, "%32s %*s %*s %*s %x %31s", digits, &flags, name) == 3)
+    all = strcmp(name, interface) != 0 || (flags & TENTATIVE) != 0 || has_local_route(digits);
+  fclose(addresses);
+  return all;
+}
+
+/* IPv6 has its multicast route once the link has a carrier, which takes a moment. */
 void host_await_link(const char *interface) {
   for (int i = 0; has_ipv6() && i < 200; i++) {
-    if (host_try("ip -6 route get ff15::1 oif %s 2>&1 | grep -q 'src f'", interface)) return;
+    if (addresses_have_routes(interface) &&
+        host_try("ip -6 route get ff15::1 oif %s 2>&1 | grep -q 'src f'", interface))
+      return;
     sleep_ms(10);
   }
 }

@@ -38,7 +38,8 @@ void host_cable(const char *own, const char *peer, int net);
 void host_bare_cables(int count);
 /* One more address of both families for an interface: 10.NET.0.NUMBER, fdNET::NUMBER. */
 void host_address(const char *interface, int net, int number);
-/* Waits until multicast of both families can leave through a link that has just come up. */
+/* Waits until a link that has just come up, or got an address, sends multicast of both families and takes in
+ * what is sent to its addresses. */
 void host_await_link(const char *interface);
 
 /* Runs a shell command, made as by printf, here or there. */

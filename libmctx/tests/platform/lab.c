@@ -14,6 +14,7 @@
 void lab_cable(void) {
   host_run("ip link add va type veth peer name vb && ip link set va up && ip link set vb up");
   host_run("ip address add 10.9.0.1/24 dev va && ip -6 address add fd09::1/64 dev va nodad");
+  host_await_link("va");
 }
 
 int lab_child(int (*body)(void)) {

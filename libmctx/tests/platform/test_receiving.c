@@ -21,7 +21,6 @@ static uint32_t cable_up(void **state) {
   const uint32_t family = host_family(state);
   host_namespace();
   lab_cable();
-  host_await_link("va");
   va = (uint32_t)if_nametoindex("va");
   for (size_t i = 0; i < sizeof payload; i++)
     payload[i] = (uint8_t)(i * 7 + i / 256);
@@ -376,6 +375,7 @@ static void test_what_was_sent_to_no_group(void **state) {
     assert_int_equal(va, arrival.interface_index);
   } else {
     host_run("ip -6 address add fe80::aa/64 dev va nodad");
+    host_await_link("va");
     const mctx_address narrow = lab_address("fe80::aa", PORT, va);
     send_to(sender, &narrow, "x", 1);
     assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
