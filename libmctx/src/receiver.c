@@ -94,13 +94,23 @@ static mctx__result bind_receiver(mctx__subscription *subscription, mctx__receiv
 
 /* ---- opening and closing ---- */
 
-static mctx__receiver *allocate_receiver(mctx__subscription *subscription, uint32_t family) {
+/* One with a socket, that nobody finds yet. */
+static mctx__result make_receiver(mctx__subscription *subscription, uint32_t family, mctx__receiver **made) {
   mctx__receiver *receiver = mctx__allocate(sizeof *receiver);
-  if (receiver == NULL) return NULL;
-  receiver->socket = MCTX__NO_SOCKET;
+  if (receiver == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
   receiver->family = family;
   receiver->id = ++subscription->last_receiver;
-  return receiver;
+  const mctx__result result = mctx__socket_open(family, &receiver->socket);
+  if (result.status == MCTX_OK)
+    *made = receiver;
+  else
+    mctx__release(receiver);
+  return result;
+}
+
+static void discard_receiver(mctx__receiver *receiver) {
+  mctx__socket_close(receiver->socket);
+  mctx__release(receiver);
 }
 
 /* From here on a forked child finds it. */
@@ -158,19 +168,22 @@ static mctx__result configure(mctx__subscription *subscription, mctx__receiver *
   return result;
 }
 
+/* Bound to a group; NULL: to the port alone. */
 static mctx__result open_receiver(mctx__subscription *subscription, const mctx_address *group, uint32_t family,
                                   uint32_t interface_index, mctx__receiver **opened) {
-  mctx__receiver *receiver = allocate_receiver(subscription, family);
-  if (receiver == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  mctx__receiver *receiver;
+  mctx__result result = make_receiver(subscription, family, &receiver);
+  if (result.status != MCTX_OK) return result;
   if (group != NULL) receiver->group = *group;
   receiver->interface_index = interface_index;
-  mctx__result result = mctx__socket_open(family, &receiver->socket);
-  if (result.status != MCTX_OK) goto release;
   result = configure(subscription, receiver);
   if (result.status == MCTX_OK) result = bind_receiver(subscription, receiver);
-  if (result.status != MCTX_OK) goto close;
-  result = mctx__poller_add(subscription->poller, receiver->socket, (uint64_t)(uintptr_t)receiver);
-  if (result.status != MCTX_OK) goto close;
+  if (result.status == MCTX_OK)
+    result = mctx__poller_add(subscription->poller, receiver->socket, (uint64_t)(uintptr_t)receiver);
+  if (result.status != MCTX_OK) {
+    discard_receiver(receiver);
+    return result;
+  }
   mctx__subscription_lock(subscription);
   link_in(subscription, receiver);
   subscription->receiver_count++;
@@ -178,12 +191,6 @@ static mctx__result open_receiver(mctx__subscription *subscription, const mctx_a
   find_only(subscription);
   mctx__subscription_unlock(subscription);
   *opened = receiver;
-  return MCTX__DONE;
-
-close:
-  mctx__socket_close(receiver->socket);
-release:
-  mctx__release(receiver);
   return result;
 }
 
@@ -197,8 +204,7 @@ void mctx__receiver_close(mctx__subscription *subscription, mctx__receiver *rece
   if (!receiver->is_anchor) mctx__poller_remove(subscription->poller, receiver->socket);
   mctx__receive_forget(subscription, receiver);
   mctx__subscription_unlock(subscription);
-  mctx__socket_close(receiver->socket);
-  mctx__release(receiver);
+  discard_receiver(receiver);
 }
 
 void mctx__receiver_close_unused(mctx__subscription *subscription, mctx__receiver *receiver) {
@@ -210,38 +216,33 @@ void mctx__receiver_close_unused(mctx__subscription *subscription, mctx__receive
 /* Holds a port: 0 lets the system choose. Others may bind it afterwards, we among them. */
 static mctx__result open_anchor(mctx__subscription *subscription, uint32_t family, uint16_t *port) {
   mctx_address local = wildcard(family, *port);
-  mctx__receiver *anchor = allocate_receiver(subscription, family);
-  if (anchor == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  mctx__receiver *anchor;
+  mctx__result result = make_receiver(subscription, family, &anchor);
+  if (result.status != MCTX_OK) return result;
   anchor->is_anchor = true;
-  mctx__result result = mctx__socket_open(family, &anchor->socket);
-  if (result.status != MCTX_OK) goto release;
   (void)mctx__socket_set(anchor->socket, family, MCTX__ISOLATED, 1); /* it is never read in any case */
   result = mctx__socket_bind(anchor->socket, &local);
   if (result.status == MCTX_OK) result = mctx__socket_local(anchor->socket, &local);
   if (result.status == MCTX_OK && subscription->reuse_port != 0)
     result = mctx__socket_set(anchor->socket, family, MCTX__REUSE_PORT, 1);
-  if (result.status != MCTX_OK) goto close;
+  if (result.status != MCTX_OK) {
+    discard_receiver(anchor);
+    return result;
+  }
   *port = local.port;
   mctx__subscription_lock(subscription);
   link_in(subscription, anchor);
   mctx__subscription_unlock(subscription);
-  return MCTX__DONE;
-
-close:
-  mctx__socket_close(anchor->socket);
-release:
-  mctx__release(anchor);
   return result;
 }
 
 /* One try: the system's choice for the first family that there is must be free for the other one too. */
 static mctx__result try_port(mctx__subscription *subscription) {
   uint16_t port = 0;
-  mctx__result first = open_anchor(subscription, 4, &port);
+  const mctx__result first = open_anchor(subscription, 4, &port);
   if (first.status != MCTX_OK && first.status != MCTX_ERR_FAMILY_UNSUPPORTED) return first;
-  mctx__result second = open_anchor(subscription, 6, &port);
-  bool is_one_missing = first.status != MCTX_OK || second.status == MCTX_ERR_FAMILY_UNSUPPORTED;
-  if (second.status == MCTX_OK || (is_one_missing && first.status == MCTX_OK)) {
+  const mctx__result second = open_anchor(subscription, 6, &port);
+  if (second.status == MCTX_OK || (first.status == MCTX_OK && second.status == MCTX_ERR_FAMILY_UNSUPPORTED)) {
     subscription->port = port;
     return MCTX__DONE;
   }
@@ -260,15 +261,17 @@ mctx__result mctx__receiver_choose_port(mctx__subscription *subscription) {
 
 /* ---- choosing ---- */
 
-static bool wants_group_socket(const mctx__subscription *subscription) {
-  return subscription->binding != MCTX_BINDING_WILDCARD && mctx__binds_groups();
+/* Whether one more socket may be bound to a group. */
+static bool may_bind_group(const mctx__subscription *subscription) {
+  if (subscription->binding == MCTX_BINDING_WILDCARD || !mctx__binds_groups()) return false;
+  return subscription->binding == MCTX_BINDING_GROUP ||
+         subscription->group_sockets < subscription->max_group_sockets;
 }
 
 mctx__result mctx__receiver_choose(mctx__subscription *subscription, const mctx_address *group,
                                    uint32_t interface_index, mctx__receiver_filter *taken, const void *argument,
                                    mctx__receiver **chosen) {
   const uint32_t only_interface = group->family == 6 ? interface_index : 0;
-  const bool bind_group = wants_group_socket(subscription);
   mctx__receiver *shard = NULL;
   for (mctx__receiver *at = subscription->receivers; at != NULL; at = at->next) {
     if (at->is_anchor || at->is_full || at->family != group->family || at->interface_index != only_interface ||
@@ -281,9 +284,8 @@ mctx__result mctx__receiver_choose(mctx__subscription *subscription, const mctx_
       return MCTX__DONE;
     }
   }
-  bool may_bind = bind_group && (subscription->group_sockets < subscription->max_group_sockets ||
-                                 subscription->binding == MCTX_BINDING_GROUP);
-  if (may_bind) return open_receiver(subscription, group, group->family, only_interface, chosen);
+  if (may_bind_group(subscription))
+    return open_receiver(subscription, group, group->family, only_interface, chosen);
   if (shard == NULL) return open_receiver(subscription, NULL, group->family, only_interface, chosen);
   *chosen = shard;
   return MCTX__DONE;
