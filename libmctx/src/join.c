@@ -7,7 +7,6 @@
 
 #include "address.h"
 #include "interface.h"
-#include "options.h"
 #include "wish.h"
 
 /* RFC 4607: 232.0.0.0/8 and ff3x::/32. */
@@ -20,18 +19,7 @@ bool mctx__is_sourceless(const mctx_address *group, const mctx__filter *filter) 
   return filter->mode == MCTX_EXCLUDE && is_source_specific(group);
 }
 
-/* One call in progress. */
-typedef struct joining {
-  const mctx__call *call;
-  mctx__subscription *subscription;
-  mctx__interfaces interfaces;
-  mctx__change change;
-} joining;
-
-/* ---- joining ---- */
-
-#define HINT_EXISTS  "it is joined with this very filter; nothing is to be done"
-#define HINT_DIFFERS "allow or block sources there, or set its filter anew"
+/* ---- the groups of the default set ---- */
 
 mctx__standing *mctx__standing_find(const mctx__subscription *subscription, const mctx_address *group) {
   mctx__standing *at = subscription->standing;
@@ -39,6 +27,46 @@ mctx__standing *mctx__standing_find(const mctx__subscription *subscription, cons
     at = at->next;
   return at;
 }
+
+/* Found by the elements that follow; taken off again if one of them fails. NULL if there is no memory. */
+static mctx__standing *add_standing(mctx__subscription *subscription, const mctx__wish *asked) {
+  mctx__standing *standing = mctx__allocate(sizeof *standing);
+  if (standing == NULL) return NULL;
+  if (!mctx__filter_copy(&standing->filter, &asked->filter)) {
+    mctx__release(standing);
+    return NULL;
+  }
+  standing->group = asked->group;
+  standing->is_fresh = true;
+  mctx__standing **at = &subscription->standing;
+  while (*at != NULL)
+    at = &(*at)->next;
+  *at = standing;
+  return standing;
+}
+
+void mctx__standing_remove(mctx__subscription *subscription, mctx__standing *standing) {
+  mctx__standing **at = &subscription->standing;
+  while (*at != standing)
+    at = &(*at)->next;
+  *at = standing->next;
+  mctx__names_free(&standing->except);
+  mctx__filter_free(&standing->filter);
+  mctx__release(standing);
+}
+
+/* ---- joining ---- */
+
+/* One call in progress. */
+typedef struct joining {
+  const mctx__call *call;
+  mctx__subscription *subscription;
+  mctx__wishes wishes;
+  mctx__change change;
+} joining;
+
+#define HINT_EXISTS  "it is joined with this very filter; nothing is to be done"
+#define HINT_DIFFERS "allow or block sources there, or set its filter anew"
 
 /* A new membership, told; where `started` is set and it failed, the caller decides what becomes of it. */
 static mctx__result start_member(mctx__subscription *subscription, mctx__change *change,
@@ -72,10 +100,10 @@ static bool has_filter(const mctx__member *member, const mctx__filter *filter) {
 /* Joins on one interface. `is_new` tells whether there was anything to do. */
 static mctx_status join_named(joining *join, const mctx__wish *asked, const mctx_interface_ref *name,
                               bool *is_new) {
-  const mctx__interface *interface = mctx__interface_find(&join->interfaces, name);
+  const mctx__interface *interface = mctx__interface_find(&join->wishes.interfaces, name);
   mctx__member *member;
   if (interface == NULL) {
-    mctx_status status = mctx__interface_not_found(join->call, &join->interfaces, name, NULL);
+    mctx_status status = mctx__interface_not_found(join->call, &join->wishes.interfaces, name, NULL);
     mctx__describe_item(join->call, asked->item);
     return status;
   }
@@ -134,8 +162,8 @@ typedef struct reach {
 } reach;
 
 static mctx_status join_everywhere(joining *join, const mctx__wish *asked, reach *reached) {
-  for (uint32_t i = 0; i < join->interfaces.count; i++) {
-    const mctx__interface *interface = &join->interfaces.items[i];
+  for (uint32_t i = 0; i < join->wishes.interfaces.count; i++) {
+    const mctx__interface *interface = &join->wishes.interfaces.items[i];
     if (!mctx__is_default_interface(interface)) continue;
     reached->interfaces++;
     const mctx__member *member = mctx__member_find(join->subscription, &asked->group, interface->info.index);
@@ -173,20 +201,9 @@ static mctx_status join_default_set(joining *join, const mctx__wish *asked) {
   }
   if (reached.refusing != NULL && reached.accepted + reached.found == 0)
     return mctx__wish_refused(join->call, asked, reached.refusing, reached.refusal);
-  mctx__standing *standing = mctx__allocate(sizeof *standing);
+  mctx__standing *standing = add_standing(join->subscription, asked);
   if (standing == NULL) return mctx__wish_no_memory(join->call, asked);
-  standing->group = asked->group;
-  if (!mctx__filter_copy(&standing->filter, &asked->filter)) {
-    mctx__release(standing);
-    return mctx__wish_no_memory(join->call, asked);
-  }
-  /* Found by the elements that follow; taken off again if one of them fails. */
-  standing->is_fresh = true;
   standing->is_nowhere = reached.interfaces == 0;
-  mctx__standing **at = &join->subscription->standing;
-  while (*at != NULL)
-    at = &(*at)->next;
-  *at = standing;
   return MCTX_OK;
 }
 
@@ -204,16 +221,6 @@ static mctx_status join_one(joining *join, const mctx__wish *asked) {
   }
   if (status != MCTX_OK || is_new) return status;
   return mctx__wish_failed(join->call, asked, MCTX_ERR_MEMBERSHIP_EXISTS, HINT_EXISTS);
-}
-
-void mctx__standing_remove(mctx__subscription *subscription, mctx__standing *standing) {
-  mctx__standing **at = &subscription->standing;
-  while (*at != standing)
-    at = &(*at)->next;
-  *at = standing->next;
-  mctx__names_free(&standing->except);
-  mctx__filter_free(&standing->filter);
-  mctx__release(standing);
 }
 
 static void undo_joining(joining *join) {
@@ -238,8 +245,9 @@ static void settle_joining(joining *join) {
 
 /* One event for each interface that refuses. */
 static void tell_refusals(const joining *join, uint32_t after) {
-  for (uint32_t i = 0; i < join->interfaces.count; i++) {
-    mctx_event event = {.type = MCTX_EVENT_REFUSED, .interface_index = join->interfaces.items[i].info.index};
+  for (uint32_t i = 0; i < join->wishes.interfaces.count; i++) {
+    mctx_event event = {.type = MCTX_EVENT_REFUSED,
+                        .interface_index = join->wishes.interfaces.items[i].info.index};
     for (const mctx__member *member = join->subscription->first; member != NULL; member = member->next) {
       if (member->id <= after || member->refusal == MCTX_OK ||
           member->entry.interface_index != event.interface_index)
@@ -250,7 +258,8 @@ static void tell_refusals(const joining *join, uint32_t after) {
   }
 }
 
-static void tell_hints(mctx__subscription *subscription, const mctx__wish *wishes, uint64_t count) {
+/* One event a family for groups that no interface could be found for. From here on nothing is fresh. */
+static void tell_nowhere(mctx__subscription *subscription) {
   bool is_told[2] = {false, false};
   for (mctx__standing *at = subscription->standing; at != NULL; at = at->next) {
     const bool is_new = at->is_fresh;
@@ -260,53 +269,43 @@ static void tell_hints(mctx__subscription *subscription, const mctx__wish *wishe
     const mctx_event event = {.type = MCTX_EVENT_NO_INTERFACE, .address = at->group};
     mctx__subscription_event(subscription, &event);
   }
-  const mctx__wish *first = NULL;
+}
+
+/* One event for all of the call. */
+static void tell_sourceless(const joining *join) {
   mctx_event event = {.type = MCTX_EVENT_SOURCELESS};
-  for (uint64_t i = 0; i < count; i++) {
-    if (!mctx__is_sourceless(&wishes[i].group, &wishes[i].filter)) continue;
-    if (first == NULL) first = &wishes[i];
-    event.value++;
+  for (uint64_t i = 0; i < join->wishes.count; i++) {
+    const mctx__wish *asked = &join->wishes.items[i];
+    if (!mctx__is_sourceless(&asked->group, &asked->filter)) continue;
+    if (event.value++ == 0) event.address = asked->group;
   }
-  if (first == NULL) return;
-  event.address = first->group;
-  mctx__subscription_event(subscription, &event);
+  if (event.value > 0) mctx__subscription_event(join->subscription, &event);
 }
 
 mctx_status mctx__join_array(const mctx__call *call, mctx__subscription *subscription,
                              const mctx_membership *memberships, uint32_t stride, uint64_t count) {
   joining join = {.call = call, .subscription = subscription};
   const uint32_t last_id = subscription->last_id;
-  mctx__wish *wishes;
   mctx_status status =
-      mctx__wishes_read(call, subscription, memberships, stride, count, MCTX__WITH_FILTER, &wishes);
+      mctx__wishes_read(call, subscription, memberships, stride, count, MCTX__WITH_FILTER, &join.wishes);
   if (status != MCTX_OK) return status;
-  status = mctx__interfaces_list(call, &join.interfaces, "interface");
-  if (status != MCTX_OK) goto free_wishes;
-  status = mctx__wishes_resolve(call, &join.interfaces, wishes, count);
+  status = mctx__wishes_resolve(call, &join.wishes);
   for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
-    status = join_one(&join, &wishes[i]);
+    status = join_one(&join, &join.wishes.items[i]);
   if (status != MCTX_OK) {
     undo_joining(&join);
   } else {
     settle_joining(&join);
     tell_refusals(&join, last_id);
-    tell_hints(subscription, wishes, count);
+    tell_nowhere(subscription);
+    tell_sourceless(&join);
   }
-  mctx__interfaces_free(&join.interfaces);
-free_wishes:
-  mctx__wishes_free(wishes, count);
+  mctx__wishes_free(&join.wishes);
   return status;
 }
 
 mctx_status mctx_join(mctx_subscription subscription, const mctx_membership *memberships, uint32_t stride,
                       uint32_t count, mctx_error *error) {
   const mctx__call call = {__func__, subscription, error};
-  mctx__subscription *own;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  mctx_status status = mctx__array_check(&call, memberships, stride, count, "memberships");
-  if (status == MCTX_OK) status = mctx__subscription_enter_current(&call, &own);
-  if (status != MCTX_OK) return status;
-  if (count > 0) status = mctx__join_array(&call, own, memberships, stride, count);
-  mctx__subscription_leave(own);
-  return status;
+  return mctx__array_call(&call, memberships, stride, count, mctx__join_array);
 }

@@ -2,7 +2,6 @@
 /* Leaving groups: all elements of a call are marked before the first is left. */
 #include "interface.h"
 #include "join.h"
-#include "options.h"
 #include "wish.h"
 
 /* Where a group of the default set is left by hand, it stays left when the interfaces are looked at again. */
@@ -68,35 +67,23 @@ static void unmark(mctx__subscription *subscription) {
 
 static mctx_status leave_array(const mctx__call *call, mctx__subscription *subscription,
                                const mctx_membership *memberships, uint32_t stride, uint64_t count) {
-  mctx__interfaces interfaces;
-  mctx__wish *wishes;
+  mctx__wishes wishes;
   mctx_status status =
       mctx__wishes_read(call, subscription, memberships, stride, count, MCTX__WITHOUT_FILTER, &wishes);
   if (status != MCTX_OK) return status;
-  status = mctx__interfaces_list(call, &interfaces, "interface");
-  if (status != MCTX_OK) goto free_wishes;
-  status = mctx__wishes_resolve(call, &interfaces, wishes, count);
+  status = mctx__wishes_resolve(call, &wishes);
   for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
-    status = mark_leaving(call, subscription, &interfaces, &wishes[i]);
+    status = mark_leaving(call, subscription, &wishes.interfaces, &wishes.items[i]);
   if (status == MCTX_OK)
     leave_marked(subscription);
   else
     unmark(subscription);
-  mctx__interfaces_free(&interfaces);
-free_wishes:
-  mctx__wishes_free(wishes, count);
+  mctx__wishes_free(&wishes);
   return status;
 }
 
 mctx_status mctx_leave(mctx_subscription subscription, const mctx_membership *memberships, uint32_t stride,
                        uint32_t count, mctx_error *error) {
   const mctx__call call = {__func__, subscription, error};
-  mctx__subscription *own;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  mctx_status status = mctx__array_check(&call, memberships, stride, count, "memberships");
-  if (status == MCTX_OK) status = mctx__subscription_enter_current(&call, &own);
-  if (status != MCTX_OK) return status;
-  if (count > 0) status = leave_array(&call, own, memberships, stride, count);
-  mctx__subscription_leave(own);
-  return status;
+  return mctx__array_call(&call, memberships, stride, count, leave_array);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a subscription, and what it is. */
-#include "held.h"
+#include "subscription.h"
 
 #include <limits.h>
-#include <stdio.h>
+#include <string.h>
 
-#include "address.h"
+#include "held.h"
 #include "interface.h"
 #include "join.h"
 #include "options.h"
@@ -84,13 +84,8 @@ mctx_status mctx__nothing_joined(const mctx__call *call) {
 static void dismantle(mctx__subscription *subscription) {
   while (subscription->first != NULL)
     mctx__member_remove(subscription, subscription->first);
-  while (subscription->standing != NULL) {
-    mctx__standing *standing = subscription->standing;
-    subscription->standing = standing->next;
-    mctx__names_free(&standing->except);
-    mctx__filter_free(&standing->filter);
-    mctx__release(standing);
-  }
+  while (subscription->standing != NULL)
+    mctx__standing_remove(subscription, subscription->standing);
   while (subscription->receivers != NULL)
     mctx__receiver_close(subscription, subscription->receivers);
   if (subscription->watch.value != MCTX__NO_WATCH.value) {

@@ -96,22 +96,6 @@ static mctx_status read_ingress(const mctx__call *call, const mctx_membership *m
   return MCTX_OK;
 }
 
-mctx_status mctx__wishes_resolve(const mctx__call *call, const mctx__interfaces *interfaces, mctx__wish *wishes,
-                                 uint64_t count) {
-  for (uint64_t i = 0; i < count; i++) {
-    const mctx__interface *interface = mctx__interface_find(interfaces, &wishes[i].ingress);
-    wishes[i].interface = interface;
-    if (wishes[i].scope == 0 || interface == NULL || interface->info.index == wishes[i].scope) continue;
-    mctx_status status = MCTX__FAIL(
-        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = wishes[i].scope,
-        .limit = interface->info.index,
-        .hint = "the group's scope names another interface than the one asked for: give one of them");
-    mctx__describe_item(call, wishes[i].item);
-    return status;
-  }
-  return MCTX_OK;
-}
-
 static mctx_status read_wish(const mctx__call *call, const mctx__subscription *subscription,
                              const mctx_membership *membership, enum mctx__filtering filtering,
                              mctx__wish *own) {
@@ -130,16 +114,20 @@ static mctx_status read_wish(const mctx__call *call, const mctx__subscription *s
   return status;
 }
 
-void mctx__wishes_free(mctx__wish *wishes, uint64_t count) {
-  for (uint64_t i = 0; wishes != NULL && i < count; i++)
-    mctx__filter_free(&wishes[i].filter);
-  mctx__release(wishes);
+static void free_wishes(mctx__wish *items, uint64_t count) {
+  for (uint64_t i = 0; i < count; i++)
+    mctx__filter_free(&items[i].filter);
+  mctx__release(items);
 }
 
-/* All elements are looked at before anything happens. */
+void mctx__wishes_free(mctx__wishes *wishes) {
+  free_wishes(wishes->items, wishes->count);
+  mctx__interfaces_free(&wishes->interfaces);
+}
+
 mctx_status mctx__wishes_read(const mctx__call *call, const mctx__subscription *subscription,
                               const mctx_membership *memberships, uint32_t stride, uint64_t count,
-                              enum mctx__filtering filtering, mctx__wish **wishes) {
+                              enum mctx__filtering filtering, mctx__wishes *wishes) {
   mctx__wish *own = count <= SIZE_MAX / sizeof *own ? mctx__allocate((size_t)count * sizeof *own) : NULL;
   if (own == NULL) return MCTX__FAIL(call, MCTX_ERR_NO_MEMORY, .field = "memberships", .value = count);
   for (uint64_t i = 0; i < count; i++) {
@@ -150,12 +138,43 @@ mctx_status mctx__wishes_read(const mctx__call *call, const mctx__subscription *
     if (status == MCTX_OK) status = read_wish(call, subscription, &membership, filtering, &own[i]);
     if (status == MCTX_OK) continue;
     mctx__describe_item(call, i);
-    mctx__wishes_free(own, count);
+    free_wishes(own, count);
     return status;
   }
-  *wishes = own;
+  *wishes = (mctx__wishes){.items = own, .count = count};
   return MCTX_OK;
 }
+
+mctx_status mctx__wishes_resolve(const mctx__call *call, mctx__wishes *wishes) {
+  mctx_status status = mctx__interfaces_list(call, &wishes->interfaces, "interface");
+  if (status != MCTX_OK) return status;
+  for (uint64_t i = 0; i < wishes->count; i++) {
+    mctx__wish *own = &wishes->items[i];
+    own->interface = mctx__interface_find(&wishes->interfaces, &own->ingress);
+    if (own->scope == 0 || own->interface == NULL || own->interface->info.index == own->scope) continue;
+    status = MCTX__FAIL(
+        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.scope_id", .value = own->scope,
+        .limit = own->interface->info.index,
+        .hint = "the group's scope names another interface than the one asked for: give one of them");
+    mctx__describe_item(call, own->item);
+    return status;
+  }
+  return MCTX_OK;
+}
+
+mctx_status mctx__array_call(const mctx__call *call, const mctx_membership *memberships, uint32_t stride,
+                             uint32_t count, mctx__array_work *work) {
+  mctx__subscription *own;
+  if (!mctx__error_usable(call->error)) return MCTX_ERR_STRUCT_SIZE;
+  mctx_status status = mctx__array_check(call, memberships, stride, count, "memberships");
+  if (status == MCTX_OK) status = mctx__subscription_enter_current(call, &own);
+  if (status != MCTX_OK) return status;
+  if (count > 0) status = work(call, own, memberships, stride, count);
+  mctx__subscription_leave(own);
+  return status;
+}
+
+/* ---- how it fails ---- */
 
 static const char *usual_hint(mctx_status status) {
   switch (status) {
@@ -209,7 +228,6 @@ mctx_status mctx__wish_no_memory(const mctx__call *call, const mctx__wish *asked
 
 /* ---- finding what is joined ---- */
 
-/* Whether an element means a membership: by the interface that its name means now, or by the name itself. */
 bool mctx__wish_means(const mctx__wish *asked, const mctx__member *member) {
   if (!mctx__same_host(&member->entry.group, &asked->group)) return false;
   if (asked->ingress.by == MCTX_INTERFACE_ANY) return true;
