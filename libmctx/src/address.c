@@ -299,3 +299,43 @@ mctx_status mctx_address_format(const mctx_address *address, char *text, size_t 
   *length = mctx__copy_text(text, capacity, mctx__address_text(address, own));
   return MCTX_OK;
 }
+
+/* ---- checking ---- */
+
+mctx_status mctx__host_check(const mctx__call *call, const mctx_address *address, const char *field) {
+  if (mctx__is_wellformed(address) && address->prefix == 0) return MCTX_OK;
+  return MCTX__FAIL(
+      call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = address->family,
+      .hint = "an address without a prefix length, as from mctx_address_parse(); its family is 4, 6 or 0");
+}
+
+mctx_status mctx__group_check(const mctx__call *call, const mctx_address *group) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[200];
+  mctx_status status = mctx__host_check(call, group, "group");
+  if (status != MCTX_OK || mctx__is_multicast(group)) return status;
+  const bool is_given = group->family != 0;
+  snprintf(
+      hint, sizeof hint,
+      "%s%sgroups are 224.0.0.0 to 239.255.255.255 and ff00::/8; 239.0.0.0/8 and ff15::/16 are for private "
+      "use",
+      is_given ? mctx__host_text(group, text) : "", is_given ? " is none: " : "");
+  return MCTX__FAIL(call, MCTX_ERR_GROUP_NOT_MULTICAST, .field = "group", .hint = hint);
+}
+
+mctx_status mctx__sender_check(const mctx__call *call, const mctx_address *source, uint32_t family,
+                               const char *field) {
+  char text[MCTX__ADDRESS_TEXT];
+  char hint[200];
+  if (source->family != family) {
+    snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
+             mctx__host_text(source, text), (unsigned)source->family, (unsigned)family);
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = field, .hint = hint);
+  }
+  if (mctx__is_multicast(source)) {
+    snprintf(hint, sizeof hint, "%s is a group: a source is the unicast address of a sender",
+             mctx__host_text(source, text));
+    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = field, .hint = hint);
+  }
+  return MCTX_OK;
+}

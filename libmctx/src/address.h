@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What an address is. */
+/* What an address is, and whether it can be what a call wants of it. */
 #ifndef MCTX_ADDRESS_H
 #define MCTX_ADDRESS_H
 
-#include <stdbool.h>
-
-#include "mctx.h"
+#include "error.h"
 
 enum { MCTX__ADDRESS_TEXT = 64 }; /* room for the text of any address */
 
@@ -26,5 +24,15 @@ bool mctx__is_wellformed(const mctx_address *address);
 const char *mctx__address_text(const mctx_address *address, char text[MCTX__ADDRESS_TEXT]);
 /* The same without its port. */
 const char *mctx__host_text(const mctx_address *address, char text[MCTX__ADDRESS_TEXT]);
+
+/* ---- checks, which describe what is wrong ---- */
+
+/* A host or a group: well-formed, and without a prefix. */
+mctx_status mctx__host_check(const mctx__call *call, const mctx_address *address, const char *field);
+/* The group of a call, in its field "group". */
+mctx_status mctx__group_check(const mctx__call *call, const mctx_address *group);
+/* Who sends to a group of the family: not a group itself. */
+mctx_status mctx__sender_check(const mctx__call *call, const mctx_address *source, uint32_t family,
+                               const char *field);
 
 #endif

@@ -21,27 +21,10 @@ static mctx_status invalid(const mctx__call *call, const char *field, int64_t va
   return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = (uint64_t)value, .hint = hint);
 }
 
-static mctx_status check_shape(const mctx__call *call, const mctx_address *address, const char *field) {
-  if (!mctx__is_wellformed(address) || address->prefix != 0)
-    return invalid(call, field, address->family,
-                   "an address without a prefix length, as from mctx_address_parse(); its family is 4, 6 or 0");
-  return MCTX_OK;
-}
-
 static mctx_status read_group(const mctx__call *call, const mctx_publication_options *options,
                               mctx__config *config) {
-  char text[MCTX__ADDRESS_TEXT];
-  char hint[200];
-  mctx_status status = check_shape(call, &options->group, "group");
+  mctx_status status = mctx__group_check(call, &options->group);
   if (status != MCTX_OK) return status;
-  if (!mctx__is_multicast(&options->group)) {
-    snprintf(hint, sizeof hint,
-             "%s%sgroups are 224.0.0.0 to 239.255.255.255 and ff00::/8; 239.0.0.0/8 and "
-             "ff15::/16 are for private use",
-             options->group.family != 0 ? mctx__host_text(&options->group, text) : "",
-             options->group.family != 0 ? " is none: " : "");
-    return MCTX__FAIL(call, MCTX_ERR_GROUP_NOT_MULTICAST, .field = "group", .hint = hint);
-  }
   int32_t port = options->port == MCTX_AUTO ? options->group.port : options->port;
   if (port == 0)
     return MCTX__FAIL(call, MCTX_ERR_PORT_ZERO, .field = "port",
@@ -63,23 +46,11 @@ static mctx_status read_group(const mctx__call *call, const mctx_publication_opt
 
 static mctx_status check_source(const mctx__call *call, const mctx_address *source, uint32_t family,
                                 const char *field) {
-  char text[MCTX__ADDRESS_TEXT];
-  char hint[200];
-  if (source->family != family) {
-    snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
-             mctx__host_text(source, text), (unsigned)source->family, (unsigned)family);
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = field, .hint = hint);
-  }
-  if (mctx__is_unspecified(source))
-    return MCTX__FAIL(
-        call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = field,
-        .hint = "name one of this host's addresses, or leave the source out to let the system choose");
-  if (mctx__is_multicast(source)) {
-    snprintf(hint, sizeof hint, "%s is a group: a datagram's source is one of this host's unicast addresses",
-             mctx__host_text(source, text));
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = field, .hint = hint);
-  }
-  return MCTX_OK;
+  mctx_status status = mctx__sender_check(call, source, family, field);
+  if (status != MCTX_OK || !mctx__is_unspecified(source)) return status;
+  return MCTX__FAIL(
+      call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = field,
+      .hint = "name one of this host's addresses, or leave the source out to let the system choose");
 }
 
 /* `bind` is source and source port in one; its unspecified address leaves the source open. */
@@ -88,7 +59,7 @@ static mctx_status read_bind(const mctx__call *call, const mctx_publication_opti
   if (options->source.family != 0 || options->source_port != MCTX_AUTO)
     return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "bind",
                       .hint = "`bind` is source and source port in one: set it, or `source` and `source_port`");
-  mctx_status status = check_shape(call, &options->bind, "bind");
+  mctx_status status = mctx__host_check(call, &options->bind, "bind");
   if (status != MCTX_OK) return status;
   if (options->bind.port != 0) config->source_port = options->bind.port;
   if (options->bind.family == config->destination.family && mctx__is_unspecified(&options->bind))
@@ -105,7 +76,7 @@ static mctx_status read_source(const mctx__call *call, const mctx_publication_op
   config->source_field = "source";
   if (options->bind.family != 0) return read_bind(call, options, config);
   if (options->source.family != 0) {
-    mctx_status status = check_shape(call, &options->source, "source");
+    mctx_status status = mctx__host_check(call, &options->source, "source");
     if (status == MCTX_OK) status = check_source(call, &options->source, config->destination.family, "source");
     if (status != MCTX_OK) return status;
     config->source = options->source;

@@ -16,18 +16,18 @@ void mctx__events_add(mctx__events *events, const mctx_event *event) {
   events->count++;
 }
 
-int mctx__events_take(mctx__events *events, mctx_event *event) {
-  if (events->count == 0) return 0;
+bool mctx__events_take(mctx__events *events, mctx_event *event) {
+  if (events->count == 0) return false;
   *event = events->ring[events->first];
   if (events->lost > 0) {
     *event = (mctx_event){
         .type = MCTX_EVENT_OVERFLOW, .handle = event->handle, .time_ns = event->time_ns, .value = events->lost};
     events->lost = 0;
-    return 1;
+    return true;
   }
   events->first = (events->first + 1) % MCTX__EVENTS_KEPT;
   events->count--;
-  return 1;
+  return true;
 }
 
 /* Where the events go that a call takes. */
@@ -38,8 +38,8 @@ typedef struct taking {
   uint32_t count;
 } taking;
 
-static void take_from(mctx__publication *publication, void *context) {
-  taking *taken = context;
+static void take_of_publication(mctx__publication *publication, void *argument) {
+  taking *taken = argument;
   mctx_event event;
   mctx__mutex_lock(&publication->mutex);
   while (taken->count < taken->capacity && mctx__events_take(&publication->events, &event))
@@ -47,7 +47,7 @@ static void take_from(mctx__publication *publication, void *context) {
   mctx__mutex_unlock(&publication->mutex);
 }
 
-static void take_received(mctx__subscription *subscription, taking *taken) {
+static void take_of_subscription(mctx__subscription *subscription, taking *taken) {
   mctx_event event;
   (void)mctx__subscription_follow(subscription);
   mctx__subscription_lock(subscription);
@@ -62,12 +62,12 @@ static void take_received(mctx__subscription *subscription, taking *taken) {
  * while, and the context is not kept from others meanwhile. */
 static void take_all(mctx__context *context, taking *taken) {
   uint64_t serial = 0;
-  mctx__context_each(context, UINT32_MAX, NULL, take_from, taken);
+  mctx__context_each(context, UINT32_MAX, NULL, take_of_publication, taken);
   for (;;) {
     mctx__subscription *subscription = mctx__context_pin_after(context, serial);
     if (subscription == NULL) return;
     serial = subscription->serial;
-    take_received(subscription, taken);
+    take_of_subscription(subscription, taken);
     mctx__unpin(&subscription->object);
   }
 }
@@ -85,9 +85,9 @@ mctx_status mctx_events(mctx_handle handle, mctx_event *events, uint32_t stride,
   status = mctx__enter(&call, MCTX_HANDLE_NONE, &object);
   if (status != MCTX_OK) return status;
   if (object->class->kind == MCTX_HANDLE_PUBLICATION)
-    take_from((mctx__publication *)object, &taken);
+    take_of_publication((mctx__publication *)object, &taken);
   else if (object->class->kind == MCTX_HANDLE_SUBSCRIPTION)
-    take_received((mctx__subscription *)object, &taken);
+    take_of_subscription((mctx__subscription *)object, &taken);
   else if (object->class->kind == MCTX_HANDLE_CONTEXT)
     take_all((mctx__context *)object, &taken);
   else

@@ -3,11 +3,13 @@
 #ifndef MCTX_EVENTS_H
 #define MCTX_EVENTS_H
 
+#include <stdbool.h>
+
 #include "mctx.h"
 
 enum { MCTX__EVENTS_KEPT = 16 };
 
-/* A bounded queue; its owner's mutex guards it. When it is full the oldest goes and is counted. */
+/* A bounded queue, guarded by its owner. When it is full the oldest goes and is counted. */
 typedef struct mctx__events {
   mctx_event ring[MCTX__EVENTS_KEPT];
   uint32_t first;
@@ -16,7 +18,7 @@ typedef struct mctx__events {
 } mctx__events;
 
 void mctx__events_add(mctx__events *events, const mctx_event *event);
-/* Takes the oldest; reports first what was lost before it. Returns 0 if there is none. */
-int mctx__events_take(mctx__events *events, mctx_event *event);
+/* Takes the oldest; reports first what was lost before it. False if there is none. */
+bool mctx__events_take(mctx__events *events, mctx_event *event);
 
 #endif

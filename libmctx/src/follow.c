@@ -2,7 +2,8 @@
 /*
  * Following the interfaces: memberships on one that is gone are left, those whose interface is there again are
  * joined by what the user named, and the default set is joined on those that came. Nothing here ends a receive:
- * what cannot be joined now stays absent, and is tried again with the next change.
+ * what cannot be joined now stays absent, and is tried again with the next change, or a second after a
+ * shortage.
  */
 #include "held.h"
 #include "interface.h"
@@ -11,33 +12,34 @@
 #define RETRY_NS INT64_C(1000000000) /* after a shortage */
 
 /* What became of the memberships on one interface of the snapshot. */
-typedef struct tally {
+typedef struct outcome {
   uint32_t rebuilt;
   uint32_t appeared;
   uint32_t refused;
   bool still_refuses[2];      /* IPv4, IPv6: a second try was in vain */
   mctx_address refused_group; /* the first */
-} tally;
+} outcome;
 
 typedef struct following {
   mctx__subscription *subscription;
   const mctx__changes *changes;
   mctx__interfaces interfaces;
   mctx__change change;
-  tally *tallies; /* one for each interface */
-  bool is_short;  /* something failed for want of memory, descriptors or the like: that may pass */
+  outcome *outcomes; /* one for each interface */
+  bool is_short;     /* something failed for want of memory, descriptors or the like: that may pass */
 } following;
 
 static void note_shortage(following *follow, mctx_status status) {
   if (mctx_status_kind(status) == MCTX_KIND_LIMIT) follow->is_short = true;
 }
 
+/* Of a default set that is followed: it comes and goes with its interface. */
 static bool is_live(const mctx__subscription *subscription, const mctx__member *member) {
   return member->is_default && (subscription->flags & MCTX_SUBSCRIPTION_FROZEN) == 0;
 }
 
-static tally *tally_of(following *follow, const mctx__interface *interface) {
-  return &follow->tallies[interface - follow->interfaces.items];
+static outcome *outcome_of(following *follow, const mctx__interface *interface) {
+  return &follow->outcomes[interface - follow->interfaces.items];
 }
 
 static void emit(mctx__subscription *subscription, uint32_t type, uint32_t interface_index, uint64_t value,
@@ -154,7 +156,7 @@ static const mctx__interface *meant(const following *follow, const mctx__member 
 }
 
 static void count_refusal(following *follow, const mctx__interface *interface, const mctx_address *group) {
-  tally *own = tally_of(follow, interface);
+  outcome *own = outcome_of(follow, interface);
   if (own->refused++ == 0) own->refused_group = *group;
 }
 
@@ -174,7 +176,7 @@ static void rebuild(following *follow, mctx__member *member, const mctx__interfa
   }
   mctx__result result = mctx__member_tell(subscription, &follow->change, member, &filter);
   if (result.status == MCTX_OK) {
-    tally_of(follow, interface)->rebuilt++;
+    outcome_of(follow, interface)->rebuilt++;
     return;
   }
   mctx__member_lose(subscription, member);
@@ -223,7 +225,7 @@ static void retry_refused(following *follow, mctx__member *member) {
   const mctx__interface *interface =
       mctx__interface_by_index(&follow->interfaces, member->entry.interface_index);
   if (interface == NULL) return;
-  tally *own = tally_of(follow, interface);
+  outcome *own = outcome_of(follow, interface);
   bool *still_refuses = &own->still_refuses[member->entry.group.family == 6];
   if (*still_refuses || !mctx__filter_copy(&filter, &member->filter)) return;
   member->refusal = MCTX_OK;
@@ -246,7 +248,7 @@ static void join_new(following *follow, const mctx__standing *standing, const mc
   mctx__result result =
       mctx__join_default(subscription, &follow->change, &standing->group, &standing->filter, interface);
   if (result.status == MCTX_OK)
-    tally_of(follow, interface)->appeared++;
+    outcome_of(follow, interface)->appeared++;
   else if (mctx__is_refusal(result.status))
     count_refusal(follow, interface, &standing->group);
   note_shortage(follow, result.status);
@@ -268,11 +270,11 @@ static void join_default_set(following *follow) {
 
 /* ---- all of it ---- */
 
-static void tell_tallies(const following *follow) {
+static void tell_outcomes(const following *follow) {
   mctx__subscription *subscription = follow->subscription;
   uint64_t rebuilt = 0;
   for (uint32_t i = 0; i < follow->interfaces.count; i++) {
-    const tally *own = &follow->tallies[i];
+    const outcome *own = &follow->outcomes[i];
     const uint32_t index = follow->interfaces.items[i].info.index;
     emit(subscription, MCTX_EVENT_REBUILT, index, own->rebuilt, NULL);
     emit(subscription, MCTX_EVENT_INTERFACE_APPEARED, index, own->appeared, NULL);
@@ -288,18 +290,18 @@ static void tell_tallies(const following *follow) {
 static bool follow_changes(mctx__subscription *subscription, const mctx__changes *changes, bool *is_short) {
   following follow = {.subscription = subscription, .changes = changes};
   if (mctx__interfaces_load(&follow.interfaces).status != MCTX_OK) return false;
-  follow.tallies = mctx__allocate((follow.interfaces.count + 1) * sizeof *follow.tallies);
-  const bool is_able = follow.tallies != NULL;
+  follow.outcomes = mctx__allocate((follow.interfaces.count + 1) * sizeof *follow.outcomes);
+  const bool is_able = follow.outcomes != NULL;
   if (is_able) {
     lose_all(&follow);
     rename_default(&follow);
     rebuild_all(&follow);
     join_default_set(&follow);
     mctx__change_settle(subscription, &follow.change);
-    tell_tallies(&follow);
+    tell_outcomes(&follow);
   }
   *is_short = follow.is_short;
-  mctx__release(follow.tallies);
+  mctx__release(follow.outcomes);
   mctx__interfaces_free(&follow.interfaces);
   return is_able;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "interface.h"
 #include "options.h"
 #include "publication.h"
 
@@ -145,8 +146,8 @@ static mctx__result effective_name(mctx__publication *publication, char name[64]
   if (index == 0) return MCTX__DONE;
   result = mctx__interfaces_load(&interfaces);
   if (result.status != MCTX_OK) return result;
-  for (uint32_t i = 0; i < interfaces.count; i++)
-    if (interfaces.items[i].info.index == index) mctx__copy_text(name, 64, interfaces.items[i].info.name);
+  const mctx__interface *found = mctx__interface_by_index(&interfaces, index);
+  if (found != NULL) mctx__copy_text(name, 64, found->info.name);
   mctx__interfaces_free(&interfaces);
   return MCTX__DONE;
 }

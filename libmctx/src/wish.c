@@ -13,45 +13,21 @@ enum { MAX_SOURCES = 1 << 20 };
 
 static mctx_status check_group(const mctx__call *call, const mctx__subscription *subscription,
                                const mctx_address *group) {
-  char text[MCTX__ADDRESS_TEXT];
-  char hint[200];
-  if (!mctx__is_wellformed(group) || group->prefix != 0)
-    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = "group", .value = group->family,
-                      .hint = "an address without a prefix length, as from mctx_address_parse()");
-  if (!mctx__is_multicast(group)) {
-    snprintf(hint, sizeof hint, "%s%sgroups are 224.0.0.0 to 239.255.255.255 and ff00::/8",
-             group->family != 0 ? mctx__host_text(group, text) : "", group->family != 0 ? " is none: " : "");
-    return MCTX__FAIL(call, MCTX_ERR_GROUP_NOT_MULTICAST, .field = "group", .hint = hint);
-  }
-  if (group->port != 0 && group->port != subscription->port)
-    return MCTX__FAIL(
-        call, MCTX_ERR_OPTION_CONFLICT, .field = "group.port", .value = group->port,
-        .limit = subscription->port,
-        .hint = "a subscription has one port: leave the group's out, or open another subscription");
-  return MCTX_OK;
+  mctx_status status = mctx__group_check(call, group);
+  if (status != MCTX_OK || group->port == 0 || group->port == subscription->port) return status;
+  return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "group.port", .value = group->port,
+                    .limit = subscription->port,
+                    .hint = "a subscription has one port: leave the group's out, or open another subscription");
 }
 
 mctx_status mctx__source_check(const mctx__call *call, const mctx_address *source, uint32_t family,
                                const char *field) {
-  char text[MCTX__ADDRESS_TEXT];
-  char hint[160];
-  if (!mctx__is_wellformed(source) || source->prefix != 0)
-    return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = source->family,
-                      .hint = "an address without a prefix length, as from mctx_address_parse()");
+  mctx_status status = mctx__host_check(call, source, field);
+  if (status != MCTX_OK) return status;
   if (source->family == 0 || mctx__is_unspecified(source))
     return MCTX__FAIL(call, MCTX_ERR_SOURCE_UNSPECIFIED, .field = field,
                       .hint = "name a sender's address; any source is an exclude filter without a list");
-  if (source->family != family) {
-    snprintf(hint, sizeof hint, "%s is an IPv%u address and the group an IPv%u one: they must be of one family",
-             mctx__host_text(source, text), (unsigned)source->family, (unsigned)family);
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_FAMILY, .field = field, .hint = hint);
-  }
-  if (mctx__is_multicast(source)) {
-    snprintf(hint, sizeof hint, "%s is a group: a source is a sender's unicast address",
-             mctx__host_text(source, text));
-    return MCTX__FAIL(call, MCTX_ERR_SOURCE_MULTICAST, .field = field, .hint = hint);
-  }
-  return MCTX_OK;
+  return mctx__sender_check(call, source, family, field);
 }
 
 static mctx_status read_filter(const mctx__call *call, const mctx_membership *membership,
