@@ -73,11 +73,10 @@ static mctx__result start_member(mctx__subscription *subscription, mctx__change 
                                  const mctx_address *group, const mctx__filter *filter,
                                  const mctx__interface *interface, const mctx_interface_ref *name,
                                  mctx__member **started) {
-  const mctx__result no_memory = {MCTX_ERR_NO_MEMORY, 0};
   mctx__filter own;
   *started = mctx__member_add(subscription, group, interface->info.index);
-  if (*started == NULL) return no_memory;
-  if (!mctx__name_add(&(*started)->names, name) || !mctx__filter_copy(&own, filter)) return no_memory;
+  if (*started == NULL) return MCTX__NO_MEMORY;
+  if (!mctx__name_add(&(*started)->names, name) || !mctx__filter_copy(&own, filter)) return MCTX__NO_MEMORY;
   return mctx__member_tell(subscription, change, *started, &own);
 }
 
@@ -144,7 +143,7 @@ mctx__result mctx__join_default(mctx__subscription *subscription, mctx__change *
   if (result.status == MCTX_OK || member == NULL) return result;
   if (!mctx__is_refusal(result.status) || !mctx__filter_copy(&own, filter)) {
     mctx__member_remove(subscription, member);
-    return mctx__is_refusal(result.status) ? (mctx__result){MCTX_ERR_NO_MEMORY, 0} : result;
+    return mctx__is_refusal(result.status) ? MCTX__NO_MEMORY : result;
   }
   /* It stays in the list, to be seen and tried again. */
   member->refusal = result.status;

@@ -12,8 +12,7 @@ static bool same_name(const mctx_interface_ref *a, const mctx_interface_ref *b) 
   if (a->by != b->by) return false;
   if (a->by == MCTX_INTERFACE_BY_INDEX) return a->index == b->index;
   if (a->by == MCTX_INTERFACE_BY_NAME) return strcmp(a->name, b->name) == 0;
-  return a->address.family == b->address.family && a->address.scope_id == b->address.scope_id &&
-         mctx__same_host(&a->address, &b->address);
+  return a->address.scope_id == b->address.scope_id && mctx__same_host(&a->address, &b->address);
 }
 
 bool mctx__names_have(const mctx__name *names, const mctx_interface_ref *ref) {
@@ -234,7 +233,7 @@ static mctx__result include_more(mctx__part *part, const mctx__filter *kept, mct
   uint32_t count = rest->count;
   for (;;) {
     mctx__filter wanted;
-    if (!mctx__filter_joined(&wanted, kept, rest, count)) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+    if (!mctx__filter_joined(&wanted, kept, rest, count)) return MCTX__NO_MEMORY;
     wanted.mode = MCTX_INCLUDE;
     /* A fresh part has been joined with its first source. */
     bool is_known = part->state == MCTX__PART_FRESH && wanted.count == 1;
@@ -254,7 +253,7 @@ static mctx__result include_more(mctx__part *part, const mctx__filter *kept, mct
 /* An exclude list can't be spread: what one socket lets out another would let in. If the system has no room for
  * it, it lets everything through, and the library looks. */
 static mctx__result exclude_all(mctx__part *part, const mctx__filter *filter) {
-  if (!mctx__filter_copy(&part->next_filter, filter)) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (!mctx__filter_copy(&part->next_filter, filter)) return MCTX__NO_MEMORY;
   part->is_told_next = true;
   mctx__result result = MCTX__DONE;
   if (part->state != MCTX__PART_FRESH || filter->count > 0) result = tell_filter(part, filter, true);
@@ -282,7 +281,7 @@ static bool reserve_part(mctx__subscription *subscription) {
 /* One more part, for all of an exclude filter or for a piece of an include list, which is taken off. */
 static mctx__result add_part(mctx__subscription *subscription, mctx__member *member, mctx__filter *filter) {
   mctx__part *part = reserve_part(subscription) ? mctx__allocate(sizeof *part) : NULL;
-  if (part == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (part == NULL) return MCTX__NO_MEMORY;
   part->member = member;
   part->state = MCTX__PART_FRESH;
   part->entry.group = member->entry.group;
@@ -311,7 +310,7 @@ static mctx__result change_part(mctx__subscription *subscription, mctx__part *pa
                                 mctx__filter *rest) {
   mctx__filter kept = {.mode = MCTX_INCLUDE};
   if (part->filter.mode == MCTX_INCLUDE && !mctx__filter_common(&kept, &part->filter, wanted))
-    return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+    return MCTX__NO_MEMORY;
   mctx__result result = MCTX__DONE;
   if (kept.count == 0 && rest->count == 0) {
     part->state = MCTX__PART_LEAVING;
@@ -331,8 +330,7 @@ static mctx__result tell_include(mctx__subscription *subscription, mctx__member 
   mctx__filter rest;
   const bool was_include = member->parts != NULL && member->filter.mode == MCTX_INCLUDE;
   const mctx__filter none = {.mode = MCTX_INCLUDE};
-  if (!mctx__filter_minus(&rest, filter, was_include ? &member->filter : &none))
-    return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (!mctx__filter_minus(&rest, filter, was_include ? &member->filter : &none)) return MCTX__NO_MEMORY;
   mctx__result result = MCTX__DONE;
   for (mctx__part *part = member->parts; part != NULL && result.status == MCTX_OK; part = part->next)
     result = change_part(subscription, part, filter, &rest);

@@ -97,7 +97,7 @@ static mctx__result bind_receiver(mctx__subscription *subscription, mctx__receiv
 /* One with a socket, that nobody finds yet. */
 static mctx__result make_receiver(mctx__subscription *subscription, uint32_t family, mctx__receiver **made) {
   mctx__receiver *receiver = mctx__allocate(sizeof *receiver);
-  if (receiver == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (receiver == NULL) return MCTX__NO_MEMORY;
   receiver->family = family;
   receiver->id = ++subscription->last_receiver;
   const mctx__result result = mctx__socket_open(family, &receiver->socket);

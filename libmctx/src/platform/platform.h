@@ -53,7 +53,8 @@ typedef struct mctx__result {
   int32_t os_code;
 } mctx__result;
 
-#define MCTX__DONE ((mctx__result){MCTX_OK, 0})
+#define MCTX__DONE      ((mctx__result){MCTX_OK, 0})
+#define MCTX__NO_MEMORY ((mctx__result){MCTX_ERR_NO_MEMORY, 0}) /* without having asked the system */
 
 /* ---- memory ---- */
 
@@ -200,6 +201,7 @@ mctx__result mctx__socket_connect(mctx__socket socket, uint32_t family, const mc
 /* The socket's own address, port and scope id. */
 mctx__result mctx__socket_local(mctx__socket socket, mctx_address *local);
 
+/* NULL: to whom the socket is connected. */
 void mctx__endpoint_set(mctx__endpoint *endpoint, const mctx_address *destination);
 /* Lets datagrams go only as long as `source`, which the socket is bound to, is an address of this host:
  * no_route otherwise. Does nothing where the system sees to that itself. */

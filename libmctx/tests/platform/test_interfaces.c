@@ -253,7 +253,7 @@ static int in_sandbox(void) {
   mctx__interfaces all;
   if (!lab_refuse(SYS_socket, 0, AF_NETLINK, EPERM)) return 77;
   const mctx__result listed = mctx__interfaces_load(&all);
-  const mctx__result routed = mctx__route_lookup(&group, 0, NULL, &source, &index);
+  const mctx__result routed = mctx__route_lookup(&group, 0, &(mctx_address){0}, &source, &index);
   mctx__capability_probe(MCTX_CAPABILITY_IPV4, &info); /* the sockets work all the same */
   if (listed.status != MCTX_ERR_PERMISSION || listed.os_code != EPERM) return 1;
   if (routed.status != MCTX_ERR_PERMISSION) return 2;
@@ -292,12 +292,14 @@ static void test_a_sandbox_that_refuses_the_questions(void **state) {
 
 /* ---- routes ---- */
 
+/* `source` NULL: any. */
 static mctx__result route(const char *group, uint32_t scope_id, uint32_t index, const mctx_address *source,
                           mctx_address *chosen, uint32_t *chosen_index) {
+  static const mctx_address any;
   const mctx_address destination = lab_address(group, 5000, scope_id);
   *chosen = (mctx_address){0};
   *chosen_index = 0;
-  return mctx__route_lookup(&destination, index, source, chosen, chosen_index);
+  return mctx__route_lookup(&destination, index, source != NULL ? source : &any, chosen, chosen_index);
 }
 
 static void assert_route(const char *group, uint32_t index, const char *source, uint32_t expected_index) {

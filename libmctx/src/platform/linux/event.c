@@ -28,13 +28,11 @@ void mctx__event_clear(mctx__event event) {
 }
 
 void mctx__event_close(mctx__event event) {
-  if (event.value >= 0) (void)close((int)event.value);
+  mctx__socket_close(mctx__event_member(event));
 }
 
 void mctx__event_abandon(mctx__event event) {
-  const int saved = errno;
-  mctx__event_close(event);
-  errno = saved;
+  mctx__socket_abandon(mctx__event_member(event));
 }
 
 mctx__socket mctx__event_member(mctx__event event) {

@@ -121,7 +121,7 @@ static mctx__result link_add(const struct nlmsghdr *message, void *user) {
     return MCTX__DONE;
   }
   mctx__interface *items = grown(all->items, all->item_count, &all->item_capacity, sizeof *items);
-  if (items == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (items == NULL) return MCTX__NO_MEMORY;
   all->items = items;
   mctx__interface *item = &items[all->item_count++];
   memset(item, 0, sizeof *item);
@@ -155,7 +155,7 @@ static mctx__result address_add(const struct nlmsghdr *message, void *user) {
   if (own.length != (family == 4 ? 4 : 16)) return MCTX__DONE;
 
   found_address *found = grown(all->found, all->found_count, &all->found_capacity, sizeof *found);
-  if (found == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (found == NULL) return MCTX__NO_MEMORY;
   all->found = found;
   found_address *last = &found[all->found_count];
   memset(last, 0, sizeof *last);
@@ -241,7 +241,7 @@ mctx__result mctx__interfaces_load(mctx__interfaces *interfaces) {
     mctx__release(addresses);
     addresses = mctx__allocate(all.found_count * sizeof *addresses);
     if (addresses == NULL) {
-      result = (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+      result = MCTX__NO_MEMORY;
       goto done;
     }
     addresses_assign(&all, addresses, &torn);

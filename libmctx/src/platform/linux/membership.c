@@ -84,7 +84,7 @@ mctx__result mctx__socket_filter(mctx__socket socket, const mctx_address *group,
     return mctx__failure(ENOBUFS, MCTX__ASKED_FILTER);
   }
   if (count > STACKED) filter = mctx__allocate(GROUP_FILTER_SIZE(count));
-  if (filter == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (filter == NULL) return MCTX__NO_MEMORY;
   const mctx__result result = filter_set(socket, filter, group, interface_index, mode, sources, count);
   if (count > STACKED) mctx__release(filter);
   return result;

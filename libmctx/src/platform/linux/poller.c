@@ -2,7 +2,6 @@
 #include "../posix/posix.h"
 
 #include <sys/epoll.h>
-#include <unistd.h>
 
 enum { AT_ONCE = 256 /* tags told by one call; the others are first in the next one */ };
 
@@ -14,13 +13,11 @@ mctx__result mctx__poller_open(mctx__poller *poller) {
 }
 
 void mctx__poller_close(mctx__poller poller) {
-  if (poller.value >= 0) (void)close((int)poller.value);
+  mctx__socket_close(mctx__poller_member(poller));
 }
 
 void mctx__poller_abandon(mctx__poller poller) {
-  const int saved = errno;
-  mctx__poller_close(poller);
-  errno = saved;
+  mctx__socket_abandon(mctx__poller_member(poller));
 }
 
 mctx__socket mctx__poller_member(mctx__poller poller) {

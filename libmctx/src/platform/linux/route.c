@@ -87,12 +87,10 @@ mctx__result mctx__route_ask(mctx__netlink *netlink, const mctx_address *destina
 mctx__result mctx__route_lookup(const mctx_address *destination, uint32_t interface_index,
                                 const mctx_address *source, mctx_address *chosen_source,
                                 uint32_t *chosen_index) {
-  static const mctx_address none;
   mctx__netlink netlink;
   mctx__result result = mctx__netlink_open(&netlink);
   if (result.status != MCTX_OK) return result;
-  result = mctx__route_ask(&netlink, destination, interface_index, source != NULL ? source : &none,
-                           chosen_source, chosen_index);
+  result = mctx__route_ask(&netlink, destination, interface_index, source, chosen_source, chosen_index);
   mctx__netlink_close(&netlink);
   return result;
 }

@@ -14,7 +14,7 @@ mctx__result mctx__netlink_open(mctx__netlink *netlink) {
   const struct timeval patience = {.tv_sec = 2};
   netlink->sequence = 0;
   netlink->buffer = mctx__allocate(BUFFER_SIZE);
-  if (netlink->buffer == NULL) return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+  if (netlink->buffer == NULL) return MCTX__NO_MEMORY;
   netlink->descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (netlink->descriptor < 0) {
     const mctx__result result = mctx__failure(errno, MCTX__ASKED_OTHER);

@@ -34,13 +34,11 @@ mctx__result mctx__watch_open(mctx__watch *watch) {
 }
 
 void mctx__watch_close(mctx__watch watch) {
-  if (watch.value >= 0) (void)close((int)watch.value);
+  mctx__socket_close(mctx__watch_member(watch));
 }
 
 void mctx__watch_abandon(mctx__watch watch) {
-  const int saved = errno;
-  mctx__watch_close(watch);
-  errno = saved;
+  mctx__socket_abandon(mctx__watch_member(watch));
 }
 
 mctx__socket mctx__watch_member(mctx__watch watch) {

@@ -88,7 +88,7 @@ mctx__result mctx__wait_many(mctx__waited *waited, uint32_t count, int64_t deadl
   if (watched == NULL) {
     for (uint32_t i = 0; i < count; i++)
       waited[i].ready = 0;
-    return (mctx__result){MCTX_ERR_NO_MEMORY, 0};
+    return MCTX__NO_MEMORY;
   }
   const mctx__result result = wait_for(waited, watched, count, deadline_ns);
   mctx__release(watched);

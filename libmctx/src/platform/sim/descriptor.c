@@ -33,12 +33,13 @@ static descriptor *look(int64_t value, uint32_t *state) {
   return *state != 0 && (int64_t)(*state >> 1) == value >> 16 ? found : NULL;
 }
 
-int64_t mctx__sim_descriptor_open(uint32_t kind) {
+mctx__result mctx__sim_descriptor_open(uint32_t kind, int64_t *value) {
   uint64_t all = 0;
   for (uint32_t i = 0; i < MCTX__SIM_KINDS; i++)
     all += open_count[i];
-  if (all >= mctx__sim_limit(MCTX_SIM_DESCRIPTORS)) return -1;
-  if (free_slot[kind] == 0 && used[kind] == MCTX__SIM_SLOTS) return -1;
+  const bool is_full = free_slot[kind] == 0 && used[kind] == MCTX__SIM_SLOTS;
+  if (is_full || all >= mctx__sim_limit(MCTX_SIM_DESCRIPTORS))
+    return mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
   uint32_t slot = free_slot[kind] != 0 ? free_slot[kind] - 1 : used[kind]++;
   descriptor *opened = &descriptors[kind][slot];
   if (free_slot[kind] != 0) free_slot[kind] = opened->next_free;
@@ -46,7 +47,8 @@ int64_t mctx__sim_descriptor_open(uint32_t kind) {
   opened->watchers = 0;
   atomic_store(&opened->state, generations << 1);
   open_count[kind]++;
-  return (int64_t)generations << 16 | kind << 14 | slot;
+  *value = (int64_t)generations << 16 | kind << 14 | slot;
+  return MCTX__DONE;
 }
 
 bool mctx__sim_descriptor_is_open(int64_t value) {

@@ -5,11 +5,7 @@
 mctx__result mctx__event_open(mctx__event *event) {
   mctx__sim_lock();
   mctx__result outcome = mctx__sim_call(MCTX_SIM_EVENT_OPEN);
-  if (outcome.status == MCTX_OK) {
-    int64_t value = mctx__sim_descriptor_open(MCTX__SIM_EVENT);
-    if (value == -1) outcome = mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
-    if (value != -1) event->value = value;
-  }
+  if (outcome.status == MCTX_OK) outcome = mctx__sim_descriptor_open(MCTX__SIM_EVENT, &event->value);
   mctx__sim_unlock();
   return outcome;
 }

@@ -111,11 +111,15 @@ uint32_t mctx__sim_address_owner(const mctx_address *address) {
 
 /* ---- interfaces ---- */
 
-const mctx__sim_interface *mctx__sim_interface_at(uint32_t index) {
+static mctx__sim_interface *find(uint32_t index) {
   for (uint32_t i = 0; i < interface_count; i++) {
     if (interfaces[i].index == index) return &interfaces[i];
   }
   return NULL;
+}
+
+const mctx__sim_interface *mctx__sim_interface_at(uint32_t index) {
+  return find(index);
 }
 
 const mctx__sim_interface *mctx__sim_interface_named(const char *name) {
@@ -209,8 +213,7 @@ done:
 }
 
 void mctx__sim_mtu_change(uint32_t index, uint32_t mtu) {
-  const mctx__sim_interface *found = mctx__sim_interface_at(index);
-  mctx__sim_interface *changed = &interfaces[found - interfaces];
+  mctx__sim_interface *changed = find(index);
   changed->mtu = mtu;
   live(changed);
   mctx__sim_watch_tell(0);
@@ -269,8 +272,8 @@ int32_t mctx_sim_address_remove(uint32_t index, const mctx_address *address) {
 
 int32_t mctx_sim_refuse(uint32_t index, uint32_t family, mctx_status status) {
   mctx__sim_lock();
-  const mctx__sim_interface *found = mctx__sim_interface_at(index);
-  if (found != NULL) interfaces[found - interfaces].refusal[family == 6] = status;
+  mctx__sim_interface *found = find(index);
+  if (found != NULL) found->refusal[family == 6] = status;
   mctx__sim_unlock();
   return found != NULL;
 }
@@ -376,8 +379,8 @@ bool mctx__interface_paces(uint32_t index) {
 
 int32_t mctx_sim_pacing_set(uint32_t index, int32_t paces) {
   mctx__sim_lock();
-  const mctx__sim_interface *found = mctx__sim_interface_at(index);
-  if (found != NULL) interfaces[found - interfaces].paces = paces != 0;
+  mctx__sim_interface *found = find(index);
+  if (found != NULL) found->paces = paces != 0;
   mctx__sim_unlock();
   return found != NULL;
 }

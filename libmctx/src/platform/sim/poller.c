@@ -30,11 +30,7 @@ static void drop(member **place) {
 mctx__result mctx__poller_open(mctx__poller *poller) {
   mctx__sim_lock();
   mctx__result outcome = mctx__sim_call(MCTX_SIM_POLLER);
-  if (outcome.status == MCTX_OK) {
-    int64_t value = mctx__sim_descriptor_open(MCTX__SIM_POLLER);
-    if (value == -1) outcome = mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
-    if (value != -1) *poller = (mctx__poller){value};
-  }
+  if (outcome.status == MCTX_OK) outcome = mctx__sim_descriptor_open(MCTX__SIM_POLLER, &poller->value);
   mctx__sim_unlock();
   return outcome;
 }

@@ -12,6 +12,7 @@ enum { GUARDED = 0x10000 };
 
 void mctx__endpoint_set(mctx__endpoint *endpoint, const mctx_address *destination) {
   memset(endpoint, 0, sizeof(*endpoint));
+  if (destination == NULL) return;
   memcpy(endpoint->bytes, destination, sizeof(*destination));
   endpoint->length = sizeof(*destination);
 }

@@ -153,8 +153,7 @@ static inline uint32_t mctx__sim_slot_of(int64_t value) {
   return (uint32_t)value & 0x3fff;
 }
 void mctx__sim_descriptors_reset(void);
-/* -1: there are too many. */
-int64_t mctx__sim_descriptor_open(uint32_t kind);
+mctx__result mctx__sim_descriptor_open(uint32_t kind, int64_t *value);
 bool mctx__sim_descriptor_is_open(int64_t value);
 /* Whether it is an open one of that kind; counts a misuse if not. */
 bool mctx__sim_descriptor_find(uint32_t kind, int64_t value);
@@ -246,5 +245,8 @@ void mctx__sim_wire_cut(void);
 /* A datagram that the wire still keeps, or NULL. */
 const mctx_sim_datagram *mctx__sim_wire_look(uint64_t position);
 void mctx__sim_wire_reset(void);
+#define MCTX__SIM_HASH_START UINT64_C(14695981039346656037)
+/* Goes on with a hash: FNV-1a. */
+uint64_t mctx__sim_hash(uint64_t hash, const void *data, uint64_t length);
 
 #endif

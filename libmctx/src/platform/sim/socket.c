@@ -55,8 +55,9 @@ static mctx__result open_locked(uint32_t family, mctx__sim_socket **opened) {
     return mctx__sim_error(MCTX_ERR_FAMILY_UNSUPPORTED);
   if (family == 6 && !mctx__sim_capable(MCTX_CAPABILITY_IPV6))
     return mctx__sim_error(MCTX_ERR_FAMILY_UNSUPPORTED);
-  int64_t name = mctx__sim_descriptor_open(MCTX__SIM_SOCKET);
-  if (name == -1) return mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
+  int64_t name;
+  mctx__result outcome = mctx__sim_descriptor_open(MCTX__SIM_SOCKET, &name);
+  if (outcome.status != MCTX_OK) return outcome;
   mctx__sim_socket *socket = &sockets[mctx__sim_slot_of(name)];
   *socket = (mctx__sim_socket){.name = name, .family = family};
   socket->local.family = (uint8_t)family;
@@ -504,23 +505,16 @@ void mctx_sim_socket_close(const mctx_os_handle *native) {
   mctx__socket_close((mctx__socket){native->value});
 }
 
-static uint64_t hash_of(uint64_t hash, const void *data, size_t length) {
-  const unsigned char *bytes = data;
-  for (size_t i = 0; i < length; i++)
-    hash = (hash ^ bytes[i]) * UINT64_C(1099511628211); /* FNV-1a */
-  return hash;
-}
-
 int64_t mctx_sim_socket_hash(const mctx_os_handle *native) {
   mctx__sim_lock();
   const mctx__sim_socket *socket = look(native->value);
   uint64_t hash = 0;
   if (socket != NULL) {
     const uint32_t settings[] = {socket->connected, socket->interface_index, socket->device_index};
-    hash = hash_of(UINT64_C(14695981039346656037), socket->options, sizeof(socket->options));
-    hash = hash_of(hash, &socket->local, sizeof(socket->local));
-    hash = hash_of(hash, &socket->peer, sizeof(socket->peer));
-    hash = hash_of(hash, settings, sizeof(settings)) >> 1;
+    hash = mctx__sim_hash(MCTX__SIM_HASH_START, socket->options, sizeof(socket->options));
+    hash = mctx__sim_hash(hash, &socket->local, sizeof(socket->local));
+    hash = mctx__sim_hash(hash, &socket->peer, sizeof(socket->peer));
+    hash = mctx__sim_hash(hash, settings, sizeof(settings)) >> 1;
   }
   mctx__sim_unlock();
   return (int64_t)hash;

@@ -10,17 +10,13 @@ static bool open[MCTX__SIM_SLOTS];
 mctx__result mctx__watch_open(mctx__watch *watch) {
   mctx__sim_lock();
   mctx__result outcome = mctx__sim_call(MCTX_SIM_WATCH);
-  if (outcome.status != MCTX_OK) goto done;
-  outcome = mctx__sim_error(MCTX_ERR_UNSUPPORTED);
-  if (!mctx__sim_capable(MCTX_CAPABILITY_INTERFACE_CHANGES)) goto done;
-  outcome = mctx__sim_error(MCTX_ERR_TOO_MANY_DESCRIPTORS);
-  int64_t value = mctx__sim_descriptor_open(MCTX__SIM_WATCH);
-  if (value == -1) goto done;
-  told[mctx__sim_slot_of(value)] = (mctx__changes){0};
-  open[mctx__sim_slot_of(value)] = true;
-  watch->value = value;
-  outcome = MCTX__DONE;
-done:
+  if (outcome.status == MCTX_OK && !mctx__sim_capable(MCTX_CAPABILITY_INTERFACE_CHANGES))
+    outcome = mctx__sim_error(MCTX_ERR_UNSUPPORTED);
+  if (outcome.status == MCTX_OK) outcome = mctx__sim_descriptor_open(MCTX__SIM_WATCH, &watch->value);
+  if (outcome.status == MCTX_OK) {
+    told[mctx__sim_slot_of(watch->value)] = (mctx__changes){0};
+    open[mctx__sim_slot_of(watch->value)] = true;
+  }
   mctx__sim_unlock();
   return outcome;
 }

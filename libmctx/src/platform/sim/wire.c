@@ -9,11 +9,10 @@ static uint64_t hashes[MCTX__SIM_WIRE];
 static uint64_t count;
 static uint64_t superpackets;
 
-/* FNV-1a */
-static uint64_t hash_of(const unsigned char *payload, uint64_t length) {
-  uint64_t hash = UINT64_C(14695981039346656037);
+uint64_t mctx__sim_hash(uint64_t hash, const void *data, uint64_t length) {
+  const unsigned char *bytes = data;
   for (uint64_t i = 0; i < length; i++)
-    hash = (hash ^ payload[i]) * UINT64_C(1099511628211);
+    hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
   return hash;
 }
 
@@ -23,7 +22,7 @@ void mctx__sim_wire_put(const mctx_sim_datagram *letter, const unsigned char *pa
   datagram->length = length;
   datagram->stored = length < sizeof(datagram->payload) ? (uint32_t)length : sizeof(datagram->payload);
   if (datagram->stored > 0) memcpy(datagram->payload, payload, datagram->stored);
-  hashes[count % MCTX__SIM_WIRE] = hash_of(payload, length);
+  hashes[count % MCTX__SIM_WIRE] = mctx__sim_hash(MCTX__SIM_HASH_START, payload, length);
   count++;
 }
 
