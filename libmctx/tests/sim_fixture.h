@@ -3,28 +3,10 @@
 #ifndef MCTX_TESTS_SIM_FIXTURE_H
 #define MCTX_TESTS_SIM_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-/* cmocka needs those first */
-#include <cmocka.h>
 
-#include "mctx.h"
 #include "mctx_sim.h"
-
-#define SECOND INT64_C(1000000000)
-#define MILLI  INT64_C(1000000)
-
-/* The status by name, so that a failure says what came. */
-#define assert_status(call, expected)                                                                    \
-  do {                                                                                                   \
-    mctx_status assert_status_ = (call);                                                                 \
-    if (assert_status_ != (expected))                                                                    \
-      fail_msg("%s is %s, not %s", #call, mctx_status_name(assert_status_), mctx_status_name(expected)); \
-  } while (0)
-#define assert_ok(call) assert_status(call, MCTX_OK)
+#include "testing.h"
 
 /* What the library holds of the system. */
 typedef struct holdings {

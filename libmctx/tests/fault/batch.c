@@ -35,7 +35,8 @@ static mctx_publication open_mode(batch_mode mode, bool offload) {
   return publication;
 }
 
-void batch_setup(void) {
+int batch_setup(void **state) {
+  (void)state;
   mctx_sim_reset();
   for (uint64_t i = 0; i < BATCH_MAX; i++)
     identities[i] = (i + 1) * UINT64_C(0x0101010101010101);
@@ -44,11 +45,14 @@ void batch_setup(void) {
     for (int offload = 0; offload < 2; offload++)
       publications[mode][offload] = open_mode((batch_mode)mode, offload != 0);
   accepted_in_all = refusals_in_all = 0;
+  return 0;
 }
 
-void batch_teardown(void) {
+int batch_teardown(void **state) {
+  (void)state;
   mctx_sim_clear_faults();
   (void)mctx_close(context, NULL);
+  return mctx_sim_open_sockets() == 0 && mctx_sim_misuses() == 0 ? 0 : -1;
 }
 
 uint64_t batch_accepted(void) {

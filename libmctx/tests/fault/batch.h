@@ -97,9 +97,9 @@ void batch_step(const batch_case *batch, batch_progress *now);
 
 /* ---- what happens ---- */
 
-/* Opens the publications, two for each mode. */
-void batch_setup(void);
-void batch_teardown(void);
+/* cmocka's: opens the publications, two for each mode; closes them, and fails if anything is left. */
+int batch_setup(void **state);
+int batch_teardown(void **state);
 /* Runs one case. False: the promise is broken, and standard error says where. */
 bool batch_run(const batch_case *batch);
 /* How many datagrams were accepted in all since the set-up, and how many superpackets were refused. */

@@ -343,17 +343,9 @@ static void too_large_payloads(void **state) {
 }
 
 static int setup(void **state) {
-  (void)state;
   const char *wanted = getenv("MCTX_FAULT_THIN");
   if (wanted != NULL && strtoul(wanted, NULL, 10) > 0) thin = (uint32_t)strtoul(wanted, NULL, 10);
-  batch_setup();
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  batch_teardown();
-  return mctx_sim_open_sockets() == 0 && mctx_sim_misuses() == 0 ? 0 : -1;
+  return batch_setup(state);
 }
 
 int main(void) {
@@ -371,5 +363,5 @@ int main(void) {
       cmocka_unit_test(more_than_one_superpacket_holds),
       cmocka_unit_test(too_large_payloads),
   };
-  return cmocka_run_group_tests_name("batch_exhaustive", tests, setup, teardown);
+  return cmocka_run_group_tests_name("batch_exhaustive", tests, setup, batch_teardown);
 }

@@ -130,18 +130,6 @@ static void random_schedules(void **state) {
                 (unsigned long long)batch_refusals());
 }
 
-static int setup(void **state) {
-  (void)state;
-  batch_setup();
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  batch_teardown();
-  return mctx_sim_open_sockets() == 0 && mctx_sim_misuses() == 0 ? 0 : -1;
-}
-
 static uint64_t number(const char *argument, const char *variable, uint64_t otherwise) {
   const char *text = argument != NULL ? argument : getenv(variable);
   return text != NULL ? strtoull(text, NULL, 0) : otherwise;
@@ -152,5 +140,5 @@ int main(int argc, char **argv) {
   wanted_runs = number(argc > 1 ? argv[1] : NULL, "MCTX_FAULT_RUNS", wanted_runs);
   seed = number(argc > 2 ? argv[2] : NULL, "MCTX_FAULT_SEED", (uint64_t)time(NULL) * 1000000007u);
   print_message("seed %llu\n", (unsigned long long)seed);
-  return cmocka_run_group_tests_name("batch_random", tests, setup, teardown);
+  return cmocka_run_group_tests_name("batch_random", tests, batch_setup, batch_teardown);
 }

@@ -2,20 +2,12 @@
 /* Filters and tables, the parts that look sources and memberships up, against sets of bits and plain lists. */
 #include <stdbool.h>
 
+#include "chance.h"
 #include "filter.h"
 #include "sim_fixture.h"
 #include "table.h"
 
 enum { SOURCES = 10 };
-
-static uint64_t chance_state = 1;
-
-static uint32_t chance(uint32_t below) {
-  chance_state ^= chance_state << 13;
-  chance_state ^= chance_state >> 7;
-  chance_state ^= chance_state << 17;
-  return (uint32_t)((chance_state >> 20) % below);
-}
 
 /* Sources whose order in memory is not that of their numbers. */
 static mctx_address source(uint32_t number, uint32_t family) {

@@ -3,15 +3,7 @@
  * told. */
 #include <stdio.h>
 
-#include "sim_receive.h"
-
-static mctx_context context;
-static mctx_subscription subscription;
-
-static void open_plain(void) {
-  context = open_context();
-  subscription = subscribe(context);
-}
+#include "sim_subscription.h"
 
 static void assert_delivers(const char *source, const char *group, uint32_t index) {
   static uint32_t number;

@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim_receive.h"
-
-static mctx_context context;
-static mctx_subscription subscription;
+#include "chance.h"
+#include "sim_subscription.h"
 
 /* ---- every sequence ---- */
 
@@ -109,8 +107,7 @@ static void run_sequence(const uint32_t *changes, int count, bool looks_often) {
   mctx_sim_reset();
   mctx_subscription_options options = subscription_options();
   if (changes[0] % 2 == 0) options.binding = MCTX_BINDING_WILDCARD;
-  context = open_context();
-  subscription = subscribe_with(context, &options);
+  open_with_options(&options);
   join_in_all_ways();
   for (int i = 0; i < count; i++) {
     change_card(&one, changes[i]);
@@ -151,15 +148,6 @@ static void every_sequence_of_changes_ends_well(void **state) {
 static const char *const some_groups[] = {"239.1.1.1", "ff15::1", "239.1.1.2", "ff12::2"};
 static const char *const some_sources[2][3] = {{"10.0.0.7", "10.0.0.8", "10.0.0.9"},
                                                {"fd00::7", "fd00::8", "fd00::9"}};
-
-static uint64_t chance_state;
-
-static uint32_t chance(uint32_t below) {
-  chance_state ^= chance_state << 13;
-  chance_state ^= chance_state >> 7;
-  chance_state ^= chance_state << 17;
-  return (uint32_t)((chance_state >> 20) % below);
-}
 
 /* Whether it succeeds is not asked: what counts is that it can be read back. */
 static void change_something(void) {
@@ -226,7 +214,7 @@ static void what_is_read_back_is_what_is_delivered(void **state) {
   (void)state;
   for (uint64_t seed = 1; seed <= 150; seed++) {
     card one = {2, 2, 10, "eth0", UP_FLAGS, 1500, true};
-    chance_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    chance_begin(seed);
     mctx_sim_reset();
     assert_true(mctx_sim_limit_set(MCTX_SIM_SOURCES4, 1 + chance(3)));
     assert_true(mctx_sim_limit_set(MCTX_SIM_SOURCES6, 1 + chance(3)));
@@ -338,7 +326,7 @@ static void check_balance(int64_t expected, uint64_t seed, int step) {
 static void run_any_order(uint64_t seed) {
   host_interface hosts[HOSTS] = {{2, UP_FLAGS}, {3, UP_FLAGS}, {4, UP_FLAGS}, {0, 0}};
   uint32_t last_index = 10;
-  chance_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+  chance_begin(seed);
   mctx_sim_reset();
   set_interface(4, "eth2", UP_FLAGS);
   context = open_context();
@@ -371,7 +359,7 @@ static void run_any_order(uint64_t seed) {
 static void long_sequences_of_changes_end_well(void **state) {
   (void)state;
   uint32_t changes[12];
-  chance_state = 4711;
+  chance_begin(4711);
   for (int round = 0; round < 2000; round++) {
     for (int i = 0; i < 12; i++)
       changes[i] = chance(CHANGES);

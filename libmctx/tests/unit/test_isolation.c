@@ -6,16 +6,12 @@
  */
 #include <stdio.h>
 
-#include "sim_receive.h"
-
-static mctx_context context;
-static mctx_subscription subscription;
+#include "sim_subscription.h"
 
 static void open_bound(uint32_t binding) {
   mctx_subscription_options options = subscription_options();
   options.binding = binding;
-  context = open_context();
-  subscription = subscribe_with(context, &options);
+  open_with_options(&options);
 }
 
 static const char *const reasons[] = {"discarded_unicast", "discarded_group", "discarded_interface",

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "chance.h"
 #include "sim_receive.h"
 
 enum { GROUPS = 6, INTERFACES = 2, SOURCES = 6, MEMBERS = 64, STEPS = 60, ELEMENTS = 3, ARRIVALS = 24 };
@@ -51,15 +52,7 @@ typedef struct element {
 
 /* ---- chance ---- */
 
-static uint64_t chance_state;
 static uint64_t seed;
-
-static uint32_t chance(uint32_t below) {
-  chance_state ^= chance_state << 13;
-  chance_state ^= chance_state >> 7;
-  chance_state ^= chance_state << 17;
-  return (uint32_t)((chance_state >> 20) % below);
-}
 
 /* ---- addresses ---- */
 
@@ -514,7 +507,7 @@ static void run(uint64_t number, bool with_faults) {
   mctx_os_handle others[2];
   model m = {.count = 0};
   seed = number;
-  chance_state = number * UINT64_C(0x9e3779b97f4a7c15) + 1;
+  chance_begin(number);
   mctx_sim_reset();
   holdings before = holdings_now();
   set_up_host();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Superpackets: when batches go as such, what becomes of refusals, and what is told of both. (That no datagram
  * is lost, doubled or changed whatever happens: tests/fault.) */
+#include "chance.h"
 #include "sim_receive.h"
 
 enum { MOST = 200, RETRY_AFTER = 65536 };
@@ -436,18 +437,11 @@ static void a_new_mtu_is_found_in_time(void **state) {
 
 /* ---- the same bytes, whatever happens ---- */
 
-static uint64_t random_state = 3;
-
-static uint32_t below(uint32_t limit) {
-  random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return (uint32_t)((random_state >> 32) * limit >> 32);
-}
-
 static void any_slices(uint32_t count) {
-  const uint32_t usual = 1 + below(1473);
+  const uint32_t usual = 1 + chance(1473);
   for (uint32_t i = 0; i < count; i++) {
-    const uint32_t length = below(8) == 0 ? below(2000) : usual;
-    slices[i] = (mctx_slice){.data = memory + (size_t)i * (below(2) ? usual : 2000), .length = length};
+    const uint32_t length = chance(8) == 0 ? chance(2000) : usual;
+    slices[i] = (mctx_slice){.data = memory + (size_t)i * (chance(2) ? usual : 2000), .length = length};
   }
 }
 
@@ -459,16 +453,16 @@ static void datagrams_are_the_same_with_and_without_offload(void **state) {
   options.offload = 0;
   mctx_publication plain = open_with(context, &options);
   for (uint32_t turn = 0; turn < 300; turn++) {
-    const uint32_t count = 1 + below(MOST);
+    const uint32_t count = 1 + chance(MOST);
     mctx_publication publication = open_sender(1);
     uint64_t accepted;
     any_slices(count);
     assert_int_equal(send_slices(plain, count).superpackets, 0);
     (void)send_slices(publication, count);
     /* half-way */
-    const uint32_t change = below(2);
-    assert_true(mctx_sim_fault(MCTX_SIM_SEND, 1, MCTX_SIM_PARTIAL, 1 + below(5)));
-    assert_true(mctx_sim_fault(MCTX_SIM_SEND, 2, changes[change], values[change][below(3)]));
+    const uint32_t change = chance(2);
+    assert_true(mctx_sim_fault(MCTX_SIM_SEND, 1, MCTX_SIM_PARTIAL, 1 + chance(5)));
+    assert_true(mctx_sim_fault(MCTX_SIM_SEND, 2, changes[change], values[change][chance(3)]));
     mctx_sim_wire_clear();
     assert_ok(mctx_send_batch(publication, slices, count, 0, 0, &accepted, NULL));
     assert_on_wire(count);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "chance.h"
 #include "sim_context.h"
 
 __extension__ typedef __int128 wide;
@@ -120,40 +121,33 @@ static void superpackets_keep_to_the_burst(void **state) {
   }
 }
 
-static uint64_t random_state = 11;
-
-static uint32_t below(uint32_t limit) {
-  random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return (uint32_t)((random_state >> 32) * limit >> 32);
-}
-
 /* Whatever the system takes, and when: what did not go costs nothing, and nothing goes beyond the burst. */
 static void the_rate_is_kept_through_faults(void **state) {
   (void)state;
   static const mctx_status failures[] = {MCTX_ERR_WOULD_BLOCK, MCTX_ERR_QUEUE_FULL, MCTX_ERR_SIGNAL,
                                          MCTX_ERR_UNREACHABLE, MCTX_ERR_DATAGRAM_TOO_LARGE};
   for (uint32_t turn = 0; turn < 300; turn++) {
-    const int32_t unit = (int32_t)below(2);
-    const int64_t rate = unit == MCTX_PACING_BITS ? 80000 + below(1000000) : 100 + below(5000);
-    const int64_t burst = unit == MCTX_PACING_BITS ? 1 + below(20000) : 1 + below(200);
+    const int32_t unit = (int32_t)chance(2);
+    const int64_t rate = unit == MCTX_PACING_BITS ? 80000 + chance(1000000) : 100 + chance(5000);
+    const int64_t burst = unit == MCTX_PACING_BITS ? 1 + chance(20000) : 1 + chance(200);
     mctx_publication publication = open_paced(unit, rate, burst);
-    const uint32_t count = 1 + below(200);
+    const uint32_t count = 1 + chance(200);
     uint64_t accepted;
     uint64_t sent = 0;
     mctx_sim_wire_clear();
     for (uint32_t i = 0; i < count; i++)
-      slices[i] = (mctx_slice){.data = memory, .length = below(4) == 0 ? below(100) : 40};
+      slices[i] = (mctx_slice){.data = memory, .length = chance(4) == 0 ? chance(100) : 40};
     while (sent < count) {
-      if (below(2) == 0)
-        (void)mctx_sim_fault(MCTX_SIM_SEND, 1 + below(5), MCTX_SIM_PARTIAL, 1 + below(3));
+      if (chance(2) == 0)
+        (void)mctx_sim_fault(MCTX_SIM_SEND, 1 + chance(5), MCTX_SIM_PARTIAL, 1 + chance(3));
       else
-        (void)mctx_sim_fault(MCTX_SIM_SEND, 1 + below(5), MCTX_SIM_FAIL, failures[below(5)]);
-      const int64_t timeout = below(3) == 0 ? 0 : below(2) == 0 ? -1 : (int64_t)below(50 * MILLI);
+        (void)mctx_sim_fault(MCTX_SIM_SEND, 1 + chance(5), MCTX_SIM_FAIL, failures[chance(5)]);
+      const int64_t timeout = chance(3) == 0 ? 0 : chance(2) == 0 ? -1 : (int64_t)chance(50 * MILLI);
       const mctx_status status =
           mctx_send_batch(publication, slices + sent, count - sent, 0, timeout, &accepted, NULL);
       assert_int_equal(status == MCTX_OK, accepted == count - sent);
       sent += accepted;
-      if (below(4) == 0) mctx_sim_advance(below(20 * MILLI));
+      if (chance(4) == 0) mctx_sim_advance(chance(20 * MILLI));
     }
     mctx_sim_clear_faults();
     assert_int_equal(mctx_sim_wire_count(), count);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "chance.h"
 #include "plan.h"
 #include "sim_fixture.h"
 
@@ -308,23 +309,16 @@ static void a_place_that_was_let_go_is_free(void **state) {
 
 /* ---- long ones ---- */
 
-static uint64_t random_state = 20240229;
-
-static uint32_t below(uint32_t limit) {
-  random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-  return (uint32_t)((random_state >> 32) * limit >> 32);
-}
-
 static uint32_t any_length(uint32_t usual) {
-  switch (below(12)) {
+  switch (chance(12)) {
     case 0:
       return 0;
     case 1:
-      return below(usual + 1);
+      return chance(usual + 1);
     case 2:
-      return below(65508);
+      return chance(65508);
     case 3:
-      return usual + below(100);
+      return usual + chance(100);
     default:
       return usual;
   }
@@ -332,15 +326,15 @@ static uint32_t any_length(uint32_t usual) {
 
 static void any_limits(mctx__limits *limits) {
   static const uint32_t counts[] = {1, 2, 63, 64, 65, 128};
-  *limits = (mctx__limits){counts[below(6)], below(4) == 0 ? 1472 : 65507,
-                           below(4) == 0 ? 60000 : MCTX__SUPERPACKET_MAX};
+  *limits = (mctx__limits){counts[chance(6)], chance(4) == 0 ? 1472 : 65507,
+                           chance(4) == 0 ? 60000 : MCTX__SUPERPACKET_MAX};
 }
 
 static void long_sequences_go_whole_and_in_the_fewest_messages(void **state) {
   (void)state;
   for (uint32_t turn = 0; turn < 4000; turn++) {
-    const uint32_t usual = below(3) == 0 ? 1 + below(3000) : 1 + below(200);
-    const uint32_t count = 1 + below(turn % 4 == 0 ? LONG : 40);
+    const uint32_t usual = chance(3) == 0 ? 1 + chance(3000) : 1 + chance(200);
+    const uint32_t count = 1 + chance(turn % 4 == 0 ? LONG : 40);
     mctx__datagrams source = {.slices = slices, .count = count};
     mctx__limits limits;
     size_t at = 0;
@@ -349,10 +343,10 @@ static void long_sequences_go_whole_and_in_the_fewest_messages(void **state) {
       uint32_t length = any_length(usual);
       if (at + length + 1 > ROOM) length = 0;
       slices[i] = (mctx_slice){.data = memory + at, .length = length};
-      at += length + (below(8) == 0);
+      at += length + (chance(8) == 0);
     }
-    const uint64_t position = below(count);
-    const bool has_place = below(4) != 0;
+    const uint64_t position = chance(count);
+    const bool has_place = chance(4) != 0;
     /* where a place fills up or pieces are too many, a call may end within a run */
     (void)check_all(&source, position, count, &limits, has_place, count <= 40 && usual <= 200);
   }

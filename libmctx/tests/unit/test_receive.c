@@ -1,21 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Receiving: what recv and recv_batch deliver, hold back and truncate, and what memory they take. */
-#include "sim_receive.h"
+#include "chance.h"
+#include "sim_subscription.h"
 
-static mctx_context context;
-static mctx_subscription subscription;
 static batch_memory memory;
-
-static void open_group_on_eth0(const mctx_subscription_options *options) {
-  context = open_context();
-  subscription = subscribe_with(context, options);
-  join(subscription, "239.1.1.1", "eth0");
-}
-
-static void open_default(void) {
-  const mctx_subscription_options options = subscription_options();
-  open_group_on_eth0(&options);
-}
 
 /* Byte i of what arrive_coalesced() sends. */
 static void assert_pattern(const unsigned char *bytes, uint64_t from, uint64_t length) {
@@ -27,7 +15,7 @@ static void assert_pattern(const unsigned char *bytes, uint64_t from, uint64_t l
 
 static void a_datagram_comes_with_all_that_is_known_of_it(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   char bytes[16];
   size_t length = 77;
   mctx_message message;
@@ -66,7 +54,7 @@ static void a_datagram_comes_with_all_that_is_known_of_it(void **state) {
 
 static void a_scoped_address_comes_with_its_scope(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   join(subscription, "ff12::1", "eth1");
   join(subscription, "ff15::1", "eth1");
   uint32_t number = 0;
@@ -88,7 +76,7 @@ static void a_scoped_address_comes_with_its_scope(void **state) {
 
 static void empty_datagrams_are_datagrams(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   mctx_sim_arrival arrival = arrival_of("10.0.0.9", "239.1.1.1", 2);
   for (int i = 0; i < 4; i++)
     assert_int_equal(mctx_sim_deliver(&arrival), 1);
@@ -118,7 +106,7 @@ static void a_datagram_that_does_not_fit_is_cut_and_says_so(void **state) {
   for (int32_t coalescing = 0; coalescing < 2; coalescing++) {
     mctx_subscription_options options = subscription_options();
     options.coalescing = coalescing;
-    open_group_on_eth0(&options);
+    open_joined_with(&options);
     unsigned char bytes[8] = {0};
     size_t length;
     mctx_message message;
@@ -142,7 +130,7 @@ static void a_datagram_that_does_not_fit_is_cut_and_says_so(void **state) {
 static void the_largest_datagram_arrives_whole(void **state) {
   (void)state;
   static unsigned char bytes[65536];
-  open_default();
+  open_joined();
   join(subscription, "ff15::1", "eth0");
   static const char *const groups[] = {"239.1.1.1", "ff15::1"};
   static const char *const sources[] = {"10.0.0.9", "fd00::9"};
@@ -165,7 +153,7 @@ static void the_largest_datagram_arrives_whole(void **state) {
 
 static void an_older_and_a_newer_message_struct_fit(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   union {
     mctx_message message;
     unsigned char bytes[sizeof(mctx_message) + 16];
@@ -195,7 +183,7 @@ static void recv_holds_the_rest_of_a_message_back_and_stays_readable(void **stat
   /* smaller than a datagram, a datagram, more than one, all of it */
   static const size_t capacities[] = {0, 60, 100, 130, 1000};
   for (size_t i = 0; i < sizeof capacities / sizeof capacities[0]; i++) {
-    open_default();
+    open_joined();
     mctx_os_handle native;
     assert_ok(mctx_pollable(subscription, &native, NULL));
     assert_int_equal(mctx_sim_ready(&native), 0);
@@ -229,7 +217,7 @@ static void recv_holds_the_rest_of_a_message_back_and_stays_readable(void **stat
 
 static void a_batch_takes_what_recv_held_back_first(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   unsigned char bytes[100];
   size_t length;
   arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 350, 100);
@@ -262,7 +250,7 @@ static void what_is_held_back_is_not_delivered_after_a_leave_or_a_block(void **s
   unsigned char bytes[100];
   size_t length;
   for (int way = 0; way < 3; way++) {
-    open_default();
+    open_joined();
     arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 100);
     assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
     const mctx_address other = address_of("10.0.0.8");
@@ -281,7 +269,7 @@ static void what_is_held_back_survives_a_change_that_lets_it_through(void **stat
   (void)state;
   unsigned char bytes[100];
   size_t length;
-  open_default();
+  open_joined();
   arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 100);
   assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
   assert_ok(block(subscription, "239.1.1.1", NULL, "10.0.0.8", NULL));
@@ -300,8 +288,7 @@ static void what_is_held_back_without_its_source_survives_what_does_not_concern_
   size_t length;
   mctx_subscription_options options = subscription_options();
   options.metadata = 0;
-  context = open_context();
-  subscription = subscribe_with(context, &options);
+  open_with_options(&options);
   const mctx_address nine = address_of("10.0.0.9");
   const mctx_membership included = filtered("239.1.1.1", "eth0", MCTX_INCLUDE, &nine, 1);
   assert_ok(try_join(subscription, &included, NULL));
@@ -317,7 +304,7 @@ static void what_is_held_back_without_its_source_survives_what_does_not_concern_
 
 static void many_segments_of_a_message_are_delivered_as_far_as_there_are_records(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 300, 2); /* more datagrams than a message should have */
   mctx_receive_batch *batch = batch_in(&memory);
   batch->datagram_capacity = 128;
@@ -336,7 +323,7 @@ static void many_segments_of_a_message_are_delivered_as_far_as_there_are_records
 
 static void a_batch_packs_datagrams_and_tells_of_their_messages(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   join(subscription, "239.1.1.2", "eth1");
   for (uint32_t i = 0; i < 3; i++)
     assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
@@ -383,7 +370,7 @@ static void a_batch_stops_where_a_whole_message_has_no_room(void **state) {
   (void)state;
   mctx_subscription_options options = subscription_options();
   options.coalescing = 0;
-  open_group_on_eth0(&options);
+  open_joined_with(&options);
   for (uint32_t i = 0; i < 10; i++)
     assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
   /* records of datagrams, of messages, the arena */
@@ -414,7 +401,7 @@ static void a_batch_stops_where_a_whole_message_has_no_room(void **state) {
 
 static void records_of_another_stride_are_written_there(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   static unsigned char records[8 * 200];
   for (uint32_t i = 0; i < 3; i++)
     assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
@@ -437,7 +424,7 @@ static void records_of_another_stride_are_written_there(void **state) {
 static void a_small_arena_is_refused_before_anything_is_read(void **state) {
   (void)state;
   static _Alignas(8) unsigned char bytes[4096];
-  open_default();
+  open_joined();
   assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
   const uint64_t calls = mctx_sim_calls(MCTX_SIM_RECEIVE);
   static const struct {
@@ -504,7 +491,7 @@ static void a_small_arena_is_refused_before_anything_is_read(void **state) {
 
 static void wrong_arguments_of_recv_are_named(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   char bytes[8];
   size_t length = 77;
   mctx_message message;
@@ -532,15 +519,6 @@ static void wrong_arguments_of_recv_are_named(void **state) {
 /* ---- any mixture ---- */
 
 enum { STREAM = 64, LARGEST = 3000 };
-
-static uint64_t chance_state;
-
-static uint32_t chance(uint32_t below) {
-  chance_state ^= chance_state << 13;
-  chance_state ^= chance_state >> 7;
-  chance_state ^= chance_state << 17;
-  return (uint32_t)((chance_state >> 20) % below);
-}
 
 /* What was sent and not received yet, oldest first: the length of each datagram, and its number. */
 typedef struct stream {
@@ -618,12 +596,12 @@ static void any_mixture_of_calls_delivers_each_byte_once(void **state) {
   (void)state;
   for (uint64_t seed = 1; seed <= 60; seed++) {
     stream sent = {.first = 0};
-    chance_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    chance_begin(seed);
     mctx_subscription_options options = subscription_options();
     options.coalescing = (int32_t)chance(2);
     if (chance(2) == 0) options.binding = MCTX_BINDING_WILDCARD;
     if (chance(2) == 0) options.metadata = 0;
-    open_group_on_eth0(&options);
+    open_joined_with(&options);
     if (chance(2) == 0) join(subscription, "239.1.1.2", "eth0"); /* more than one socket */
     for (int step = 0; step < 400; step++) {
       const uint32_t what = chance(3);

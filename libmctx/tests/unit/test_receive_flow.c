@@ -2,22 +2,9 @@
 /* Receives as a whole: what they tell and count, failures, bounds, turns, order. */
 #include <stdio.h>
 
-#include "sim_receive.h"
+#include "sim_subscription.h"
 
-static mctx_context context;
-static mctx_subscription subscription;
 static batch_memory memory;
-
-static void open_group_on_eth0(const mctx_subscription_options *options) {
-  context = open_context();
-  subscription = subscribe_with(context, options);
-  join(subscription, "239.1.1.1", "eth0");
-}
-
-static void open_default(void) {
-  const mctx_subscription_options options = subscription_options();
-  open_group_on_eth0(&options);
-}
 
 /* ---- metadata ---- */
 
@@ -26,7 +13,7 @@ static void only_what_was_asked_for_is_told(void **state) {
   for (uint32_t wanted = 0; wanted <= MCTX_META_ALL; wanted++) {
     mctx_subscription_options options = subscription_options();
     options.metadata = wanted;
-    open_group_on_eth0(&options);
+    open_joined_with(&options);
     assert_ok(block(subscription, "239.1.1.1", NULL, "10.0.0.8", NULL)); /* which wants the source for itself */
     assert_int_equal(arrive(3, "10.0.0.9", "239.1.1.1", 2), 1);
     uint32_t number;
@@ -48,7 +35,7 @@ static void only_what_was_asked_for_is_told(void **state) {
 
 static void drops_of_all_sockets_are_added_up_and_an_event_says_when_they_begin(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   join(subscription, "239.1.1.2", "eth0");
   assert_true(mctx_sim_limit_set(MCTX_SIM_QUEUE, 1));
   uint32_t number;
@@ -79,7 +66,7 @@ static void drops_of_all_sockets_are_added_up_and_an_event_says_when_they_begin(
 
 static void a_batch_says_that_events_wait(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
   assert_ok(recv_batch(subscription, &memory));
   assert_int_equal(memory.batch.flags, 0);
@@ -97,7 +84,7 @@ static void a_batch_says_that_events_wait(void **state) {
 
 static void an_error_after_datagrams_comes_with_the_next_call(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   for (uint32_t i = 0; i < 3; i++)
     assert_int_equal(arrive(i, "10.0.0.9", "239.1.1.1", 2), 1);
   /* one message by each call to the system, or two by the first */
@@ -126,7 +113,7 @@ static void an_error_after_datagrams_comes_with_the_next_call(void **state) {
 
 static void a_signal_is_not_an_error_of_receiving(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   assert_int_equal(arrive(4, "10.0.0.9", "239.1.1.1", 2), 1);
   for (uint64_t i = 1; i < 4; i++)
     assert_true(mctx_sim_fault(MCTX_SIM_RECEIVE, i, MCTX_SIM_FAIL, MCTX_ERR_SIGNAL));
@@ -136,7 +123,7 @@ static void a_signal_is_not_an_error_of_receiving(void **state) {
 
 static void an_empty_subscription_costs_a_call_at_most(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   uint32_t number;
   for (int i = 0; i < 3; i++) {
     const uint64_t before = mctx_sim_calls(MCTX_SIM_RECEIVE);
@@ -150,7 +137,7 @@ static void an_empty_subscription_costs_a_call_at_most(void **state) {
 
 static void a_call_looks_at_a_bounded_number_of_messages(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   mctx_address blocked = address_of("10.0.0.8");
   assert_true(mctx_sim_limit_set(MCTX_SIM_SOURCES4, 0)); /* the library filters */
   const mctx_membership filter = filtered("239.1.1.1", NULL, MCTX_EXCLUDE, &blocked, 1);
@@ -221,7 +208,7 @@ static void a_lonely_group_is_served_within_a_rotation_of_flooded_ones(void **st
 static void order_is_kept_for_each_source_of_a_group(void **state) {
   (void)state;
   enum { DATAGRAMS = 600 };
-  open_default();
+  open_joined();
   join(subscription, "239.1.1.2", "eth0");
   join(subscription, "239.1.1.1", "eth1");
   for (uint32_t i = 0; i < DATAGRAMS; i++)
@@ -257,7 +244,7 @@ static void order_is_kept_for_each_source_of_a_group(void **state) {
 
 static void counters_tell_what_calls_came_to(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   uint32_t number;
   size_t length;
   assert_int_equal(arrive(1, "10.0.0.9", "239.1.1.1", 2), 1);
@@ -299,7 +286,7 @@ static void counters_tell_what_calls_came_to(void **state) {
 
 static void a_membership_tells_when_its_messages_came(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   mctx_membership_info info = membership_at(subscription, "239.1.1.1", 2);
   assert_int_equal(info.first_ns, -1);
   assert_int_equal(info.last_ns, -1);
@@ -319,7 +306,7 @@ static void a_membership_tells_when_its_messages_came(void **state) {
 
 static void receiving_allocates_nothing(void **state) {
   (void)state;
-  open_default();
+  open_joined();
   join(subscription, "239.1.1.2", NULL);
   uint32_t number;
   (void)try_recv(subscription, &number);

@@ -6,17 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sim_receive.h"
+#include "sim_subscription.h"
 
-static mctx_context context;
-static mctx_subscription subscription;
 static batch_memory memory;
-
-static void open_joined(void) {
-  context = open_context();
-  subscription = subscribe(context);
-  join(subscription, "239.1.1.1", "eth0");
-}
 
 static mctx_status recv_within(int64_t timeout_ns, uint32_t *number) {
   size_t length;
@@ -99,8 +91,7 @@ static void what_is_discarded_does_not_count_as_an_arrival(void **state) {
 
 static void a_wait_for_ever_needs_a_group(void **state) {
   (void)state;
-  context = open_context();
-  subscription = subscribe(context);
+  open_plain();
   uint32_t number;
   uint32_t ready;
   size_t length;

@@ -2,15 +2,7 @@
 /* Opening subscriptions, what they are, and what is refused with which words. */
 #include <stdio.h>
 
-#include "sim_receive.h"
-
-static mctx_context context;
-static mctx_subscription subscription;
-
-static void open_plain(void) {
-  context = open_context();
-  subscription = subscribe(context);
-}
+#include "sim_subscription.h"
 
 /* ---- what it is ---- */
 
@@ -81,8 +73,7 @@ static void without_coalescing_a_batch_wants_one_record(void **state) {
   (void)state;
   mctx_subscription_options options = subscription_options();
   options.coalescing = 0;
-  context = open_context();
-  subscription = subscribe_with(context, &options);
+  open_with_options(&options);
   join(subscription, "239.1.1.1", "eth0");
   assert_int_equal(subscription_info(subscription).coalescing, 0);
   assert_int_equal(subscription_info(subscription).min_datagrams, 1);
@@ -248,8 +239,7 @@ static void a_port_that_is_chosen_is_one_for_both_families_and_stays(void **stat
   assert_closed(context);
   /* with one family alone */
   mctx_sim_capability_set(MCTX_CAPABILITY_IPV6, MCTX_CAPABILITY_ABSENT);
-  context = open_context();
-  subscription = subscribe_with(context, &options);
+  open_with_options(&options);
   join(subscription, "239.1.1.1", "eth0");
   assert_closed(context);
 }
