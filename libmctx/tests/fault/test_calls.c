@@ -62,10 +62,10 @@ static void fail_nth(const path *tested, uint32_t call, uint64_t nth, mctx_statu
   assert_holdings(before);
 }
 
-/* Returns how many of the faults made the call fail. */
+/* Returns how many faults there were. */
 static uint32_t fail_each_call(const path *tested) {
   uint64_t calls[SORTS];
-  uint32_t failed = 0;
+  uint32_t faults = 0;
   mctx_sim_reset();
   tested->prepare();
   for (int i = 0; i < SORTS; i++)
@@ -78,9 +78,9 @@ static uint32_t fail_each_call(const path *tested) {
     for (uint64_t nth = 1; nth <= calls[i]; nth++)
       for (int k = 0; k < 4 && sorts[i].failures[k] != MCTX_OK; k++) {
         fail_nth(tested, sorts[i].call, nth, sorts[i].failures[k]);
-        failed++;
+        faults++;
       }
-  return failed;
+  return faults;
 }
 
 /* ---- contexts and lists ---- */
