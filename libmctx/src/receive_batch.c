@@ -46,7 +46,7 @@ static uint32_t room_for(const mctx_receive_batch *batch, const room *left, uint
 /* The message behind those that were told; its datagrams have been recorded. */
 static MCTX__IN_PLACE void tell(const mctx__receiving *call, mctx_receive_batch *batch,
                                 const mctx__arrival *arrival, uint32_t size, uint32_t delivered,
-                                bool truncated) {
+                                uint32_t flags) {
   mctx_message told;
   const bool is_own = batch->message_stride == sizeof told;
   mctx_message *message = MCTX__MOSTLY(is_own) ? &batch->messages[batch->message_count] : &told;
@@ -54,7 +54,7 @@ static MCTX__IN_PLACE void tell(const mctx__receiving *call, mctx_receive_batch 
   message->segment_size = size;
   message->first_datagram = (uint32_t)batch->datagram_count;
   message->datagram_count = delivered;
-  if (MCTX__SELDOM(truncated)) message->flags |= MCTX_MESSAGE_TRUNCATED;
+  if (MCTX__SELDOM(flags != 0)) message->flags |= flags;
   if (MCTX__SELDOM(!is_own))
     mctx__element_write(batch->messages, batch->message_stride, batch->message_count, &told, sizeof told);
 }
@@ -74,7 +74,7 @@ static MCTX__IN_PLACE void record_equal(mctx_datagram *datagrams, uint32_t count
 }
 _Static_assert(sizeof(mctx_datagram) == 2 * sizeof(uint64_t), "a record is two words");
 
-/* A message of several datagrams; of those that find no record the rest is lost. */
+/* A message that came as several datagrams; of those that find no record the rest is lost. */
 static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uint64_t used,
                            const mctx__arrival *arrival, mctx__part *part) {
   const uint32_t size = arrival->segment_size;
@@ -91,7 +91,8 @@ static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uin
   if (arrival->truncated) datagrams[delivered - 1].flags |= MCTX_DATAGRAM_TRUNCATED;
   call->subscription->counters.truncated += (segments - delivered) + arrival->truncated;
   if (batch->messages != NULL)
-    tell(call, batch, arrival, size, delivered, arrival->truncated || delivered < segments);
+    tell(call, batch, arrival, size, delivered,
+         MCTX_MESSAGE_COALESCED | (arrival->truncated || delivered < segments ? MCTX_MESSAGE_TRUNCATED : 0));
   batch->datagram_count += delivered;
   batch->message_count++;
   call->bytes += bytes;
@@ -112,21 +113,22 @@ static MCTX__IN_PLACE void record(mctx__receiving *call, mctx_receive_batch *bat
                                                             .message = (uint32_t)batch->message_count,
                                                             .flags = truncated ? MCTX_DATAGRAM_TRUNCATED : 0};
   if (MCTX__SELDOM(truncated)) call->subscription->counters.truncated++;
-  if (batch->messages != NULL) tell(call, batch, arrival, size, 1, truncated);
+  if (batch->messages != NULL) tell(call, batch, arrival, size, 1, truncated ? MCTX_MESSAGE_TRUNCATED : 0);
   batch->datagram_count++;
   batch->message_count++;
   call->bytes += size;
   mctx__tally_up(&part->tally, 1, size, call->now_ns);
 }
 
-/* What an earlier receive left, as a message of its own. */
+/* What an earlier receive left, one datagram or more, as a message of its own. */
 static uint64_t record_held(mctx__receiving *call, mctx_receive_batch *batch) {
   mctx__held *held = &call->subscription->held;
   mctx__arrival rest = held->arrival;
   rest.stored = held->end - held->offset;
   rest.length = rest.stored;
+  if (rest.stored < rest.segment_size) rest.segment_size = (uint32_t)rest.stored;
   if (held->bytes != NULL) memcpy(batch->arena, held->bytes + held->offset, (size_t)rest.stored);
-  record(call, batch, 0, &rest, held->part);
+  record_several(call, batch, 0, &rest, held->part);
   mctx__held_clear(call->subscription);
   return rest.stored;
 }

@@ -245,6 +245,31 @@ static void a_batch_takes_what_recv_held_back_first(void **state) {
   assert_closed(context);
 }
 
+static void the_last_of_a_message_says_in_a_batch_too_that_it_came_with_others(void **state) {
+  (void)state;
+  unsigned char bytes[100];
+  size_t length;
+  for (uint64_t taken = 1; taken < 4; taken++) {
+    open_joined();
+    arrive_coalesced("10.0.0.9", "239.1.1.1", 2, 350, 100);
+    for (uint64_t i = 0; i < taken; i++)
+      assert_ok(mctx_recv(subscription, bytes, sizeof bytes, 0, 0, &length, NULL, 0, NULL));
+    assert_ok(recv_batch(subscription, &memory));
+    assert_int_equal(memory.batch.datagram_count, 4 - taken);
+    assert_int_equal(memory.batch.message_count, 1);
+    assert_int_equal(memory.messages[0].flags, MCTX_MESSAGE_COALESCED);
+    assert_int_equal(memory.messages[0].datagram_count, 4 - taken);
+    assert_int_equal(memory.messages[0].length, 350 - 100 * taken);
+    assert_int_equal(memory.messages[0].segment_size, taken < 3 ? 100 : 50);
+    assert_int_equal(memory.datagrams[3 - taken].length, 50);
+    assert_pattern(memory.arena, 100 * taken, 350 - 100 * taken);
+    assert_int_equal(counter(subscription, "packets_received"), 4);
+    assert_int_equal(counter(subscription, "messages_received"), 1);
+    assert_int_equal(counter(subscription, "bytes_received"), 350);
+    assert_closed(context);
+  }
+}
+
 static void what_is_held_back_is_not_delivered_after_a_leave_or_a_block(void **state) {
   (void)state;
   unsigned char bytes[100];
@@ -635,6 +660,7 @@ int main(void) {
       fixture_test(an_older_and_a_newer_message_struct_fit),
       fixture_test(recv_holds_the_rest_of_a_message_back_and_stays_readable),
       fixture_test(a_batch_takes_what_recv_held_back_first),
+      fixture_test(the_last_of_a_message_says_in_a_batch_too_that_it_came_with_others),
       fixture_test(what_is_held_back_is_not_delivered_after_a_leave_or_a_block),
       fixture_test(what_is_held_back_survives_a_change_that_lets_it_through),
       fixture_test(what_is_held_back_without_its_source_survives_what_does_not_concern_it),
