@@ -223,8 +223,7 @@ static bool matches_object(document *doc, value *expected, value *actual, text *
     size_t before = where->length;
     text_print(where, ".%s", name);
     if (!matches(doc, item, yyjson_mut_obj_get(actual, name), where)) return false;
-    where->length = before;
-    if (where->data != NULL) where->data[before] = '\0';
+    text_cut(where, before);
   }
   return true;
 }
@@ -240,8 +239,7 @@ bool matches(document *doc, value *expected, value *actual, text *where) {
     size_t before = where->length;
     text_print(where, ".%zu", position);
     if (!matches(doc, item, yyjson_mut_arr_get(actual, position), where)) return false;
-    where->length = before;
-    if (where->data != NULL) where->data[before] = '\0';
+    text_cut(where, before);
   }
   return true;
 }

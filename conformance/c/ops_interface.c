@@ -50,12 +50,7 @@ static void list_addresses(call *c) {
                                             capacity, POINTER(c, "count", &count), ERROR(c));
   if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
   if (c->status != MCTX_OK) return;
-  value *list = yyjson_mut_arr(c->doc);
-  for (uint32_t i = 0; i < count && i < capacity; i++) {
-    yyjson_mut_arr_append(list, make_address(c->doc, &addresses[i]));
-  }
-  result(c, "addresses", list);
-  result_int(c, "count", count);
+  result_addresses(c, "addresses", addresses, capacity, count);
 }
 
 static void list_friendly_name(call *c) {

@@ -282,12 +282,7 @@ static void membership_sources(call *c) {
                               POINTER(c, "sources", sources), capacity, POINTER(c, "count", &count), ERROR(c));
   if (!arg_null(c, "count")) out_check(c, &count, sizeof count);
   if (c->status != MCTX_OK) return;
-  value *list = yyjson_mut_arr(c->doc);
-  for (uint32_t i = 0; i < count && i < capacity; i++) {
-    yyjson_mut_arr_append(list, make_address(c->doc, &sources[i]));
-  }
-  result(c, "sources", list);
-  result_int(c, "count", count);
+  result_addresses(c, "sources", sources, capacity, count);
 }
 
 static void membership_name(call *c) {

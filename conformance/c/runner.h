@@ -29,6 +29,8 @@ typedef struct text {
 
 void text_add(text *to, const char *bytes, size_t length);
 void text_print(text *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Back to a length that it had. */
+void text_cut(text *to, size_t length);
 void text_free(text *to);
 /* Never NULL. */
 const char *text_get(const text *of);
@@ -245,6 +247,10 @@ void result_text(call *c, const char *name, const char *content);
 /* Remembers a handle, so that it is closed at the end of the case. */
 void result_handle(call *c, const char *name, mctx_handle handle, uint32_t kind);
 uint32_t handle_kind(call *c, mctx_handle handle);
+
+/* The first `capacity` of `count` addresses, and the count. */
+void result_addresses(call *c, const char *name, const mctx_address *addresses, uint32_t capacity,
+                      uint32_t count);
 
 /* How many elements of results a runner has room for. */
 #define MAX_LISTED 256

@@ -38,6 +38,11 @@ void text_print(text *to, const char *format, ...) {
   text_add(to, line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
 }
 
+void text_cut(text *to, size_t length) {
+  to->length = length;
+  if (to->data != NULL) to->data[length] = '\0';
+}
+
 void text_free(text *to) {
   free(to->data);
   *to = (text){0};

@@ -359,6 +359,15 @@ void name_prepare(call *c, name_buffer *name) {
   name->length = 0;
 }
 
+void result_addresses(call *c, const char *name, const mctx_address *addresses, uint32_t capacity,
+                      uint32_t count) {
+  value *list = yyjson_mut_arr(c->doc);
+  for (uint32_t i = 0; i < count && i < capacity; i++)
+    yyjson_mut_arr_append(list, make_address(c->doc, &addresses[i]));
+  result(c, name, list);
+  result_int(c, "count", count);
+}
+
 void result_name(call *c, const name_buffer *name) {
   if (c->status != MCTX_OK) return;
   if (name->capacity != 0) result_text(c, "name", name->text);

@@ -53,7 +53,7 @@ enum mctx_sim_fault_type {
   MCTX_SIM_FAIL = 1,      /* the call returns `value`, an mctx_status, and does nothing */
   MCTX_SIM_PARTIAL = 2,   /* a send or receive of many takes `value` messages and returns; at least 1 */
   MCTX_SIM_EARLIER = 3,   /* an earlier datagram's error, `value`, surfaces: the call returns it, once, takes
-                             nothing,  and the error queue has an entry */
+                             nothing, and the error queue has an entry */
   MCTX_SIM_DELIVERED = 4, /* the call returns `value`, but its first message reached the members of this host */
   MCTX_SIM_NEW_MTU = 5,   /* before a send, the MTU of the interface that it leaves through becomes `value` */
   MCTX_SIM_NEW_SEGMENTS = 6 /* before a send, MCTX_SIM_SEGMENTS becomes `value` */
