@@ -277,47 +277,61 @@ void *mctx_python_recv_batch(void *self, void *timeout_ns) {
   return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
 }
 
+/* A batch whose payloads are being taken, as copies or as views of its arena. */
+typedef struct taking {
+  const mctx_receive_batch *batch;
+  void *arena; /* to make views of, or NULL */
+  void *end;   /* of the view before, an int, or NULL; mostly where the next one begins */
+  ptrdiff_t end_at;
+} taking;
+
+/* The batch at an address, and perhaps an arena to make views of; false with Python's exception set. */
+static bool take_from(taking *own, void *address, void *arena) {
+  *own = (taking){.batch = batch_at(address), .arena = arena};
+  return own->batch != NULL && python.PyErr_Occurred() == NULL;
+}
+
 /* A slice of a memoryview, or NULL with Python's exception set. */
-static void *view_at(void *arena, ptrdiff_t start, ptrdiff_t length) {
-  void *first = python.PyLong_FromSsize_t(start);
-  void *end = python.PyLong_FromSsize_t(start + length);
-  void *range = first != NULL && end != NULL ? python.PySlice_New(first, end, NULL) : NULL;
-  void *view = range != NULL ? python.PyObject_GetItem(arena, range) : NULL;
-  python.Py_DecRef(range); /* which allows NULL */
-  python.Py_DecRef(end);
+static void *take_view(taking *own, ptrdiff_t start, ptrdiff_t length) {
+  void *first = own->end != NULL && own->end_at == start ? own->end : python.PyLong_FromSsize_t(start);
+  if (first != own->end) python.Py_DecRef(own->end); /* which allows NULL */
+  own->end_at = start + length;
+  own->end = first != NULL ? python.PyLong_FromSsize_t(own->end_at) : NULL;
+  void *range = own->end != NULL ? python.PySlice_New(first, own->end, NULL) : NULL;
+  void *view = range != NULL ? python.PyObject_GetItem(own->arena, range) : NULL;
+  python.Py_DecRef(range);
   python.Py_DecRef(first);
   return view;
 }
 
 /* A payload as a view of the arena, or as bytes if there is no view. */
-static void *payload_at(const mctx_receive_batch *batch, void *arena, ptrdiff_t position) {
-  const mctx_datagram *datagram = &batch->datagrams[position];
-  if (arena != NULL) return view_at(arena, (ptrdiff_t)datagram->offset, (ptrdiff_t)datagram->length);
-  return python.PyBytes_FromStringAndSize((const char *)batch->arena + datagram->offset,
+static void *take_payload(taking *own, ptrdiff_t position) {
+  const mctx_datagram *datagram = &own->batch->datagrams[position];
+  if (own->arena != NULL) return take_view(own, (ptrdiff_t)datagram->offset, (ptrdiff_t)datagram->length);
+  return python.PyBytes_FromStringAndSize((const char *)own->batch->arena + datagram->offset,
                                           (ptrdiff_t)datagram->length);
 }
 
 void *mctx_python_payloads(void *self, void *const *arguments, ptrdiff_t count) {
   (void)self;
-  const mctx_receive_batch *batch = batch_at(arguments[0]);
-  void *arena = count > 1 ? arguments[1] : NULL;
-  if (batch == NULL || python.PyErr_Occurred() != NULL) return NULL;
-  const ptrdiff_t length = (ptrdiff_t)batch->datagram_count;
+  taking own;
+  if (!take_from(&own, arguments[0], count > 1 ? arguments[1] : NULL)) return NULL;
+  const ptrdiff_t length = (ptrdiff_t)own.batch->datagram_count;
   void *list = python.PyList_New(length);
   for (ptrdiff_t i = 0; list != NULL && i < length; i++) {
-    void *payload = payload_at(batch, arena, i);
+    void *payload = take_payload(&own, i);
     if (payload != NULL && python.PyList_SetItem(list, i, payload) == 0) continue;
     python.Py_DecRef(list);
     list = NULL;
   }
+  python.Py_DecRef(own.end);
   return list;
 }
 
 /* A batch that is being turned into objects. */
 typedef struct collecting {
-  const mctx_receive_batch *batch;
+  taking from;
   maker how;
-  void *arena;  /* to make views of, or NULL */
   void *record; /* of the datagram before, or NULL */
   uint32_t message;
   uint32_t truncated;
@@ -328,7 +342,7 @@ static void *record_for(collecting *own, const mctx_datagram *datagram) {
   const uint32_t truncated = datagram->flags & MCTX_DATAGRAM_TRUNCATED;
   if (own->record != NULL && own->message == datagram->message && own->truncated == truncated)
     return own->record;
-  mctx_message message = own->batch->messages[datagram->message];
+  mctx_message message = own->from.batch->messages[datagram->message];
   message.flags &= ~(uint32_t)MCTX_MESSAGE_TRUNCATED;
   if (truncated != 0) message.flags |= MCTX_MESSAGE_TRUNCATED;
   python.Py_DecRef(own->record);
@@ -339,17 +353,16 @@ static void *record_for(collecting *own, const mctx_datagram *datagram) {
 }
 
 static void *collected(collecting *own, ptrdiff_t position) {
-  void *payload = payload_at(own->batch, own->arena, position);
-  return make_datagram(&own->how, payload, record_for(own, &own->batch->datagrams[position]));
+  void *payload = take_payload(&own->from, position);
+  return make_datagram(&own->how, payload, record_for(own, &own->from.batch->datagrams[position]));
 }
 
 void *mctx_python_collect(void *self, void *arguments) {
   (void)self;
-  collecting own = {.how = maker_at(arguments, 0),
-                    .arena = python.PyTuple_Size(arguments) > 4 ? python.PyTuple_GetItem(arguments, 4) : NULL};
-  own.batch = batch_at(python.PyTuple_GetItem(arguments, 3));
-  if (own.batch == NULL || python.PyErr_Occurred() != NULL) return NULL;
-  const ptrdiff_t count = (ptrdiff_t)own.batch->datagram_count;
+  collecting own = {.how = maker_at(arguments, 0)};
+  void *arena = python.PyTuple_Size(arguments) > 4 ? python.PyTuple_GetItem(arguments, 4) : NULL;
+  if (!take_from(&own.from, python.PyTuple_GetItem(arguments, 3), arena)) return NULL;
+  const ptrdiff_t count = (ptrdiff_t)own.from.batch->datagram_count;
   void *list = python.PyList_New(count);
   for (ptrdiff_t i = 0; list != NULL && i < count; i++) {
     void *datagram = collected(&own, i);
@@ -358,6 +371,7 @@ void *mctx_python_collect(void *self, void *arguments) {
     list = NULL;
   }
   python.Py_DecRef(own.record);
+  python.Py_DecRef(own.from.end);
   return list;
 }
 

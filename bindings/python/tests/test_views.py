@@ -59,6 +59,16 @@ def test_views_are_of_the_arena_and_read_only(pair: Pair) -> None:
     assert type(pickle.loads(pickle.dumps(batch))[0].payload) is bytes
 
 
+def test_views_are_of_each_payload_whatever_comes_before_it(pair: Pair) -> None:
+    sizes = [10] * 5 + [300] + [7] * 3 + [0, 0] + [1400] * 4 + [1]
+    payloads = [bytes([position]) * size for position, size in enumerate(sizes)]
+    receive(pair, payloads).release()
+    pair.publication.send_many(payloads)
+    pair.subscription.wait(5)
+    views = pair.subscription.recv_payloads(COUNT, 5, copy=False)
+    assert list(map(bytes, views)) == payloads
+
+
 RECEIVES: dict[str, Callable[[libmctx.Subscription], object]] = {
     "recv": lambda each: each.recv(0),
     "recv_many": lambda each: each.recv_many(COUNT, 0),
