@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 _INTERRUPTIBLE = _ffi.constant("MCTX_INTERRUPTIBLE")
-_INT = 1 << 31
-"""From here on a number is no C int."""
 _EQUAL_MOST = 65_507
 """Bytes of the largest datagram that all systems and families send."""
 
@@ -290,8 +288,8 @@ Sending: TypeAlias = tuple[int, list[Any], dict[int, Any], Answer]
 def _plain_sender(own: Sending) -> Callable[[Any], Any]:
     handle, _, reports, answer = own
     send = _ffi.plain_send
-    publication = ctypes.c_uint64(handle)
-    records: list[Any] = []  # each is one call's at a time
+    publication: Any = ctypes.c_uint64.from_param(handle)  # converted once
+    records: list[Any] = []  # each, and how it is passed, is one call's at a time
 
     def send_one(payload: Any) -> Any:
         if type(payload) is bytes:
@@ -304,12 +302,17 @@ def _plain_sender(own: Sending) -> Callable[[Any], Any]:
         try:
             record = records.pop()
         except IndexError:
-            record = ctypes.pointer(_ffi.new_error())
-        length = len(data)
-        if send(publication, data, length if length < _INT else ctypes.c_size_t(length), record) != 0:
-            return answer(payload, bytes(record.contents))
+            error = _ffi.new_error()
+            record = error, ctypes.byref(error)
+        length: Any = len(data)
+        try:
+            report = reports[length]  # so that it also fits a C int
+        except KeyError:
+            report, length = None, ctypes.c_size_t(length)
+        if send(publication, data, length, record[1]) != 0:
+            return answer(payload, bytes(record[0]))
         records.append(record)
-        return reports.get(length) or answer(payload, length)
+        return report or answer(payload, len(data))
 
     return send_one
 

@@ -118,20 +118,21 @@ class Publication(OpenObject):
     A context manager that closes it. Not picklable; in a forked child it is closed.
     """
 
-    __slots__ = ("__dict__", "_origin", "_send_many", "_send_segments")
+    __slots__ = ("__dict__", "_origin", "_reports", "_send_many", "_send_segments")
 
     _kind = values.PUBLICATION
     _noun = "publication"
     _interest = Ready.WRITABLE
 
     _origin: Origin
+    _reports: Reports
     _send_many: Callable[..., Any]
     _send_segments: Callable[..., Any]
 
     def _prepare(self) -> None:
-        reports = Reports()
+        reports = self._reports = Reports()
         origin = self._origin = Origin(self._owner, self._handle, reports)
-        self.__dict__["send"] = sender((self._handle, reports.last, reports, origin.answer))
+        self.__dict__["send"] = sender((self._handle, reports.last, reports.by_length, origin.answer))
         self._send_many = many_sender(self._handle)
         self._send_segments = segments_sender(self._handle)
         group = self._native_info().group

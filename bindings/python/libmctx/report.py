@@ -31,29 +31,31 @@ class Route(NamedTuple):
     source_addr: str | None
 
 
-class Reports(dict[int, "SendReport"]):
-    """Those that nobody has looked at, by the bytes sent: one tells what all sends of so many bytes tell."""
+class Reports:
+    """Those that nobody has looked at: one tells what all sends of so many bytes tell."""
 
-    __slots__ = ("__weakref__", "last")
+    __slots__ = ("__weakref__", "by_length", "last")
 
+    by_length: dict[int, SendReport]
+    """By the bytes sent."""
     last: list[Any]
     """The bytes sent, or -1, and the report of the last one that was made."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.by_length = {}
         self.last = [-1, None]
 
     def add(self, report: SendReport) -> None:
         """Have it stand for the sends of so many bytes."""
-        if len(self) >= _MOST:
-            self.clear()
-        self[report.bytes_sent] = report
+        if len(self.by_length) >= _MOST:
+            self.by_length.clear()
+        self.by_length[report.bytes_sent] = report
         self.last[:] = report.bytes_sent, report
 
     def forget(self, report: SendReport) -> None:
         """Let later sends have another."""
-        if self.get(report.bytes_sent) is report:
-            self.pop(report.bytes_sent, None)
+        if self.by_length.get(report.bytes_sent) is report:
+            self.by_length.pop(report.bytes_sent, None)
         if self.last[1] is report:
             self.last[:] = -1, None
 
