@@ -17,10 +17,6 @@ static bool in_range(int64_t value, int64_t low, int64_t high) {
   return value >= low && value <= high;
 }
 
-static mctx_status invalid(const mctx__call *call, const char *field, int64_t value, const char *hint) {
-  return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = (uint64_t)value, .hint = hint);
-}
-
 static mctx_status read_group(const mctx__call *call, const mctx_publication_options *options,
                               mctx__config *config) {
   mctx_status status = mctx__group_check(call, &options->group);
@@ -107,9 +103,10 @@ static mctx_status read_switch(const mctx__call *call, const char *field, int32_
     return MCTX_OK;
   }
   if (!in_range(given, 0, 1))
-    return invalid(call, field, given,
-                   may_be_auto ? "1 is on and 0 is off; leave it out to let the library or the system choose"
-                               : "1 is on and 0 is off");
+    return mctx__invalid(call, field, given,
+                         may_be_auto
+                             ? "1 is on and 0 is off; leave it out to let the library or the system choose"
+                             : "1 is on and 0 is off");
   *value = given;
   return MCTX_OK;
 }
@@ -125,12 +122,12 @@ static mctx_status read_numbers(const mctx__call *call, const mctx_publication_o
     return MCTX__FAIL(call, MCTX_ERR_DSCP_RANGE, .field = "dscp", .value = (uint64_t)options->dscp, .limit = 63,
                       .hint = "a DSCP has six bits: it is the TOS byte divided by four");
   if (options->priority != MCTX_AUTO && !in_range(options->priority, 0, 6))
-    return invalid(call, "priority", options->priority, "priorities go from 0 to 6");
+    return mctx__invalid(call, "priority", options->priority, "priorities go from 0 to 6");
   if (options->mark != MCTX_AUTO && !in_range(options->mark, 0, MAX_MARK))
-    return invalid(call, "mark", options->mark, "marks go from 0 to 4294967295");
+    return mctx__invalid(call, "mark", options->mark, "marks go from 0 to 4294967295");
   if (!in_range(options->send_buffer, 0, INT_MAX))
-    return invalid(call, "send_buffer", options->send_buffer,
-                   "a number of bytes, at most 2147483647; leave it out for the system's default");
+    return mctx__invalid(call, "send_buffer", options->send_buffer,
+                         "a number of bytes, at most 2147483647; leave it out for the system's default");
   config->hop_limit = options->hop_limit;
   config->dscp = options->dscp;
   config->priority = options->priority;
@@ -180,16 +177,18 @@ static mctx_status check_pacing(const mctx__call *call, const mctx_publication_o
 static mctx_status read_pacing(const mctx__call *call, const mctx_publication_options *options,
                                mctx__config *config) {
   if (!in_range(options->pacing_unit, MCTX_PACING_BITS, MCTX_PACING_DATAGRAMS))
-    return invalid(call, "pacing_unit", options->pacing_unit, "use MCTX_PACING_BITS or MCTX_PACING_DATAGRAMS");
+    return mctx__invalid(call, "pacing_unit", options->pacing_unit,
+                         "use MCTX_PACING_BITS or MCTX_PACING_DATAGRAMS");
   if (!in_range(options->pacing_rate, 0, MCTX__RATE_MAX))
-    return invalid(call, "pacing_rate", options->pacing_rate,
-                   "bits or datagrams a second, at most 1000000000000; 0 does not pace");
+    return mctx__invalid(call, "pacing_rate", options->pacing_rate,
+                         "bits or datagrams a second, at most 1000000000000; 0 does not pace");
   if (!in_range(options->pacing_burst, 0, MCTX__BURST_MAX))
-    return invalid(call, "pacing_burst", options->pacing_burst,
-                   "bits or datagrams, at most 8589934592; 0 is what the rate yields in 10 milliseconds");
+    return mctx__invalid(call, "pacing_burst", options->pacing_burst,
+                         "bits or datagrams, at most 8589934592; 0 is what the rate yields in 10 milliseconds");
   if (options->pacing_by != MCTX_AUTO && !in_range(options->pacing_by, MCTX_PACING_LIBRARY, MCTX_PACING_KERNEL))
-    return invalid(call, "pacing_by", options->pacing_by,
-                   "use MCTX_PACING_LIBRARY or MCTX_PACING_KERNEL, or MCTX_AUTO to let the library choose");
+    return mctx__invalid(
+        call, "pacing_by", options->pacing_by,
+        "use MCTX_PACING_LIBRARY or MCTX_PACING_KERNEL, or MCTX_AUTO to let the library choose");
   if (options->reserved != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "reserved", .value = options->reserved);
   config->pacing_unit = options->pacing_unit;
@@ -218,12 +217,12 @@ static mctx_status read_names(const mctx__call *call, const mctx_publication_opt
     const char *name = options->outgoing_interface.name;
     if (mctx__copy_text(config->interface_name, sizeof config->interface_name, name) >=
         sizeof config->interface_name)
-      return invalid(call, "interface.name", 0, "names have at most 1023 bytes");
+      return mctx__invalid(call, "interface.name", 0, "names have at most 1023 bytes");
   }
   if (options->bind_device != NULL &&
       (options->bind_device[0] == '\0' || mctx__copy_text(config->bind_device, sizeof config->bind_device,
                                                           options->bind_device) >= sizeof config->bind_device))
-    return invalid(call, "bind_device", 0, "name an interface, or leave it out");
+    return mctx__invalid(call, "bind_device", 0, "name an interface, or leave it out");
   return MCTX_OK;
 }
 
@@ -233,7 +232,7 @@ static mctx_status read_socket(const mctx__call *call, const mctx_publication_op
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "socket.reserved", .value = options->socket.reserved);
   if (options->socket.type != MCTX_OS_NONE && options->socket.type != MCTX_OS_DESCRIPTOR &&
       options->socket.type != MCTX_OS_SOCKET)
-    return invalid(call, "socket.type", options->socket.type, "use MCTX_OS_DESCRIPTOR or MCTX_OS_SOCKET");
+    return mctx__invalid(call, "socket.type", options->socket.type, "use MCTX_OS_DESCRIPTOR or MCTX_OS_SOCKET");
   if (options->socket.type == MCTX_OS_NONE && options->socket.value > 0)
     return MCTX__FAIL(call, MCTX_ERR_OPTION_CONFLICT, .field = "socket.type",
                       .value = (uint64_t)options->socket.value,

@@ -15,7 +15,8 @@ typedef struct mctx__call {
   mctx_error *error; /* the caller's; NULL if nobody asks */
 } mctx__call;
 
-/* What a failure says. Unset texts: the message is the status's own, field and hint are empty. */
+/* What a failure says. Unset texts: message and hint are those of the status, if it has one; the field is
+ * empty. */
 typedef struct mctx__refusal {
   mctx_status status;
   int32_t os_code;
@@ -38,6 +39,12 @@ static inline mctx_status mctx__fail(const mctx__call *call, const mctx__refusal
 }
 
 #define MCTX__FAIL(call, code, ...) mctx__fail((call), &(mctx__refusal){.status = (code), __VA_ARGS__})
+
+/* The failure of an argument whose value is none that it can have. */
+static inline mctx_status mctx__invalid(const mctx__call *call, const char *field, int64_t value,
+                                        const char *hint) {
+  return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = (uint64_t)value, .hint = hint);
+}
 
 /* Adds which element of an array argument it was, from 0, to a failure that has been described. */
 void mctx__describe_item(const mctx__call *call, uint64_t item);

@@ -51,8 +51,8 @@ struct mctx__part {
 };
 
 struct mctx__member {
-  mctx__entry
-      entry; /* first; owner 0; its interface is 0, and it is in no table, while the interface is away */
+  /* First; its owner is 0. While the interface is away, its interface is 0, and it is in no table. */
+  mctx__entry entry;
   mctx__member *next; /* in order of joining */
   mctx__member *previous;
   mctx__member *next_change; /* in a change */

@@ -42,7 +42,7 @@ void mctx__text_clear(char *text, size_t capacity, size_t *length);
 /* Checks that it can be written. */
 mctx_status mctx__text_check(const mctx__call *call, const char *text, size_t capacity, const size_t *length);
 
-/* Checks a result array. */
+/* Checks an array of structs that the call will read or write. */
 mctx_status mctx__array_check(const mctx__call *call, const void *array, uint32_t stride, uint64_t capacity,
                               const char *field);
 

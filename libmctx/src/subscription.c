@@ -132,25 +132,21 @@ static const mctx__class subscription_class = {MCTX_HANDLE_SUBSCRIPTION, destroy
 
 /* ---- reading the options ---- */
 
-static mctx_status invalid(const mctx__call *call, const char *field, int64_t value, const char *hint) {
-  return MCTX__FAIL(call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = (uint64_t)value, .hint = hint);
-}
-
 static mctx_status read_numbers(const mctx__call *call, const mctx_subscription_options *options,
                                 mctx__subscription *subscription) {
   if ((options->flags & ~(uint32_t)MCTX_SUBSCRIPTION_FROZEN) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = options->flags);
   if (options->reuse_port < 0 || options->reuse_port > 1)
-    return invalid(call, "reuse_port", options->reuse_port, "1 is on and 0 is off");
+    return mctx__invalid(call, "reuse_port", options->reuse_port, "1 is on and 0 is off");
   if (options->coalescing < 0 || options->coalescing > 1)
-    return invalid(call, "coalescing", options->coalescing, "1 is on and 0 is off");
+    return mctx__invalid(call, "coalescing", options->coalescing, "1 is on and 0 is off");
   if (options->binding > MCTX_BINDING_WILDCARD)
-    return invalid(call, "binding", options->binding, "use one of MCTX_BINDING_AUTO, GROUP and WILDCARD");
+    return mctx__invalid(call, "binding", options->binding, "use one of MCTX_BINDING_AUTO, GROUP and WILDCARD");
   if ((options->metadata & ~(uint32_t)MCTX_META_ALL) != 0)
-    return invalid(call, "metadata", options->metadata, "use bits of mctx_metadata: 63 is all");
+    return mctx__invalid(call, "metadata", options->metadata, "use bits of mctx_metadata: 63 is all");
   if (options->receive_buffer < 0 || options->receive_buffer > INT_MAX)
-    return invalid(call, "receive_buffer", options->receive_buffer,
-                   "a number of bytes, at most 2147483647; 0 for the system's default");
+    return mctx__invalid(call, "receive_buffer", options->receive_buffer,
+                         "a number of bytes, at most 2147483647; 0 for the system's default");
   if (options->binding == MCTX_BINDING_GROUP && !mctx__binds_groups())
     return MCTX__FAIL(call, MCTX_ERR_UNSUPPORTED, .field = "binding",
                       .hint = "this system cannot bind a socket to a group: leave the choice to the library");
@@ -199,7 +195,8 @@ static mctx_status read_interfaces(const mctx__call *call, const mctx_subscripti
   if (options->interfaces == NULL && options->interface_count > 0)
     return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "interfaces", .value = options->interface_count);
   if (options->interface_count > MAX_INTERFACES)
-    return invalid(call, "interface_count", (int64_t)options->interface_count, "name at most 4096 interfaces");
+    return mctx__invalid(call, "interface_count", (int64_t)options->interface_count,
+                         "name at most 4096 interfaces");
   for (uint64_t i = 0; i < options->interface_count; i++) {
     const mctx_interface_ref *ref = &options->interfaces[i];
     mctx_status status = mctx__interface_check(call, ref, 0);
@@ -237,7 +234,7 @@ static mctx_status read_options(const mctx__call *call, const mctx_subscription_
   if (options->memberships == NULL && options->membership_count > 0)
     return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "memberships", .value = options->membership_count);
   if (options->membership_count > UINT32_MAX)
-    return invalid(call, "membership_count", (int64_t)options->membership_count, "at most 4294967295");
+    return mctx__invalid(call, "membership_count", (int64_t)options->membership_count, "at most 4294967295");
   if (options->membership_count > 0 && (options->membership_stride > UINT32_MAX ||
                                         !mctx__struct_size_valid((uint32_t)options->membership_stride)))
     return MCTX__FAIL(call, MCTX_ERR_STRUCT_SIZE, .field = "membership_stride",

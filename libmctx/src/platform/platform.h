@@ -227,10 +227,10 @@ typedef struct mctx__outgoing {
   uint32_t piece_count;     /* at least 1 */
   uint32_t segment_size;    /* of a superpacket: each datagram but the last has so many bytes, the last 1 to as
                                many; 0: one datagram */
-  uint32_t
-      datagrams;  /* how many it is; this and what follows is the core's, so that a message fits a cache line */
-  uint32_t bytes; /* of all pieces */
-  mctx_slice whole; /* where `pieces` may point */
+  /* What follows is the core's, so that a message fits a cache line. */
+  uint32_t datagrams; /* how many it is */
+  uint32_t bytes;     /* of all pieces */
+  mctx_slice whole;   /* where `pieces` may point */
 } mctx__outgoing;
 
 /* Sends up to MCTX__SEND_MANY_MAX messages in order, in as few system calls as the system allows. `taken` is

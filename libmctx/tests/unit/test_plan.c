@@ -262,14 +262,19 @@ static void a_full_place_ends_a_call(void **state) {
   assert_true(check_all(&source, 0, LONG, &limits, true, true) >= LONG * 1000 / MCTX__SCRATCH_SIZE);
 }
 
+/* Of one size, and no neighbours in memory: they are worth copying together. */
+static mctx__datagrams eight_scattered(void) {
+  for (uint32_t i = 0; i < 8; i++)
+    slices[i] = (mctx_slice){.data = memory + (size_t)i * 101, .length = 100};
+  return (mctx__datagrams){.slices = slices, .count = 8};
+}
+
 /* Each place can be held by one call at a time; who finds none lists the pieces. */
 static void places_are_shared_without_waiting(void **state) {
   (void)state;
   const mctx__limits limits = usual_limits();
-  const mctx__datagrams source = {.slices = slices, .count = 8};
+  const mctx__datagrams source = eight_scattered();
   mctx__scratch held[MCTX__SCRATCH_PLACES + 1];
-  for (uint32_t i = 0; i < 8; i++)
-    slices[i] = (mctx_slice){.data = memory + (size_t)i * 101, .length = 100};
   for (uint32_t round = 0; round < 3; round++) {
     for (uint32_t i = 0; i <= MCTX__SCRATCH_PLACES; i++) {
       held[i] = (mctx__scratch){.pool = &pool, .hint = round * 7 + i / 2};
@@ -288,10 +293,8 @@ static void places_are_shared_without_waiting(void **state) {
 static void a_place_that_was_let_go_is_free(void **state) {
   (void)state;
   const mctx__limits limits = usual_limits();
-  const mctx__datagrams source = {.slices = slices, .count = 8};
+  const mctx__datagrams source = eight_scattered();
   mctx__scratch held[MCTX__SCRATCH_PLACES + 1];
-  for (uint32_t i = 0; i < 8; i++)
-    slices[i] = (mctx_slice){.data = memory + (size_t)i * 101, .length = 100};
   for (uint32_t i = 0; i <= MCTX__SCRATCH_PLACES; i++) {
     held[i] = (mctx__scratch){.pool = &pool};
     mctx__plan_make(&plan, &source, 0, 8, &limits, &held[i]);
