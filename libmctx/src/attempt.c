@@ -6,28 +6,7 @@
 
 #define BEHIND_NS INT64_C(10000000) /* until interfaces are looked at again after that failed */
 
-enum {
-  STREAK = 32 /* receives in a row, by one thread, that make a subscription its own */
-};
-
 static const mctx__result nothing_joined = {MCTX_ERR_NOTHING_JOINED, 0};
-
-void mctx__lock_to_receive(mctx__subscription *subscription) {
-  const uintptr_t self = mctx__thread_self();
-  mctx__subscription_lock(subscription);
-  if (subscription->user != self) subscription->streak = 0;
-  subscription->user = self;
-  if (++subscription->streak == STREAK) mctx__own(&subscription->object);
-}
-
-/* Pins what is only the calling thread's own: before anything that takes the lock, which another thread may
- * hold while it waits until nobody is inside. */
-static void stay(mctx__entered *in) {
-  if (!in->is_own) return;
-  mctx__pin_again(&in->subscription->object);
-  mctx__leave_own(&in->subscription->object);
-  in->is_own = false;
-}
 
 static mctx__result wait_readable(mctx__subscription *subscription, uint32_t flags, int64_t deadline_ns) {
   uint32_t ready;
@@ -79,7 +58,7 @@ mctx__result mctx__run_on(mctx__entered *in, uint32_t flags, int64_t timeout_ns,
                           void *target, mctx__result result, mctx__outlook left) {
   mctx__subscription *subscription = in->subscription;
   int64_t deadline = 0;
-  stay(in);
+  mctx__stay(&in->subscription->object, &in->own);
   for (;; result = mctx__attempt(in, try_it, target, &left)) {
     const bool is_behind = !look_around(subscription, &left);
     if (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0) return result;
@@ -108,7 +87,7 @@ static void count_failure(mctx__subscription *subscription, mctx_status status) 
 mctx_status mctx__receive_failed(const mctx__call *call, mctx__entered in, mctx__result result) {
   mctx__subscription *subscription = in.subscription;
   mctx_status status = result.status;
-  stay(&in);
+  mctx__stay(&in.subscription->object, &in.own);
   mctx__subscription_lock(subscription);
   subscription->counters.receive_calls++;
   count_failure(subscription, status);

@@ -8,7 +8,7 @@
 /* A subscription that a call is inside. */
 typedef struct mctx__entered {
   mctx__subscription *subscription;
-  bool is_own; /* of the calling thread: it is neither pinned nor locked */
+  mctx__seat *own; /* the calling thread's, whose own it is: it is neither pinned nor locked; or NULL */
 } mctx__entered;
 
 /* Receives or tells why not; with the lock held, or what replaces it. */
@@ -22,23 +22,13 @@ typedef struct mctx__outlook {
 
 /* Whether the handle leads to an open subscription. */
 static MCTX__IN_PLACE bool mctx__enter_receiving(mctx_handle handle, mctx__entered *in) {
-  mctx__object *object = NULL;
-  if (MCTX__MOSTLY(mctx__handle_kind(handle) == MCTX_HANDLE_SUBSCRIPTION)) object = mctx__enter_own(handle);
-  in->is_own = object != NULL;
-  if (MCTX__SELDOM(object == NULL)) object = mctx__pin_live_of(handle, MCTX_HANDLE_SUBSCRIPTION);
-  in->subscription = (mctx__subscription *)object;
-  return object != NULL;
+  in->subscription = (mctx__subscription *)mctx__enter_quickly(handle, MCTX_HANDLE_SUBSCRIPTION, &in->own);
+  return in->subscription != NULL;
 }
 
 static MCTX__IN_PLACE void mctx__leave_receiving(const mctx__entered *in) {
-  if (MCTX__MOSTLY(in->is_own))
-    mctx__leave_own(&in->subscription->object);
-  else
-    mctx__unpin(&in->subscription->object);
+  mctx__leave(&in->subscription->object, in->own);
 }
-
-/* Takes the lock for a receive. A thread that is the only one to do so for a while becomes the owner. */
-MCTX__COLD void mctx__lock_to_receive(mctx__subscription *subscription);
 
 /* One try: what failed before comes first. */
 static MCTX__IN_PLACE mctx__result mctx__attempt(const mctx__entered *in, mctx__trying *try_it, void *target,
@@ -46,7 +36,10 @@ static MCTX__IN_PLACE mctx__result mctx__attempt(const mctx__entered *in, mctx__
   mctx__subscription *subscription = in->subscription;
   mctx__receiving call = {
       .subscription = subscription, .budget = MCTX__MESSAGES_PER_CALL, .now_ns = mctx__clock_coarse()};
-  if (MCTX__SELDOM(!in->is_own)) mctx__lock_to_receive(subscription);
+  if (MCTX__SELDOM(in->own == NULL)) {
+    mctx__subscription_lock(subscription);
+    mctx__use(&subscription->object, &subscription->usage);
+  }
   mctx__result result = subscription->pending;
   if (MCTX__MOSTLY(result.status == MCTX_OK))
     result = try_it(&call, target);
@@ -55,7 +48,7 @@ static MCTX__IN_PLACE mctx__result mctx__attempt(const mctx__entered *in, mctx__
   if (MCTX__MOSTLY(result.status == MCTX_OK)) subscription->counters.receive_calls++;
   left->has_changes = subscription->has_changes;
   left->retry_ns = subscription->retry_ns;
-  if (MCTX__SELDOM(!in->is_own)) mctx__subscription_unlock(subscription);
+  if (MCTX__SELDOM(in->own == NULL)) mctx__subscription_unlock(subscription);
   return result;
 }
 

@@ -50,9 +50,7 @@ MCTX__COLD static void settle_doubt(sending *batch) {
   mctx__mutex_lock(&publication->mutex);
   mctx__offload_lower(&publication->offload, &batch->doubted);
   mctx__mutex_unlock(&publication->mutex);
-  mctx__counters_lock(&publication->counters);
-  publication->counters.offload_refusals++;
-  mctx__counters_unlock(&publication->counters);
+  mctx__publication_count(publication, MCTX__OFFLOAD_REFUSALS, 1);
   batch->doubted.count = 0;
 }
 
@@ -112,6 +110,23 @@ static MCTX__IN_PLACE mctx__result offer(sending *batch) {
   }
   if (publication->paced && batch->accepted < end)
     mctx__pacer_give_back(&publication->pacer, batch->source, batch->accepted, end);
+  return result;
+}
+
+/* The same of one that is alone, which needs no plan. */
+static MCTX__IN_PLACE mctx__result offer_lone(sending *batch) {
+  mctx__publication *publication = batch->publication;
+  const mctx__datagrams *source = batch->source;
+  const uint64_t length = mctx__datagram_length(source, 0);
+  mctx__result result = mctx__socket_send(
+      mctx__publication_socket(publication), atomic_load_explicit(&publication->endpoint, memory_order_acquire),
+      source->slices != NULL ? source->slices->data : source->data, (size_t)length);
+  if (MCTX__MOSTLY(result.status == MCTX_OK)) {
+    batch->accepted = batch->alone = 1;
+    batch->bytes = length;
+  } else {
+    batch->offered = (mctx__offload_refusal){.result = result};
+  }
   return result;
 }
 
@@ -232,20 +247,21 @@ MCTX__COLD static mctx_status finish(const mctx__call *call, sending *batch, mct
   result = go_on(batch, result);
   mctx__scratch_release(&batch->scratch);
   if (result.status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, sent_by(batch));
+    mctx__publication_sent(publication, sent_by(batch));
   } else {
     const uint64_t length = mctx__datagram_length(batch->source, batch->accepted);
     status = mctx__publication_fail(call, publication, result, batch->accepted + 1, length);
-    mctx__counters_failed(&publication->counters, sent_by(batch), status);
+    mctx__publication_failed(publication, sent_by(batch), status);
   }
   if (mctx__offload_is_lowered(&publication->offload)) count_alone(batch);
   return status;
 }
 
 /* Only what is read before it is written is set here. */
-static MCTX__IN_PLACE mctx_status send_datagrams(const mctx__call *call, mctx__publication *publication,
+static MCTX__IN_PLACE mctx_status send_datagrams(const mctx__call *call, mctx__inside *in,
                                                  const mctx__datagrams *source, uint64_t fitting,
                                                  uint32_t flags, int64_t timeout_ns, uint64_t *accepted) {
+  mctx__publication *publication = in->publication;
   sending batch;
   mctx__result result = MCTX__DONE;
   mctx_status status = MCTX_OK;
@@ -263,11 +279,15 @@ static MCTX__IN_PLACE mctx_status send_datagrams(const mctx__call *call, mctx__p
   batch.backoff_ns = 0;
   batch.doubted.count = 0;
   mctx__scratch_begin(&batch.scratch, &publication->context->scratch, publication->object.slot->index);
-  if (fitting > 0) result = offer(&batch);
+  if (fitting == 1 && !publication->paced)
+    result = offer_lone(&batch);
+  else if (fitting > 0)
+    result = offer(&batch);
   if (batch.accepted == source->count && !mctx__offload_is_lowered(&publication->offload)) {
     mctx__scratch_release(&batch.scratch);
-    mctx__counters_sent(&publication->counters, sent_by(&batch));
+    mctx__count_sending(in, sent_by(&batch));
   } else {
+    mctx__stay(&publication->object, &in->own);
     status = finish(call, &batch, result);
   }
   if (accepted != NULL) *accepted = batch.accepted;
@@ -281,10 +301,9 @@ MCTX__COLD static mctx_status unusable(const mctx__call *call, uint32_t flags) {
   return mctx__handle_failed(call, mctx__handle_refusal(call->handle, MCTX_HANDLE_PUBLICATION));
 }
 
-/* NULL: unusable() says why. */
-static MCTX__IN_PLACE mctx__publication *enter(mctx_publication publication, uint32_t flags) {
-  if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0) return NULL;
-  return (mctx__publication *)mctx__pin_live_of(publication, MCTX_HANDLE_PUBLICATION);
+/* False: unusable() says why. */
+static MCTX__IN_PLACE bool enter(mctx_publication publication, uint32_t flags, mctx__inside *in) {
+  return (flags & ~(uint32_t)MCTX_INTERRUPTIBLE) == 0 && mctx__enter_sending(publication, in);
 }
 
 /* ---- slices ---- */
@@ -340,19 +359,19 @@ mctx_status mctx_send_batch(mctx_publication publication, const mctx_slice *slic
                             uint32_t flags, int64_t timeout_ns, uint64_t *accepted, mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
   mctx__datagrams source = {.slices = slices, .count = count};
+  mctx__inside in;
   uint64_t fitting;
   mctx_status status;
   if (accepted != NULL) *accepted = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (slices == NULL && count > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "slices", .value = count);
-  mctx__publication *own = enter(publication, flags);
-  if (own == NULL) return unusable(&call, flags);
-  if (check(&source, mctx__max_datagram(own->config.destination.family), &fitting))
-    status = send_datagrams(&call, own, &source, fitting, flags, timeout_ns, accepted);
+  if (!enter(publication, flags, &in)) return unusable(&call, flags);
+  if (check(&source, mctx__max_datagram(in.publication->config.destination.family), &fitting))
+    status = send_datagrams(&call, &in, &source, fitting, flags, timeout_ns, accepted);
   else
     status = slice_failed(&call, slices);
-  mctx__unpin(&own->object);
+  mctx__leave_sending(&in);
   return status;
 }
 
@@ -371,22 +390,22 @@ mctx_status mctx_send_segments(mctx_publication publication, const void *data, s
                                mctx_error *error) {
   const mctx__call call = {__func__, publication, error};
   mctx__datagrams source = {.data = data, .length = length, .segment_size = segment_size};
+  mctx__inside in;
   mctx_status status;
   if (accepted != NULL) *accepted = 0;
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (data == NULL && length > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
-  mctx__publication *own = enter(publication, flags);
-  if (own == NULL) return unusable(&call, flags);
-  const uint64_t most = mctx__max_datagram(own->config.destination.family);
+  if (!enter(publication, flags, &in)) return unusable(&call, flags);
+  const uint64_t most = mctx__max_datagram(in.publication->config.destination.family);
   if (segment_size == 0 || segment_size > most) {
     status = segment_size_failed(&call, segment_size, most);
   } else {
     /* A division of 32 bits is several times cheaper. */
     source.count = length <= UINT32_MAX ? (uint32_t)length / segment_size : length / segment_size;
     source.count += source.count * segment_size < length;
-    status = send_datagrams(&call, own, &source, source.count, flags, timeout_ns, accepted);
+    status = send_datagrams(&call, &in, &source, source.count, flags, timeout_ns, accepted);
   }
-  mctx__unpin(&own->object);
+  mctx__leave_sending(&in);
   return status;
 }

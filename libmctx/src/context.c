@@ -69,7 +69,7 @@ void mctx__context_detach(mctx__context *context, mctx__publication *publication
   memmove(&context->children[at], &context->children[at + 1],
           (context->count - at) * sizeof *context->children);
   if (publication->object.handle != 0) context->removed++;
-  mctx__counters_add(&context->closed, &publication->counters);
+  mctx__counters_add(context->closed, &publication->counters);
   mctx__mutex_unlock(&context->mutex);
 }
 
@@ -92,13 +92,13 @@ bool mctx__context_each(mctx__context *context, uint32_t most, uint32_t *count, 
   return published <= most;
 }
 
-void mctx__context_totals(mctx__context *context, mctx__counters *sum, uint64_t *added, uint64_t *removed) {
+void mctx__context_totals(mctx__context *context, uint64_t *sums, uint64_t *added, uint64_t *removed) {
   mctx__mutex_lock(&context->mutex);
   *added = context->added;
   *removed = context->removed;
-  mctx__counters_add(sum, &context->closed);
+  memcpy(sums, context->closed, sizeof context->closed);
   for (uint32_t i = 0; i < context->count; i++)
-    mctx__counters_add(sum, &context->children[i].publication->counters);
+    mctx__counters_add(sums, &context->children[i].publication->counters);
   mctx__mutex_unlock(&context->mutex);
 }
 

@@ -26,7 +26,7 @@ typedef struct mctx__context {
   uint32_t leaving; /* publications and subscriptions that are no children any more and not yet gone */
   uint64_t added;
   uint64_t removed;
-  mctx__counters closed; /* sums over the publications that are gone */
+  uint64_t closed[MCTX__SEND_COUNTERS]; /* sums over the publications that are gone */
   uint64_t subscriptions_added;
   uint64_t subscriptions_removed;
   mctx__receive_counters received; /* sums over the subscriptions that are gone */
@@ -69,6 +69,6 @@ void mctx__context_received(mctx__context *context, mctx__receive_counters *sum,
                             uint64_t *removed);
 
 /* The sums over all publications that there ever were. */
-void mctx__context_totals(mctx__context *context, mctx__counters *sum, uint64_t *added, uint64_t *removed);
+void mctx__context_totals(mctx__context *context, uint64_t *sums, uint64_t *added, uint64_t *removed);
 
 #endif

@@ -56,6 +56,7 @@ static void abandon_all(void) {
       }
       mctx__object *object = chunk[k].object;
       atomic_store(&chunk[k].word, (word & ~STATE) | FORKED);
+      atomic_store(&chunk[k].owned, 0);
       int64_t event = atomic_exchange(&object->event, -1);
       if (event >= 0) mctx__event_abandon((mctx__event){event});
       object->class->abandon(object);
@@ -176,8 +177,6 @@ void mctx__object_retire(mctx__object *object) {
   uint64_t generation = atomic_load(&slot->word) >> GENERATION_SHIFT;
   uint64_t next = (generation + 1) << GENERATION_SHIFT;
 
-  atomic_store(&slot->owner, 0);
-  atomic_store(&slot->seat, NULL);
   /* Calls with stale handles pin for a moment: their pins are kept. */
   lock_table();
   uint64_t word = atomic_load(&slot->word);
@@ -282,7 +281,7 @@ mctx_status mctx__object_claim(mctx_handle handle, uint32_t kind, mctx__object *
   mctx__unpin(found);
   if ((before & CLOSING) != 0) return MCTX_ERR_CLOSED;
 
-  mctx__await_owner(found->slot);
+  mctx__end_owning(found->slot);
   await_pins(found);
   int64_t event = atomic_exchange(&found->event, MCTX__NO_EVENT.value);
   if (event != MCTX__NO_EVENT.value) mctx__event_close((mctx__event){event});

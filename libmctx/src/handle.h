@@ -46,6 +46,7 @@ enum {
   MCTX__INDEX_BITS = 20,
   MCTX__GENERATION_BITS = 28,
   MCTX__KIND_SHIFT = MCTX__INDEX_BITS + MCTX__GENERATION_BITS,
+  MCTX__HANDLE_BITS = MCTX__KIND_SHIFT + 4,
   MCTX__SLOTS = 1 << MCTX__INDEX_BITS,
   MCTX__CHUNK_BITS = 10,
   MCTX__CHUNK_SLOTS = 1 << MCTX__CHUNK_BITS,
@@ -62,8 +63,8 @@ struct mctx__slot {
   mctx__object *object;
   uint32_t next_free; /* guarded by the table's lock */
   uint32_t index;
-  _Atomic uintptr_t owner;    /* the thread whose own the object is, see owner.h; 0: nobody's */
-  _Atomic(mctx__seat *) seat; /* of the last owner; stays when he is none any more */
+  _Atomic(mctx__seat *) seat; /* of the last owner, see owner.h; stays when he is none any more */
+  _Atomic uint64_t owned;     /* the handle with the owner's number; 0: it is nobody's own */
 };
 
 /* The chunks, NULL until needed; and the word that a fork wipes, 1 while it has not. */

@@ -1,41 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 #include "metrics.h"
 
+#include <string.h>
+
 #include "context.h"
 #include "pause.h"
 #include "publication.h"
 #include "subscription.h"
 
-void mctx__counters_await(mctx__counters *counters) {
-  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire); round++)
+static void count_failed(mctx__send_counters *counters, mctx__sent sent, mctx_status status) {
+  const uint32_t kind = mctx_status_kind(status);
+  const uint32_t known = kind < MCTX__KINDS ? kind : MCTX_KIND_INTERNAL;
+  const uint64_t version = mctx__counters_begin(counters);
+  mctx__count(counters, MCTX__SEND_CALLS, 1);
+  mctx__count(counters, MCTX__PACKETS_SENT, sent.packets);
+  mctx__count(counters, MCTX__BYTES_SENT, sent.bytes);
+  mctx__count(counters, MCTX__SUPERPACKETS_SENT, sent.superpackets);
+  mctx__count(counters, MCTX__SEND_ERRORS, 1);
+  mctx__count(counters, MCTX__ERRORS_SENDING + known - MCTX_KIND_INTERNAL, 1);
+  mctx__counters_end(counters, version);
+}
+
+/* Whether nothing changed meanwhile. */
+static bool read_counters(const mctx__send_counters *counters, uint64_t *values) {
+  const uint64_t version = atomic_load_explicit(&counters->version, memory_order_acquire);
+  for (uint32_t i = 0; i < MCTX__SEND_COUNTERS; i++)
+    values[i] = atomic_load_explicit(&counters->values[i], memory_order_acquire);
+  return version % 2 == 0 && atomic_load_explicit(&counters->version, memory_order_relaxed) == version;
+}
+
+void mctx__counters_add(uint64_t *sums, const mctx__send_counters *from) {
+  uint64_t values[MCTX__SEND_COUNTERS];
+  for (uint32_t round = 0; !read_counters(from, values); round++)
     mctx__pause(round);
+  for (uint32_t i = 0; i < MCTX__SEND_COUNTERS; i++)
+    sums[i] += values[i];
 }
 
-void mctx__counters_failed(mctx__counters *counters, mctx__sent sent, mctx_status status) {
-  uint32_t kind = mctx_status_kind(status);
-  mctx__counters_lock(counters);
-  counters->send_calls++;
-  counters->packets_sent += sent.packets;
-  counters->bytes_sent += sent.bytes;
-  counters->superpackets += sent.superpackets;
-  counters->send_errors++;
-  counters->errors[kind < MCTX__KINDS ? kind : MCTX_KIND_INTERNAL]++;
-  mctx__counters_unlock(counters);
+void mctx__publication_count(mctx__publication *publication, uint32_t which, uint64_t more) {
+  mctx__publication_lock(publication);
+  const uint64_t version = mctx__counters_begin(&publication->counters);
+  mctx__count(&publication->counters, which, more);
+  mctx__counters_end(&publication->counters, version);
+  mctx__publication_unlock(publication);
 }
 
-void mctx__counters_add(mctx__counters *sum, mctx__counters *from) {
-  mctx__counters_lock(from);
-  sum->send_calls += from->send_calls;
-  sum->packets_sent += from->packets_sent;
-  sum->bytes_sent += from->bytes_sent;
-  sum->send_errors += from->send_errors;
-  for (uint32_t kind = 0; kind < MCTX__KINDS; kind++)
-    sum->errors[kind] += from->errors[kind];
-  sum->drained += from->drained;
-  sum->reconnects += from->reconnects;
-  sum->superpackets += from->superpackets;
-  sum->offload_refusals += from->offload_refusals;
-  mctx__counters_unlock(from);
+void mctx__publication_sent(mctx__publication *publication, mctx__sent sent) {
+  mctx__publication_lock(publication);
+  mctx__count_sent(&publication->counters, sent);
+  mctx__publication_unlock(publication);
+}
+
+void mctx__publication_failed(mctx__publication *publication, mctx__sent sent, mctx_status status) {
+  mctx__publication_lock(publication);
+  count_failed(&publication->counters, sent, status);
+  mctx__publication_unlock(publication);
 }
 
 void mctx__receive_counters_add(mctx__receive_counters *sum, const mctx__receive_counters *from) {
@@ -105,6 +124,7 @@ enum {
   CONTEXT_RECEIVED = CONTEXT_SUBSCRIPTIONS + 3,
   CONTEXT_OFFLOAD = CONTEXT_RECEIVED + SUBSCRIPTION_COUNT
 };
+_Static_assert((int)PUBLICATION_COUNT == (int)MCTX__SEND_COUNTERS, "every counter of sending has its name");
 _Static_assert(CONTEXT_OFFLOAD + OFFLOAD_COUNT == CONTEXT_COUNT, "every counter of a child has its sum");
 
 const char *mctx_metric_name(uint32_t handle_kind, uint32_t position) {
@@ -116,27 +136,9 @@ const char *mctx_metric_name(uint32_t handle_kind, uint32_t position) {
   return NULL;
 }
 
-static void write_counters(const mctx__counters *counters, uint64_t *vector) {
-  *vector++ = counters->send_calls;
-  *vector++ = counters->packets_sent;
-  *vector++ = counters->bytes_sent;
-  *vector++ = counters->send_errors;
-  for (uint32_t kind = MCTX_KIND_INTERNAL; kind < MCTX__KINDS; kind++)
-    *vector++ = counters->errors[kind];
-  *vector++ = counters->drained;
-  *vector++ = counters->reconnects;
-}
-
-static void write_offload(const mctx__counters *counters, uint64_t *vector) {
-  vector[0] = counters->superpackets;
-  vector[1] = counters->offload_refusals;
-}
-
 static uint32_t read_publication(mctx__publication *publication, uint64_t *vector) {
-  mctx__counters sum = {0};
-  mctx__counters_add(&sum, &publication->counters);
-  write_counters(&sum, vector);
-  write_offload(&sum, vector + PUBLICATION_COUNT - OFFLOAD_COUNT);
+  memset(vector, 0, MCTX__SEND_COUNTERS * sizeof *vector);
+  mctx__counters_add(vector, &publication->counters);
   return PUBLICATION_COUNT;
 }
 
@@ -164,12 +166,11 @@ static uint32_t read_subscription(mctx__subscription *subscription, uint64_t *ve
 }
 
 static uint32_t read_context(mctx__context *context, uint64_t *vector) {
-  mctx__counters sum = {0};
-  mctx__context_totals(context, &sum, &vector[0], &vector[1]);
+  uint64_t sums[MCTX__SEND_COUNTERS] = {0};
+  mctx__context_totals(context, sums, &vector[0], &vector[1]);
   vector[2] = vector[0] - vector[1];
-  write_counters(&sum, vector + CONTEXT_SENT);
-
-  write_offload(&sum, vector + CONTEXT_OFFLOAD);
+  memcpy(vector + CONTEXT_SENT, sums, (MCTX__SEND_COUNTERS - OFFLOAD_COUNT) * sizeof *sums);
+  memcpy(vector + CONTEXT_OFFLOAD, sums + MCTX__SEND_COUNTERS - OFFLOAD_COUNT, OFFLOAD_COUNT * sizeof *sums);
 
   mctx__receive_counters received = {0};
   vector += CONTEXT_SUBSCRIPTIONS;

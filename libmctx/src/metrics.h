@@ -10,20 +10,26 @@
 
 enum { MCTX__KINDS = MCTX_KIND_INTERRUPTED + 1 };
 
-/* What the calls of one publication came to. A spin lock makes the vector coherent: one locked operation, and
- * nobody holds it for more than a few instructions. */
-typedef struct mctx__counters {
-  atomic_flag lock;
-  uint64_t send_calls;
-  uint64_t packets_sent;
-  uint64_t bytes_sent;
-  uint64_t send_errors;
-  uint64_t errors[MCTX__KINDS]; /* of send_errors, by kind */
-  uint64_t drained;             /* errors of earlier datagrams taken off the socket */
-  uint64_t reconnects;
-  uint64_t superpackets;
-  uint64_t offload_refusals;
-} mctx__counters;
+/* What the calls of one publication came to; in the order of its metrics. */
+enum mctx__send_counter {
+  MCTX__SEND_CALLS,
+  MCTX__PACKETS_SENT,
+  MCTX__BYTES_SENT,
+  MCTX__SEND_ERRORS,
+  MCTX__ERRORS_SENDING, /* of those, by kind, from MCTX_KIND_INTERNAL on */
+  MCTX__DRAINED = MCTX__ERRORS_SENDING + MCTX__KINDS - MCTX_KIND_INTERNAL, /* errors of earlier datagrams */
+  MCTX__RECONNECTS,
+  MCTX__SUPERPACKETS_SENT,
+  MCTX__OFFLOAD_REFUSALS,
+  MCTX__SEND_COUNTERS
+};
+
+/* One thread at a time changes them; others may read meanwhile, and read again until they are coherent: the
+ * version is odd during a change. Every store releases and every load acquires, in place of fences. */
+typedef struct mctx__send_counters {
+  _Atomic uint64_t version;
+  _Atomic uint64_t values[MCTX__SEND_COUNTERS];
+} mctx__send_counters;
 
 /* What one call sent. */
 typedef struct mctx__sent {
@@ -56,32 +62,36 @@ typedef struct mctx__receive_counters {
   uint64_t memberships_rebuilt;
 } mctx__receive_counters;
 
-/* Waits for the lock. */
-MCTX__COLD void mctx__counters_await(mctx__counters *counters);
-
-static inline void mctx__counters_lock(mctx__counters *counters) {
-  if (atomic_flag_test_and_set_explicit(&counters->lock, memory_order_acquire)) mctx__counters_await(counters);
+/* Starts a change, and returns the version before it. */
+static inline uint64_t mctx__counters_begin(mctx__send_counters *counters) {
+  const uint64_t version = atomic_load_explicit(&counters->version, memory_order_relaxed);
+  atomic_store_explicit(&counters->version, version + 1, memory_order_relaxed);
+  return version;
 }
 
-static inline void mctx__counters_unlock(mctx__counters *counters) {
-  atomic_flag_clear_explicit(&counters->lock, memory_order_release);
+static inline void mctx__counters_end(mctx__send_counters *counters, uint64_t version) {
+  atomic_store_explicit(&counters->version, version + 2, memory_order_release);
 }
 
-/* One call that succeeded. */
-static inline void mctx__counters_sent(mctx__counters *counters, mctx__sent sent) {
-  mctx__counters_lock(counters);
-  counters->send_calls++;
-  counters->packets_sent += sent.packets;
-  counters->bytes_sent += sent.bytes;
-  if (sent.superpackets != 0) counters->superpackets += sent.superpackets;
-  mctx__counters_unlock(counters);
+/* Between the two. */
+static inline void mctx__count(mctx__send_counters *counters, uint32_t which, uint64_t more) {
+  const uint64_t value = atomic_load_explicit(&counters->values[which], memory_order_relaxed);
+  atomic_store_explicit(&counters->values[which], value + more, memory_order_release);
 }
 
-/* One call that sent so much and then failed. */
-void mctx__counters_failed(mctx__counters *counters, mctx__sent sent, mctx_status status);
-/* Adds a coherent copy of `from` to `sum`, which is the caller's alone. */
-void mctx__counters_add(mctx__counters *sum, mctx__counters *from);
-/* The same for receives; the lock of whom they belong to is held. */
+/* One call that sent so much. */
+static inline void mctx__count_sent(mctx__send_counters *counters, mctx__sent sent) {
+  const uint64_t version = mctx__counters_begin(counters);
+  mctx__count(counters, MCTX__SEND_CALLS, 1);
+  mctx__count(counters, MCTX__PACKETS_SENT, sent.packets);
+  mctx__count(counters, MCTX__BYTES_SENT, sent.bytes);
+  if (sent.superpackets != 0) mctx__count(counters, MCTX__SUPERPACKETS_SENT, sent.superpackets);
+  mctx__counters_end(counters, version);
+}
+
+/* Adds a coherent copy to `sums`, MCTX__SEND_COUNTERS of them. */
+void mctx__counters_add(uint64_t *sums, const mctx__send_counters *from);
+/* The same of receives; the lock of whom they belong to is held. */
 void mctx__receive_counters_add(mctx__receive_counters *sum, const mctx__receive_counters *from);
 
 #endif

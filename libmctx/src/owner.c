@@ -5,7 +5,9 @@
 
 enum {
   SEATS = 256, /* a power of two: threads beyond it own nothing */
-  PROBES = 8
+  PROBES = 8,
+  STREAK = 32, /* uses in a row, by one thread, that make an object its own */
+  LOSSES = 5   /* each doubles that, up to here */
 };
 
 static mctx__seat seats[SEATS];
@@ -18,28 +20,52 @@ static mctx__seat *own_seat(void) {
   for (uint32_t i = 0; i < PROBES; i++) {
     mctx__seat *seat = &seats[(hash + i) % SEATS];
     uintptr_t thread = atomic_load(&seat->thread);
-    if (thread == 0 && atomic_compare_exchange_strong(&seat->thread, &thread, self)) return seat;
+    if (thread == 0 && atomic_compare_exchange_strong(&seat->thread, &thread, self)) {
+      seat->number = (uint64_t)(seat - seats + 1) << MCTX__HANDLE_BITS;
+      return seat;
+    }
     if (thread == self) return seat;
   }
   return NULL;
 }
 
-void mctx__own(mctx__object *object) {
+static void own(mctx__object *object) {
+  mctx__slot *slot = object->slot;
   mctx__seat *seat = mctx__fence_prepare() ? own_seat() : NULL;
   if (seat == NULL) return;
-  atomic_store(&object->slot->seat, seat);
-  atomic_store(&object->slot->owner, mctx__thread_self());
+  atomic_store(&slot->seat, seat);
+  atomic_store(&slot->owned, object->handle | seat->number);
+  /* Whoever closes it first marks it and then takes it: one of the two sees what the other did. */
+  if (mctx__object_closing(object)) atomic_store(&slot->owned, 0);
 }
 
-void mctx__await_owner(const mctx__slot *slot) {
+void mctx__use(mctx__object *object, mctx__usage *usage) {
+  const uintptr_t self = mctx__thread_self();
+  if (usage->thread != self) usage->streak = 0;
+  usage->thread = self;
+  if (++usage->streak == (uint32_t)STREAK << usage->losses) own(object);
+}
+
+void mctx__end_owning(mctx__slot *slot) {
+  if (atomic_exchange(&slot->owned, 0) == 0) return;
   const mctx__seat *seat = atomic_load(&slot->seat);
-  if (seat == NULL || atomic_load(&seat->thread) == mctx__thread_self()) return;
+  if (atomic_load(&seat->thread) == mctx__thread_self()) return;
   mctx__fence_threads();
   for (uint32_t round = 0; atomic_load(&seat->inside) == slot; round++)
     mctx__pause(round);
 }
 
-void mctx__disown(mctx__object *object) {
-  atomic_store(&object->slot->owner, 0);
-  mctx__await_owner(object->slot);
+void mctx__disown(mctx__object *object, mctx__usage *usage) {
+  const mctx__seat *seat = atomic_load(&object->slot->seat);
+  if (atomic_load(&seat->thread) == mctx__thread_self()) return;
+  usage->streak = 0;
+  if (usage->losses < LOSSES) usage->losses++;
+  mctx__end_owning(object->slot);
+}
+
+void mctx__stay(mctx__object *object, mctx__seat **own) {
+  if (*own == NULL) return;
+  mctx__pin_again(object);
+  mctx__leave(object, *own);
+  *own = NULL;
 }

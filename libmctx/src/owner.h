@@ -18,44 +18,66 @@
 struct mctx__seat {
   _Alignas(64) _Atomic uintptr_t thread;
   _Atomic(const mctx__slot *) inside;
+  uint64_t number; /* from 1 on, above the bits of a handle; the thread's alone */
 };
 
-/* Enters the open object of a handle if it is the calling thread's own; else NULL. */
-static inline mctx__object *mctx__enter_own(mctx_handle handle) {
+/* Enters the open object of a handle if it is the calling thread's own, and tells his seat; else NULL. */
+static MCTX__IN_PLACE mctx__object *mctx__enter_own(mctx_handle handle, mctx__seat **own) {
+  const uintptr_t self = mctx__thread_self();
   mctx__check_fork();
   mctx__slot *slot = mctx__slot_of(handle);
-  const uintptr_t self = mctx__thread_self();
-  if (slot == NULL || atomic_load_explicit(&slot->owner, memory_order_relaxed) != self) return NULL;
+  *own = NULL;
+  if (MCTX__SELDOM(slot == NULL)) return NULL;
   mctx__seat *seat = atomic_load_explicit(&slot->seat, memory_order_relaxed);
-  /* The object may have been closed meanwhile, and another thread may own the next one in its slot. */
   if (seat == NULL || atomic_load_explicit(&seat->thread, memory_order_relaxed) != self) return NULL;
   atomic_store_explicit(&seat->inside, slot, memory_order_relaxed);
   atomic_signal_fence(memory_order_seq_cst); /* the processor's part is in mctx__fence_threads() */
-  const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
-  if (atomic_load_explicit(&slot->owner, memory_order_relaxed) == self &&
-      (word >> MCTX__STATE_SHIFT & MCTX__STATE_MASK) == MCTX__LIVE && slot->object->handle == handle)
+  if (MCTX__MOSTLY(atomic_load_explicit(&slot->owned, memory_order_relaxed) == (handle | seat->number))) {
+    *own = seat;
     return slot->object;
+  }
   atomic_store_explicit(&seat->inside, NULL, memory_order_release);
   return NULL;
 }
 
-static inline void mctx__leave_own(mctx__object *object) {
-  mctx__seat *seat = atomic_load_explicit(&object->slot->seat, memory_order_relaxed);
-  atomic_store_explicit(&seat->inside, NULL, memory_order_release);
+/* Enters the open object of a handle of one kind, pinned if it is not the calling thread's own. */
+static MCTX__IN_PLACE mctx__object *mctx__enter_quickly(mctx_handle handle, uint32_t kind, mctx__seat **own) {
+  *own = NULL;
+  if (MCTX__SELDOM(mctx__handle_kind(handle) != kind)) return NULL;
+  mctx__object *object = mctx__enter_own(handle, own);
+  return MCTX__MOSTLY(object != NULL) ? object : mctx__pin_live(handle);
 }
 
-/* Whether another thread than the caller owns it; under the lock that owning replaces. */
-static inline bool mctx__is_anothers(const mctx__object *object) {
-  const uintptr_t owner = atomic_load_explicit(&object->slot->owner, memory_order_relaxed);
-  return owner != 0 && owner != mctx__thread_self();
+static MCTX__IN_PLACE void mctx__leave(mctx__object *object, mctx__seat *own) {
+  if (MCTX__MOSTLY(own != NULL))
+    atomic_store_explicit(&own->inside, NULL, memory_order_release);
+  else
+    mctx__unpin(object);
 }
 
-/* From inside, still pinned, and under the lock that owning replaces: makes it the calling thread's own, if
- * the system and the room for seats allow. */
-MCTX__COLD void mctx__own(mctx__object *object);
-/* Under that lock: takes it from its owner, and waits until he is not inside. */
-MCTX__COLD void mctx__disown(mctx__object *object);
-/* After the slot was marked: waits until its owner, if there is one, is not inside. */
-void mctx__await_owner(const mctx__slot *slot);
+/* Pins what is only the calling thread's own: before a call waits, and before anything that takes the lock that
+ * owning replaces, which another thread may hold while it waits until nobody is inside. */
+MCTX__COLD void mctx__stay(mctx__object *object, mctx__seat **own);
+
+/* Who uses an object lately; under the lock that owning replaces. */
+typedef struct mctx__usage {
+  uintptr_t thread;
+  uint32_t streak; /* uses in a row */
+  uint32_t losses; /* how often it was taken from an owner: the next one has to wait longer */
+} mctx__usage;
+
+/* From inside, still pinned, and under that lock: one use more. A thread that is the only one for a while
+ * becomes the owner, if the system and the room for seats allow. */
+MCTX__COLD void mctx__use(mctx__object *object, mctx__usage *usage);
+/* Under that lock: takes it from its owner, unless that is the caller. */
+MCTX__COLD void mctx__disown(mctx__object *object, mctx__usage *usage);
+
+/* Under that lock: nobody else is inside but those who are pinned. */
+static inline void mctx__exclude_owner(mctx__object *object, mctx__usage *usage) {
+  if (atomic_load_explicit(&object->slot->owned, memory_order_relaxed) != 0) mctx__disown(object, usage);
+}
+
+/* Takes it from its owner, if there is one, and waits until he is not inside. */
+void mctx__end_owning(mctx__slot *slot);
 
 #endif

@@ -9,7 +9,9 @@
 #include "handle.h"
 #include "metrics.h"
 #include "offload.h"
+#include "owner.h"
 #include "pacer.h"
+#include "pause.h"
 
 enum { MCTX__ENDPOINTS = 4 };
 
@@ -21,7 +23,11 @@ struct mctx__publication {
   bool paced;  /* by the pacer */
   bool singly; /* a refused datagram may have reached this host: each is a call of its own, none goes twice */
   mctx__offload offload;
-  _Alignas(64) mctx__counters counters;
+  /* Changed under the lock, a spin lock that is held for a few instructions. A thread whose own the publication
+   * is does without. */
+  _Alignas(64) mctx__send_counters counters;
+  atomic_flag lock;
+  mctx__usage usage;
   /* rarely used */
   mctx__context *context;
   mctx__config config;      /* fixed after opening */
@@ -45,6 +51,49 @@ static inline mctx__socket mctx__publication_socket(mctx__publication *publicati
 /* The largest payload of a datagram, in bytes (RFC 768 with RFC 791, RFC 8200). */
 static inline uint64_t mctx__max_datagram(uint32_t family) {
   return family == 4 ? 65507 : 65527;
+}
+
+static inline void mctx__publication_lock(mctx__publication *publication) {
+  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&publication->lock, memory_order_acquire); round++)
+    mctx__pause(round);
+  mctx__exclude_owner(&publication->object, &publication->usage);
+}
+
+static inline void mctx__publication_unlock(mctx__publication *publication) {
+  atomic_flag_clear_explicit(&publication->lock, memory_order_release);
+}
+
+/* One counter, from whatever thread. */
+void mctx__publication_count(mctx__publication *publication, uint32_t which, uint64_t more);
+/* One call that sent so much; and then failed. */
+void mctx__publication_sent(mctx__publication *publication, mctx__sent sent);
+void mctx__publication_failed(mctx__publication *publication, mctx__sent sent, mctx_status status);
+
+/* A publication that a call is inside. */
+typedef struct mctx__inside {
+  mctx__publication *publication;
+  mctx__seat *own; /* the calling thread's, whose own it is: it is neither pinned nor locked; or NULL */
+} mctx__inside;
+
+/* Whether the handle leads to an open publication. */
+static MCTX__IN_PLACE bool mctx__enter_sending(mctx_handle handle, mctx__inside *in) {
+  in->publication = (mctx__publication *)mctx__enter_quickly(handle, MCTX_HANDLE_PUBLICATION, &in->own);
+  return in->publication != NULL;
+}
+
+static MCTX__IN_PLACE void mctx__leave_sending(const mctx__inside *in) {
+  mctx__leave(&in->publication->object, in->own);
+}
+
+/* One call that sent so much. */
+static MCTX__IN_PLACE void mctx__count_sending(const mctx__inside *in, mctx__sent sent) {
+  mctx__publication *publication = in->publication;
+  if (MCTX__SELDOM(in->own == NULL)) {
+    mctx__publication_lock(publication);
+    mctx__use(&publication->object, &publication->usage);
+  }
+  mctx__count_sent(&publication->counters, sent);
+  if (MCTX__SELDOM(in->own == NULL)) mctx__publication_unlock(publication);
 }
 
 /* Both with the mutex held, or unpublished. The destination is another: what is sent by address goes there. */

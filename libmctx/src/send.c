@@ -10,23 +10,17 @@
 
 /* ---- mending the socket ---- */
 
-static void count_drained(mctx__publication *publication, uint64_t count) {
-  mctx__counters_lock(&publication->counters);
-  publication->counters.drained += count;
-  mctx__counters_unlock(&publication->counters);
-}
-
 bool mctx__publication_drain(mctx__publication *publication) {
   mctx__drained drained;
   mctx__socket_drain_errors(mctx__publication_socket(publication), publication->config.destination.family,
                             &drained);
   uint64_t count = (uint64_t)drained.local + drained.network;
-  if (count > 0) count_drained(publication, count);
+  if (count > 0) mctx__publication_count(publication, MCTX__DRAINED, count);
   return count > 0;
 }
 
 void mctx__publication_blame_earlier(mctx__publication *publication) {
-  count_drained(publication, 1);
+  mctx__publication_count(publication, MCTX__DRAINED, 1);
 }
 
 /* With the mutex held. */
@@ -81,9 +75,7 @@ static void reconnect(mctx__publication *publication) {
   bool connected = mctx__socket_connect(socket, family, &publication->destination).status == MCTX_OK;
   mctx__socket_local(socket, &publication->local);
   mctx__publication_aim(publication, connected);
-  mctx__counters_lock(&publication->counters);
-  publication->counters.reconnects++;
-  mctx__counters_unlock(&publication->counters);
+  mctx__publication_count(publication, MCTX__RECONNECTS, 1);
   if (connected && before.family != 0 && !mctx__is_unspecified(&before) &&
       !mctx__same_host(&before, &publication->local))
     report(publication, MCTX_EVENT_SOURCE_CHANGED, &publication->local);
@@ -100,9 +92,7 @@ static bool source_is_here(const mctx__publication *publication, const mctx__int
 /* Once for each time that it goes: datagrams that went since the last report say that it was back. With the
  * mutex held. */
 static void report_missing(mctx__publication *publication) {
-  mctx__counters_lock(&publication->counters);
-  uint64_t sent = publication->counters.packets_sent + 1;
-  mctx__counters_unlock(&publication->counters);
+  const uint64_t sent = atomic_load(&publication->counters.values[MCTX__PACKETS_SENT]) + 1;
   if (publication->missing_at != sent) report(publication, MCTX_EVENT_SOURCE_GONE, &publication->local);
   publication->missing_at = sent;
 }
@@ -283,20 +273,22 @@ MCTX__COLD static mctx_status refused(const mctx__call *call, mctx__publication 
   mctx_status status = MCTX_OK;
   *result = try_again(publication, data, length, *result);
   if (result->status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, (mctx__sent){1, length, 0});
+    mctx__publication_sent(publication, (mctx__sent){1, length, 0});
   } else {
     status = mctx__publication_fail(call, publication, *result, nth, length);
-    mctx__counters_failed(&publication->counters, (mctx__sent){0}, status);
+    mctx__publication_failed(publication, (mctx__sent){0}, status);
   }
   return status;
 }
 
 /* The same for mctx_send(), which has then nothing left to do. */
-MCTX__COLD static mctx_status send_refused(mctx__publication *publication, const void *data, size_t length,
+MCTX__COLD static mctx_status send_refused(mctx__inside in, const void *data, size_t length,
                                            mctx__result result, mctx_error *error) {
-  const mctx__call call = {"mctx_send", publication->object.handle, error};
-  mctx_status status = refused(&call, publication, data, length, 0, &result);
-  mctx__unpin(&publication->object);
+  mctx__object *object = &in.publication->object;
+  const mctx__call call = {"mctx_send", object->handle, error};
+  mctx__stay(object, &in.own);
+  mctx_status status = refused(&call, in.publication, data, length, 0, &result);
+  mctx__unpin(object);
   return status;
 }
 
@@ -310,19 +302,33 @@ MCTX__COLD static mctx_status unusable(mctx_publication publication, const void 
   return mctx__handle_failed(&call, mctx__handle_refusal(publication, MCTX_HANDLE_PUBLICATION));
 }
 
-/* The way of every datagram: nothing is prepared here that only a failure needs. */
-mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
-  mctx__object *object = NULL;
-  if (mctx__error_usable(error) && (data != NULL || length == 0))
-    object = mctx__pin_live_of(publication, MCTX_HANDLE_PUBLICATION);
-  if (object == NULL) return unusable(publication, data, length, error);
-
-  mctx__publication *own = (mctx__publication *)object;
-  mctx__result result = try_once(own, data, length);
-  if (result.status != MCTX_OK) return send_refused(own, data, length, result, error);
-  mctx__counters_sent(&own->counters, (mctx__sent){1, length, 0});
-  mctx__unpin(object);
+static MCTX__IN_PLACE mctx_status send_inside(mctx__inside in, const void *data, size_t length,
+                                              mctx_error *error) {
+  mctx__result result = try_once(in.publication, data, length);
+  if (MCTX__SELDOM(result.status != MCTX_OK)) return send_refused(in, data, length, result, error);
+  mctx__count_sending(&in, (mctx__sent){1, length, 0});
+  mctx__leave_sending(&in);
   return MCTX_OK;
+}
+
+/* From a publication that is not the calling thread's own. */
+MCTX__COLD static mctx_status send_pinned(mctx_publication publication, const void *data, size_t length,
+                                          mctx_error *error) {
+  const bool is_usable = mctx__error_usable(error) && (data != NULL || length == 0);
+  mctx__object *object = is_usable ? mctx__pin_live_of(publication, MCTX_HANDLE_PUBLICATION) : NULL;
+  if (object == NULL) return unusable(publication, data, length, error);
+  return send_inside((mctx__inside){(mctx__publication *)object, NULL}, data, length, error);
+}
+
+/* The way of every datagram: nothing is prepared here that only another way needs. */
+mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
+  mctx__seat *own = NULL;
+  mctx__object *object = NULL;
+  if (mctx__error_usable(error) && (data != NULL || length == 0) &&
+      mctx__handle_kind(publication) == MCTX_HANDLE_PUBLICATION)
+    object = mctx__enter_own(publication, &own);
+  if (MCTX__SELDOM(object == NULL)) return send_pinned(publication, data, length, error);
+  return send_inside((mctx__inside){(mctx__publication *)object, own}, data, length, error);
 }
 
 /* ---- one payload on every publication ---- */
@@ -343,7 +349,7 @@ static void send_one(mctx__publication *publication, void *argument) {
   uint32_t at = all->count++;
   mctx__result result = try_once(publication, all->data, all->length);
   if (result.status == MCTX_OK) {
-    mctx__counters_sent(&publication->counters, (mctx__sent){1, all->length, 0});
+    mctx__publication_sent(publication, (mctx__sent){1, all->length, 0});
   } else {
     const mctx__call call = {"mctx_send_all", publication->object.handle,
                              all->first == MCTX_OK ? all->error : NULL};

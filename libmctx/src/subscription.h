@@ -56,9 +56,8 @@ struct mctx__subscription {
   uint64_t drops;
   mctx__receive_counters counters;
   mctx__held held;
-  uintptr_t user;   /* the thread that received last under the lock */
-  uint32_t streak;  /* how often in a row, nobody else using the lock */
-  int64_t drops_ns; /* when the last were noticed */
+  mctx__usage usage; /* by receives under the lock */
+  int64_t drops_ns;  /* when the last were noticed */
   uint32_t ready_at;
   uint32_t ready_count;
   uint64_t ready[MCTX__READY_TAGS];
@@ -107,9 +106,7 @@ static inline void mctx__subscription_lock(mctx__subscription *subscription) {
   for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&subscription->lock, memory_order_acquire);
        round++)
     mctx__pause(round);
-  if (!mctx__is_anothers(&subscription->object)) return;
-  subscription->streak = 0;
-  mctx__disown(&subscription->object);
+  mctx__exclude_owner(&subscription->object, &subscription->usage);
 }
 
 static inline void mctx__subscription_unlock(mctx__subscription *subscription) {
