@@ -50,14 +50,11 @@ recorder *recorder_start(int receiver, size_t length) {
   return record;
 }
 
-void recorder_await(const recorder *record, uint64_t count) {
-  for (int i = 0; i < 10000 && record->count < count; i++)
-    sleep_ms(1);
-}
-
-void recorder_finish(recorder *record, int quiet_ms) {
+void recorder_finish(recorder *record, uint64_t expected, int quiet_ms) {
   uint32_t memory[16] = {0};
   socklen_t length = sizeof memory;
+  for (int i = 0; i < 10000 && record->count < expected; i++)
+    sleep_ms(1);
   record->quiet_ms = quiet_ms;
   atomic_store(&record->finishing, true);
   assert_int_equal(0, pthread_join(record->thread, NULL));

@@ -26,10 +26,9 @@ void numbered(unsigned char *payload, size_t length, uint32_t number);
 
 /* Takes the receiver. `length` of every datagram. */
 recorder *recorder_start(int receiver, size_t length);
-/* Waits until so many came, for some seconds at most. */
-void recorder_await(const recorder *record, uint64_t count);
-/* Waits until nothing came for so long. Free the recorder afterwards. */
-void recorder_finish(recorder *record, int quiet_ms);
+/* Waits until so many came, for some seconds at most, and then until nothing came for so long: what is expected
+ * may be held up longer than that. Free the recorder afterwards. */
+void recorder_finish(recorder *record, uint64_t expected, int quiet_ms);
 
 /* What came is exactly 0, 1, ... count - 1, whole. */
 void assert_prefix(const recorder *record, uint64_t count);

@@ -175,7 +175,7 @@ static void an_earlier_error_fails_no_send(void **state) {
       assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "drained_errors"), COUNT);
       assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "send_errors"), 0);
       assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "packets_sent"), COUNT);
-      recorder_finish(remote, QUIET_MS);
+      recorder_finish(remote, COUNT, QUIET_MS);
       assert_prefix(remote, COUNT);
       free(remote);
       assert_ok(mctx_close(publication, NULL));
@@ -211,7 +211,7 @@ static void an_earlier_error_stops_no_batch(void **state) {
     assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "superpackets_sent"),
                      settings[i].error_queue == 0);
     assert_int_equal(metric_of(publication, MCTX_HANDLE_PUBLICATION, "offload_refusals"), 0);
-    recorder_finish(remote, QUIET_MS);
+    recorder_finish(remote, COUNT, QUIET_MS);
     assert_prefix(remote, COUNT);
     free(remote);
     assert_ok(mctx_close(publication, NULL));
@@ -240,8 +240,7 @@ static void large_datagrams_go_on_after_such_an_answer(void **state) {
                                    &accepted, NULL));
       assert_int_equal(accepted, COUNT);
     }
-    recorder_await(remote, ROUNDS * COUNT);
-    recorder_finish(remote, QUIET_MS);
+    recorder_finish(remote, ROUNDS * COUNT, QUIET_MS);
     assert_prefix(remote, ROUNDS * COUNT);
     free(remote);
     assert_ok(mctx_close(publication, NULL));
@@ -283,7 +282,7 @@ static void errors_during_a_batch_belong_to_nobody(void **state) {
     mctx_error error = MCTX_ERROR_INIT;
     mctx_status status = mctx_send_batch(own.publication, slices, COUNT, 0, -1, &accepted, &error);
     if (status != MCTX_OK) fail_msg("%s: %s (%d)", mctx_status_name(status), error.message, error.os_code);
-    recorder_finish(remote, QUIET_MS);
+    recorder_finish(remote, COUNT, QUIET_MS);
     assert_prefix(remote, COUNT);
     free(remote);
   }
@@ -366,7 +365,7 @@ static void a_datagram_that_is_too_large_fails_alone(void **state) {
     assert_false(has_error(publication));
     numbered(payloads[5], LENGTH, 5);
     assert_ok(mctx_send(publication, payloads[5], LENGTH, NULL));
-    recorder_finish(remote, QUIET_MS);
+    recorder_finish(remote, 6, QUIET_MS);
     assert_prefix(remote, 6);
     free(remote);
     assert_ok(mctx_close(publication, NULL));

@@ -447,7 +447,7 @@ static void nothing_comes_twice_when_the_link_fails_half_way(void **state) {
   other.enough = true;
   assert_int_equal(0, pthread_join(other.thread, &failure));
   assert_null(failure);
-  recorder_finish(remote, 50);
+  recorder_finish(remote, 1, 50);
   assert_rising(remote);
   assert_in_range(remote->count, 1, sent);
   assert_untouched(publication);
