@@ -15,7 +15,7 @@
 
 #include "host/subscription.h"
 
-enum { TRIES = 10, ENTRIES = 1 << 17, LENGTH_MOST = 1400, PART = 200 };
+enum { TRIES = 40, ENTRIES = 1 << 17, LENGTH_MOST = 1400, PART = 200 };
 
 #define RUN_NS (SECOND / 2)
 
@@ -344,10 +344,13 @@ static void a_datagram_larger_than_the_burst_goes_when_the_bucket_is_full(void *
   mctx_context context = open_context();
   mctx_publication publication = open_paced(context, &wanted);
   int64_t start = now_ns();
-  assert_status(mctx_send_batch(publication, slices, COUNT, 0, 0, &accepted, &error), MCTX_ERR_PACED);
-  assert_int_equal(accepted, 1);
-  assert_paced(publication, &error, &wanted);
-  assert_ok(mctx_send_batch(publication, slices + 1, COUNT - 1, 0, -1, &accepted, &error));
+  const mctx_status status = mctx_send_batch(publication, slices, COUNT, 0, 0, &accepted, &error);
+  assert_in_range(accepted, 1, 1 + (now_ns() - start) / (50 * MILLI));
+  if (accepted < COUNT) {
+    assert_status(status, MCTX_ERR_PACED);
+    assert_paced(publication, &error, &wanted);
+    assert_ok(mctx_send_batch(publication, slices + accepted, COUNT - accepted, 0, -1, &accepted, &error));
+  }
   assert_true(now_ns() - start >= (COUNT - 1) * 50 * MILLI);
   assert_ok(mctx_close(context, NULL));
 }
@@ -409,6 +412,16 @@ static void two_threads_share_the_rate(void **state) {
 
 /* ---- answers ---- */
 
+/* Sends until the bucket is empty, which fills again while this machine keeps the test waiting; returns how
+ * many went. */
+static int64_t empty_bucket(mctx_publication publication, const pace *wanted, mctx_error *error) {
+  int64_t count = 0;
+  while (mctx_send(publication, "x", 1, error) == MCTX_OK)
+    count++;
+  assert_paced(publication, error, wanted);
+  return count;
+}
+
 static void sends_that_never_wait_say_when_to_come_back(void **state) {
   static const pace wanted = {"", ONE_BY_ONE, MCTX_PACING_DATAGRAMS, 20, 3, 100, 1, 0};
   mctx_error error = MCTX_ERROR_INIT;
@@ -418,23 +431,27 @@ static void sends_that_never_wait_say_when_to_come_back(void **state) {
   (void)state;
   host_alone();
   mctx_context context = open_context();
+  const int64_t start = now_ns();
   mctx_publication paced = open_paced(context, &wanted);
   mctx_publication_options options = options_through("239.7.7.8:5007", "lo");
   (void)open_with(context, &options);
-  for (int i = 0; i < 3; i++)
-    assert_ok(mctx_send(paced, "x", 1, &error));
-  assert_status(mctx_send(paced, "x", 1, &error), MCTX_ERR_PACED);
-  assert_paced(paced, &error, &wanted);
+  int64_t sent = empty_bucket(paced, &wanted, &error);
+  assert_in_range(sent, 3, 3 + (now_ns() - start) * wanted.rate / SECOND);
   assert_string_equal(error.hint, "");
   assert_ok(mctx_wait(paced, MCTX_WRITABLE, 0, 0, &ready, NULL)); /* it is not the socket that waits */
-  assert_status(mctx_send_all(context, "x", 1, outcomes, sizeof outcomes[0], 2, &count, &error),
-                MCTX_ERR_PACED);
-  assert_int_equal(count, 2);
-  assert_status(outcomes[0].status, MCTX_ERR_PACED);
-  assert_ok(outcomes[1].status);
-  assert_int_equal(metric_of(paced, MCTX_HANDLE_PUBLICATION, "packets_sent"), 3);
+  mctx_status status = MCTX_OK;
+  for (int i = 0; i < TRIES && status == MCTX_OK; i++) {
+    sent += empty_bucket(paced, &wanted, &error);
+    status = mctx_send_all(context, "x", 1, outcomes, sizeof outcomes[0], 2, &count, &error);
+    assert_int_equal(count, 2);
+    assert_status(outcomes[0].status, status);
+    assert_ok(outcomes[1].status);
+    sent += status == MCTX_OK;
+  }
+  assert_status(status, MCTX_ERR_PACED);
+  assert_int_equal(metric_of(paced, MCTX_HANDLE_PUBLICATION, "packets_sent"), sent);
   for (int i = 0; i < 3; i++) { /* what it says is enough */
-    assert_status(mctx_send(paced, "x", 1, &error), MCTX_ERR_PACED);
+    (void)empty_bucket(paced, &wanted, &error);
     sleep_ns(error.value);
     assert_ok(mctx_send(paced, "x", 1, &error));
   }
