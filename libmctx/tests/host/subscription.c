@@ -138,6 +138,14 @@ void assert_takes_nothing(mctx_subscription subscription) {
              text_of(&got.message.group));
 }
 
+void assert_discards(mctx_subscription subscription, const char *counter, uint64_t count) {
+  int waited = 0;
+  do
+    assert_takes_nothing(subscription);
+  while (counter_of(subscription, counter) < count && (waited += QUIET_MS) < PATIENCE_MS);
+  assert_int_equal(counter_of(subscription, counter), count);
+}
+
 void basket_init(basket *memory) {
   memset(&memory->batch, 0, sizeof memory->batch);
   memory->batch.size = sizeof memory->batch;

@@ -49,6 +49,9 @@ bool take_next(mctx_subscription subscription, taken *got, int timeout_ms);
 void assert_takes(mctx_subscription subscription, const char *text);
 /* Nothing comes for a while. */
 void assert_takes_nothing(mctx_subscription subscription);
+/* Nothing comes, and a counter of what was discarded gets there: unicast waits for the answer of a neighbour.
+ */
+void assert_discards(mctx_subscription subscription, const char *counter, uint64_t count);
 
 /* ---- memory for batches ---- */
 
