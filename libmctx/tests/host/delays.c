@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { SETS = 10 };
+enum { SETS = 40 };
 
 void delays_add(delays *own, int64_t begin_ns, int64_t end_ns) {
   assert_in_range(own->count, 0, DELAYS - 1);

@@ -15,7 +15,7 @@ typedef struct delays {
 void delays_add(delays *own, int64_t begin_ns, int64_t end_ns);
 
 /* Measures set after set, and is content with the first whose 99th percentile is below the bound; fails when
- * ten are not. A machine that stalls now and then spoils some of the sets, a library that is late all of
+ * none of many is. A machine that stalls now and then spoils some of the sets, a library that is late all of
  * them. */
 void assert_soon(const char *what, int64_t bound_ns, void (*measure)(delays *set, void *argument),
                  void *argument);

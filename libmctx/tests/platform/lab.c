@@ -88,7 +88,7 @@ int lab_receiver(const mctx_address *group, uint32_t index) {
 
 ssize_t lab_receive(int receiver, void *buffer, size_t capacity) {
   struct pollfd watched = {.fd = receiver, .events = POLLIN};
-  if (poll(&watched, 1, 1000) != 1) return -1;
+  if (poll(&watched, 1, 10000) != 1) return -1;
   return recv(receiver, buffer, capacity, MSG_DONTWAIT);
 }
 

@@ -35,7 +35,7 @@ bool lab_same(const mctx_address *a, const mctx_address *b);
 mctx__socket lab_socket(uint32_t family);
 /* A receiving socket, bound to the port of `group` and, if `index` is not 0, a member there. */
 int lab_receiver(const mctx_address *group, uint32_t index);
-/* Receives within a second; -1 if nothing came. */
+/* Receives within ten seconds; -1 if nothing came. */
 ssize_t lab_receive(int receiver, void *buffer, size_t capacity);
 
 /* Sends lone datagrams by mctx__socket_send_many(): at most LAB_MANY_MAX, which is more than it takes. */

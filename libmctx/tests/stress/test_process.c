@@ -75,7 +75,7 @@ static void a_process_may_end_with_threads_inside(void **state) {
   (void)state;
   host_alone();
   for (int i = 0; i < 10; i++)
-    host_run("timeout 10 %s --end", self);
+    host_run("timeout 60 %s --end", self);
 }
 
 /* ---- unloading ---- */
@@ -182,7 +182,7 @@ static void a_process_may_end_after_unloading(void **state) {
   char path[] = "/tmp/libmctx-copy-XXXXXX";
   (void)state;
   copy_library(path);
-  bool done = host_try("timeout 10 %s --load %s", self, path);
+  bool done = host_try("timeout 60 %s --load %s", self, path);
   unlink(path);
   assert_true(done);
 }
