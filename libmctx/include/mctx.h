@@ -203,7 +203,7 @@ enum mctx_status_code {
 enum mctx_retry {
   MCTX_RETRY_NEVER = 0,       /**< not as it is: correct the call, or, after `queue_full`, do not resend */
   MCTX_RETRY_WHEN_READY = 1,  /**< once mctx_wait() or the pollable handle says so */
-  MCTX_RETRY_AFTER_DELAY = 2, /**< after a while: nothing tells when */
+  MCTX_RETRY_AFTER_DELAY = 2, /**< after a while: of `paced`, `value` tells when, else nothing does */
   MCTX_RETRY_AFTER_CHANGE = 3 /**< once something on this host changed: a link, a route, a limit, a right */
 };
 
@@ -429,7 +429,7 @@ typedef struct mctx_address {
  * @param[out] address the value
  * @param error where the failure is described, or NULL
  * @return 0; null_argument; address_syntax; port_range; interface_not_found for an unknown scope; where its
- *         look-up fails any status of kind limit, unsupported or io
+ *         look-up fails any status of kind limit, permission, unsupported or io
  * @note Blocks only for the look-up of a scope's name. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_address_parse(const char *text, mctx_address *address, mctx_error *error);
@@ -517,7 +517,7 @@ typedef struct mctx_interface_info {
  * mctx_close().
  * @param[out] list the handle
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; any status of kind limit; unsupported; io
+ * @return 0; null_argument; any status of kind limit; permission; unsupported; io
  * @note Asks the system; does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_interface_list_open(mctx_interface_list *list, mctx_error *error);
@@ -583,7 +583,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_interface_list_friendly_name(mctx_interface
  * @param[out] position where it stands
  * @param error where the failure is described, or NULL
  * @return 0; null_argument; interface_not_found; interface_index_zero; interface_unspecified;
- *         interface_multicast; invalid_argument; a handle's errors
+ *         interface_multicast; option_conflict; invalid_argument; a handle's errors
  * @note Never blocks. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_interface_list_find(mctx_interface_list list,
@@ -730,7 +730,8 @@ enum mctx_event_type {
                                    when a send fails for it (Linux goes on sending from a link-local one) */
   MCTX_EVENT_SOURCE_CHANGED = 2, /**< the system chose another source: `address` */
   MCTX_EVENT_OVERFLOW = 3,       /**< `value` events before this one were lost: nobody had fetched them */
-  MCTX_EVENT_INTERFACE_LOST = 4, /**< an interface went away, and `value` memberships on it */
+  MCTX_EVENT_INTERFACE_LOST = 4, /**< an interface went away or cannot receive the groups any more (its MTU, a
+                                      bridge), and `value` memberships on it with it */
   MCTX_EVENT_INTERFACE_APPEARED =
       5,                  /**< an interface joined the default set: `value` groups were joined on it */
   MCTX_EVENT_REBUILT = 6, /**< an interface is there again: `value` memberships were joined anew, and what
@@ -740,7 +741,7 @@ enum mctx_event_type {
   MCTX_EVENT_NO_INTERFACE = 8, /**< the default set has no interface for the family of `address`, a group */
   MCTX_EVENT_DROPS = 9,        /**< the kernel drops messages, after a second without: `value` so far */
   MCTX_EVENT_SOURCELESS = 10   /**< a source-specific group, `address`, was joined without a source (RFC 4607):
-                                  routers   forward nothing to such a member */
+                                  routers forward nothing to such a member */
 };
 
 /** One event. */
@@ -981,7 +982,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_publication_get_info(mctx_publication publi
  * @param capacity in bytes, with the terminator; 1024 are always enough
  * @param[out] length the length of the whole name, without the terminator
  * @param error where the failure is described, or NULL
- * @return 0; null_argument; any status of kind limit; unsupported; not_a_socket; io; a handle's errors
+ * @return 0; null_argument; any status of kind limit; permission; unsupported; not_a_socket; io; a handle's
+ *         errors
  * @note Asks the system; does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_publication_interface_name(mctx_publication publication, char *text,
@@ -1225,7 +1227,7 @@ typedef struct mctx_membership_info {
   uint64_t datagrams;       /**< delivered */
   uint64_t bytes;           /**< delivered */
   int64_t first_ns;         /**< from joining to the first message, in nanoseconds, or -1 */
-  int64_t last_ns; /**< age of the last message, in nanoseconds, or -1; to within a millisecond or so */
+  int64_t last_ns;          /**< age of the last message, in nanoseconds, or -1; to within some milliseconds */
 } mctx_membership_info;
 
 /** What a membership is beside its filter. */
@@ -1358,8 +1360,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_join(mctx_subscription subscription, const 
  * @param stride the size of one element as the caller knows it, in bytes; a multiple of 8
  * @param count in elements; 0 does nothing
  * @param error where the failure is described, or NULL; `item` says which element
- * @return 0; any status of kind usage; membership_not_found; interface_not_found; any status of kind limit; a
- * handle's errors
+ * @return 0; any status of kind usage; membership_not_found; interface_not_found; any status of kind limit;
+ *         permission; unsupported; io; a handle's errors
  * @note Does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_leave(mctx_subscription subscription, const mctx_membership *memberships,
@@ -1373,8 +1375,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_leave(mctx_subscription subscription, const
  * @param size sizeof(mctx_membership) as the caller knows it, in bytes
  * @param source the source
  * @param error where the failure is described, or NULL
- * @return 0; any status of kind usage; membership_not_found; interface_not_found; source_exists in an include
- * list; source_not_found in an exclude list; any status of kind limit; io; a handle's errors
+ * @return as mctx_leave(); source_exists in an include list; source_not_found in an exclude list; where a list
+ *         outgrows a socket, address_in_use and family_unsupported
  * @note Does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_allow(mctx_subscription subscription, const mctx_membership *membership,
@@ -1387,8 +1389,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_allow(mctx_subscription subscription, const
  * @param size sizeof(mctx_membership) as the caller knows it, in bytes
  * @param source the source
  * @param error where the failure is described, or NULL
- * @return 0; any status of kind usage; membership_not_found; interface_not_found; source_exists; any status of
- * kind limit; io; a handle's errors
+ * @return as mctx_leave(); source_exists
  * @note Does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_block(mctx_subscription subscription, const mctx_membership *membership,
@@ -1402,8 +1403,7 @@ MCTX_API MCTX_CHECK mctx_status mctx_block(mctx_subscription subscription, const
  * @param membership which group, on which interface (none: on all), and the new filter
  * @param size sizeof(mctx_membership) as the caller knows it, in bytes
  * @param error where the failure is described, or NULL
- * @return 0; any status of kind usage; membership_not_found; interface_not_found; any status of kind limit; io;
- * a handle's errors
+ * @return as mctx_leave(); where a list outgrows a socket, address_in_use and family_unsupported
  * @note Does not wait for the network. Since 0.1.
  */
 MCTX_API MCTX_CHECK mctx_status mctx_filter_set(mctx_subscription subscription,
@@ -1488,9 +1488,9 @@ MCTX_API MCTX_CHECK mctx_status mctx_recv(mctx_subscription subscription, void *
                                           mctx_message *message, uint32_t message_size, mctx_error *error);
 
 /**
- * Receives what is there: puts datagrams into the arena in the order in which they came, as long as there is
- * room for a whole message; between two there may be a gap. The timeout is for the first datagram. With at
- * least one, the status is 0; an error met after it comes with the next call. Nothing is held back.
+ * Receives what is there, as long as the arena has room for a whole message. The records are in the order in
+ * which datagrams came; where in the arena each lies, its record tells. The timeout is for the first datagram.
+ * With at least one, the status is 0; an error met after it comes with the next call. Nothing is held back.
  * @param subscription the subscription
  * @param[in,out] batch the caller's memory; the counts
  * @param flags ::mctx_wait_flag bits

@@ -347,6 +347,7 @@ static void prepare_sending(mctx__publication *publication) {
   /* A superpacket leaves at once, whatever the rate: it holds what that yields in a millisecond. */
   mctx__offload_init(&publication->offload, config->offload != 0,
                      by_kernel ? config->pacing_rate / (INT64_C(8) * 1000) : MCTX__SUPERPACKET_MAX);
+  config->offload = publication->offload.most.count > 1;
   publication->paced = config->pacing_rate != 0 && !by_kernel;
   if (publication->paced)
     mctx__pacer_init(&publication->pacer, (uint32_t)config->pacing_unit, config->pacing_rate,

@@ -407,6 +407,7 @@ static void superpackets_are_small_where_the_kernel_paces(void **state) {
     const mctx_publication_info info = info_of(publication);
     const uint64_t before = mctx_sim_superpackets();
     uint64_t accepted;
+    assert_int_equal(info.offload, rows[i].count_limit > 1);
     assert_int_equal(info.segment_count_limit, rows[i].count_limit);
     assert_int_equal(info.segment_size_limit, rows[i].size_limit);
     fill(100, 100);
