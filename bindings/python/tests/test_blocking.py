@@ -78,7 +78,7 @@ def test_send_many_in_time_returns_what_went(slow_link: SlowLink) -> None:
 
 
 def test_wake_ends_a_batch_and_says_how_many_went(slow_link: SlowLink) -> None:
-    timer = threading.Timer(0.3, slow_link.publication.wake)
+    timer = threading.Timer(1, slow_link.publication.wake)
     timer.start()
     with pytest.raises(libmctx.WaitInterruptedError) as caught:
         slow_link.publication.send_many([bytes(1000)] * 10_000, timeout=None)
@@ -145,10 +145,14 @@ def test_signal_handlers_run_while_a_wait_goes_on(context: libmctx.Context, on_a
 
 def test_signals_do_not_lengthen_a_timeout(context: libmctx.Context, on_alarm: list[int]) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
-    start = time.monotonic()
-    with pytest.raises(libmctx.TimedOutError):
-        context.wait(0.3)
-    assert 0.25 < time.monotonic() - start < 2
+    for _ in range(10):  # a machine that stops for a while brings many signals as one
+        on_alarm.clear()
+        start = time.monotonic()
+        with pytest.raises(libmctx.TimedOutError):
+            context.wait(0.3)
+        assert 0.25 < time.monotonic() - start < 2
+        if len(on_alarm) > 3:
+            break
     assert len(on_alarm) > 3
 
 
@@ -204,8 +208,8 @@ def test_a_wait_of_the_main_thread_is_cut_into_slices(
 ) -> None:
     start = time.monotonic()
     with pytest.raises(libmctx.TimedOutError):
-        context.wait(0.1)
-    assert 0.08 < time.monotonic() - start < 2
+        context.wait(1)
+    assert 0.98 < time.monotonic() - start < 4
     assert len(native_waits) > 1
     assert 0 < min(native_waits) <= max(native_waits) == 10_000_000
 

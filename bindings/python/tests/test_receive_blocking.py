@@ -494,10 +494,14 @@ def test_signal_handlers_run_while_a_receive_goes_on(pair4: Pair, receive: Recei
     before = signal.signal(signal.SIGALRM, lambda number, frame: calls.append(number))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
-        start = time.monotonic()
-        with pytest.raises(libmctx.TimedOutError):
-            receive(pair4.subscription, 0.4)
-        assert 0.35 < time.monotonic() - start < 2
+        for _ in range(10):  # a machine that stops for a while brings many signals as one
+            calls.clear()
+            start = time.monotonic()
+            with pytest.raises(libmctx.TimedOutError):
+                receive(pair4.subscription, 0.4)
+            assert 0.35 < time.monotonic() - start < 2
+            if len(calls) > 3:
+                break
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -517,7 +521,7 @@ def test_a_long_wait_of_the_main_thread_counts_few_receives(
 
     monkeypatch.setattr(_ffi, "wait", wait)
     with pytest.raises(libmctx.TimedOutError):
-        pair4.subscription.recv_many(600, 0.2)
+        pair4.subscription.recv_many(600, 2)
     assert len(waits) > 10
     assert pair4.subscription.stats().receive_calls <= 3
 
