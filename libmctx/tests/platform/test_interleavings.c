@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "lab.h"
-#include "metrics.h"
+#include "publication.h"
 
 #define assert_ok(status) assert_int_equal((status), MCTX_OK)
 
@@ -236,11 +236,12 @@ static void a_wake_from_a_handler_does_not_wait_for_the_cleaning_it_interrupts(v
 
 /* ---- priorities ---- */
 
-static mctx__counters counters;
+static mctx__slot slot;
+static mctx__publication counted = {.object.slot = &slot};
 
 static void *count_urgently(void *argument) {
   (void)argument;
-  mctx__counters_sent(&counters, (mctx__sent){.packets = 1, .bytes = 1});
+  mctx__publication_sent(&counted, (mctx__sent){.packets = 1, .bytes = 1});
   return NULL;
 }
 
@@ -260,9 +261,9 @@ static bool start_urgent(pthread_t *thread) {
 static int64_t time_of_urgent_thread(void) {
   pthread_t urgent;
   int64_t start = mctx__clock_monotonic();
-  mctx__counters_lock(&counters);
+  mctx__publication_lock(&counted);
   bool started = start_urgent(&urgent);
-  mctx__counters_unlock(&counters);
+  mctx__publication_unlock(&counted);
   if (started) assert_int_equal(pthread_join(urgent, NULL), 0);
   return started ? mctx__clock_monotonic() - start : -1;
 }
@@ -284,7 +285,7 @@ static void an_urgent_thread_lets_others_finish(void **state) {
     took = time_of_urgent_thread();
   assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
   if (took < 0) SKIP("no right to real-time priorities");
-  assert_int_equal(counters.send_calls, tries);
+  assert_int_equal(counted.counters.values[MCTX__SEND_CALLS], tries);
   assert_true(took < SOON_NS);
 }
 
