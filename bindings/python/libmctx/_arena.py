@@ -82,8 +82,9 @@ class Batch(list[_D]):
                 break
             except BufferError:  # something was made of one, and holds it
                 continue
-        if self._arena is not None:
-            self._arena.come_back()
+        arena, self._arena = self._arena, None
+        if arena is not None:
+            arena.come_back()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (list(self), self.has_events)
@@ -178,6 +179,26 @@ receiver: Callable[[tuple[int, type[Datagram], str, str]], Callable[[int], Any]]
 receiver = _shortcuts.receiver if _shortcuts.has_records else _plain_receiver
 
 
+class Pool(list["Arena"]):
+    """The arenas of a subscription that nobody receives into; none once it is closed."""
+
+    __slots__ = ("_is_closed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_closed = False
+
+    def put(self, arena: Arena) -> None:
+        """Keep an arena for the next receive."""
+        if not self._is_closed:
+            self.append(arena)
+
+    def close(self) -> None:
+        """Let go of all, and of those that come back later."""
+        self._is_closed = True
+        self.clear()
+
+
 class Arena:
     """Memory for one receive at a time on one subscription: records and payloads, and what the calls need.
 
@@ -206,7 +227,7 @@ class Arena:
     fetch: Callable[[int], Any]
     """The short way to a batch: of nanoseconds, returns how many datagrams came or an error record."""
 
-    def __init__(self, handle: int, pool: list[Arena], capacity: int, min_arena: int) -> None:
+    def __init__(self, handle: int, pool: Pool, capacity: int, min_arena: int) -> None:
         """Make memory for up to ``capacity`` datagrams."""
         self.handle = handle
         self.capacity = self._limit = capacity
@@ -243,7 +264,7 @@ class Arena:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self.is_lent:
-            self._pool.append(self)
+            self._pool.put(self)
 
     def come_back(self) -> None:
         """Go back to the pool, if nothing looks at the memory any more; else it is never used again."""
@@ -252,7 +273,7 @@ class Arena:
         except BufferError:
             return
         self.is_lent, self._is_moved = False, True
-        self._pool.append(self)
+        self._pool.put(self)
 
     # ---- receiving ----
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from libmctx import _ffi
 from libmctx.datagram import Datagram, without_truncation
@@ -68,7 +68,8 @@ class Columns:
     Everything ends with the same thread's next receive on the subscription, with `release`, or with the
     ``with`` block of the columns: whatever is asked of them, or of a view that they gave, raises ``ValueError``
     then. What was made of a view (a slice, a NumPy array) cannot be ended; it stays good, and that memory is
-    not received into again. ``len()`` is how many datagrams there are.
+    not received into again. ``len()`` is how many datagrams there are. Neither picklable nor copyable:
+    `payloads` and `datagram` copy what is to stay.
 
     Attributes:
         has_events: Whether events wait: `Subscription.events`.
@@ -76,8 +77,8 @@ class Columns:
 
     __slots__ = ("_arena", "_capacity", "_count", "_memory", "_messages", "_views", "has_events")
 
-    _memory: bytearray | None
-    """Room for ``capacity`` records of datagrams and as many of messages, then payloads; None: released."""
+    _memory: list[bytearray]
+    """Room for ``capacity`` records of datagrams and as many of messages, then payloads; none: released."""
     _views: dict[str, memoryview]
     """What was handed out."""
 
@@ -90,7 +91,7 @@ class Columns:
         has_events: bool,
         arena: Arena | None = None,
     ) -> None:
-        self._memory = memory
+        self._memory = [memory]
         self._capacity = capacity
         self._count = count
         self._messages = messages
@@ -102,7 +103,7 @@ class Columns:
         return self._count
 
     def __repr__(self) -> str:
-        state = ", released" if self._memory is None else ""
+        state = "" if self._memory else ", released"
         return f"<Columns of {self._count} datagrams in {self._messages} messages{state}>"
 
     # ---- the columns ----
@@ -166,9 +167,11 @@ class Columns:
         return records.cast("I")[("offsets", "lengths", "messages", "flags").index(name) :: 4]
 
     def _alive(self) -> bytearray:
-        if self._memory is None:
-            raise ValueError("the columns were released: by a later receive of this thread, or by release()")
-        return self._memory
+        try:
+            return self._memory[0]
+        except IndexError:
+            text = "the columns were released: by a later receive of this thread, or by release()"
+            raise ValueError(text) from None
 
     # ---- copies ----
 
@@ -218,16 +221,18 @@ class Columns:
 
     def release(self) -> None:
         """End the columns; done again it does nothing."""
-        if self._memory is None:
+        try:
+            self._memory.pop()  # once, whichever thread
+        except IndexError:
             return
-        self._memory = None
-        for view in self._views.values():
+        for view in list(self._views.values()):
             try:
                 view.release()
             except BufferError:  # something was made of it, and holds it
                 continue
-        if self._arena is not None:
-            self._arena.come_back()
+        arena, self._arena = self._arena, None
+        if arena is not None:
+            arena.come_back()
 
     def __enter__(self) -> Self:
         return self
@@ -236,6 +241,9 @@ class Columns:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("columns cannot be pickled or copied: take copies by payloads() or datagram()")
 
 
 def copy_payloads(memory: bytearray, capacity: int, count: int) -> list[bytes]:

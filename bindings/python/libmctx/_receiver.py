@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from libmctx import _convert, _ffi, _waiting, errors
-from libmctx._arena import Arena, Batch, receiver
+from libmctx._arena import Arena, Batch, Pool, receiver
 from libmctx._columns import Columns
 from libmctx._object import OpenObject
 from libmctx._waiting import Call, Wait
@@ -30,6 +30,8 @@ _FIRST_NS = 250_000_000
 """The first native wait of a receive that may take for ever, in nanoseconds."""
 USUAL = 512
 """Datagrams in a batch of an iteration."""
+MOST = 16_384
+"""Datagrams of one receive: beyond, there is room in memory for longer ones only."""
 
 
 class Receiver(OpenObject):
@@ -50,7 +52,7 @@ class Receiver(OpenObject):
         "_wakes",
     )
 
-    _arenas: list[Arena]
+    _arenas: Pool
     """Those that nobody receives into now."""
     _direct: Callable[[int], Any]
     """The short way to one datagram."""
@@ -74,7 +76,7 @@ class Receiver(OpenObject):
     """What was lent to this thread."""
 
     def _prepare(self) -> None:
-        self._arenas = []
+        self._arenas = Pool()
         how = (self._handle, Datagram, "payload", "_record")
         self._direct = receiver(how)
         self._kept = deque()
@@ -163,7 +165,7 @@ class Receiver(OpenObject):
         if number == 0:
             hint = "ask for one datagram at least"
             raise errors.from_code(_INVALID_ARGUMENT, "max is 0", hint=hint, field="max")
-        return number
+        return min(number, MOST)
 
     def _raise_late(self) -> None:
         """Raise what failed after datagrams of the receive before."""
@@ -255,3 +257,4 @@ class Receiver(OpenObject):
     def _before_close(self) -> None:
         super()._before_close()
         self._kept.clear()
+        self._arenas.close()

@@ -14,7 +14,7 @@ from libmctx._columns import Columns, columns_of
 from libmctx._convert import AddressText
 from libmctx._options import SubscriptionInfo, read_info
 from libmctx._payload import writable
-from libmctx._receiver import USUAL, Receiver
+from libmctx._receiver import MOST, USUAL, Receiver
 from libmctx.datagram import Datagram, DatagramInfo, DatagramView
 from libmctx.interface import InterfaceLike
 from libmctx.membership import (
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 _FORKED = _ffi.constant("MCTX_ERR_FORKED")
-_NUMBERS = 1 << 32
-"""From here on a number doesn't fit."""
 _T = TypeVar("_T")
 _MEMBERSHIP = ctypes.sizeof(_ffi.Membership)
 
@@ -342,7 +340,8 @@ class Subscription(Receiver):
         no object for a datagram.
 
         Args:
-            max: The most datagrams. Fewer than twice `SubscriptionInfo.min_datagrams` take a call each.
+            max: The most datagrams; 16,384 are the most of one receive. Fewer than twice
+                `SubscriptionInfo.min_datagrams` take a call each.
             timeout: Seconds for the first; 0 does not block; None waits for ever.
             copy: Whether payloads are bytes; False: views of the memory that they were received into, which end
                 with this thread's next receive: see `Batch`.
@@ -404,7 +403,7 @@ class Subscription(Receiver):
         No object is made for a datagram: see `Columns`, which ends with this thread's next receive.
 
         Args:
-            max: As of `recv_many`. The memory for more, say 4096, costs nothing while it is not needed.
+            max: As of `recv_many`. More, say 4096, take more memory, once.
             timeout: As of `recv_many`.
 
         Returns:
@@ -424,7 +423,7 @@ class Subscription(Receiver):
         form_kept: Callable[[Batch[Datagram]], _T],
     ) -> _T:
         """Receive many datagrams in some form; ``form_kept`` makes the same of those received one by one."""
-        count = most if type(most) is int and 0 < most < _NUMBERS else self._checked_count(most)
+        count = most if type(most) is int and 0 < most <= MOST else self._checked_count(most)
         if self._lends:
             self._end_views()
         if self._kept and (kept := self._take_kept(count)):
@@ -447,7 +446,7 @@ class Subscription(Receiver):
                     return form(arena)
         finally:
             if not arena.is_lent:
-                self._arenas.append(arena)
+                self._arenas.put(arena)
 
     def recv_into(self, buffer: Writable, timeout: float | None = None) -> tuple[int, DatagramInfo]:
         """Receive one datagram into memory of the caller's.

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import struct
 import threading
 from typing import Any
@@ -255,3 +257,23 @@ def test_the_described_records_have_the_native_layout() -> None:
     assert datagrams.itemsize == struct.calcsize("4I")
     assert messages.itemsize % 8 == 0
     assert messages.fields["time_ns"][1] % 8 == 0
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_columns_have_no_second_object_that_would_outlive_them(pair4: Pair, duplicate: Any) -> None:
+    send(pair4, [b"a"])
+    columns = pair4.subscription.recv_columns(600, 5)
+    with pytest.raises(TypeError, match="payloads"):
+        duplicate(columns)
+    assert columns.payloads() == [b"a"]
+
+
+def test_more_than_one_receive_can_bring_takes_no_memory(pair4: Pair) -> None:
+    for how in (
+        pair4.subscription.recv_many,
+        pair4.subscription.recv_payloads,
+        pair4.subscription.recv_columns,
+    ):
+        send(pair4, [b"a"])
+        assert len(how((1 << 32) - 1, 5)) == 1
+    assert sum(len(each._memory) for each in pair4.subscription._arenas) < 1 << 25

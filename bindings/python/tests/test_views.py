@@ -7,6 +7,7 @@ import copy
 import gc
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from conftest import Pair
 
 import libmctx
+from libmctx._arena import Arena
 
 numpy: Any
 try:
@@ -211,3 +213,25 @@ def test_threads_with_views_of_one_subscription(pair4: Pair) -> None:
         worker.join(10)
     assert surprises == []
     assert sorted(int(each) for own in received for each in own) == list(range(total))
+
+
+def test_a_closed_subscription_keeps_no_memory(context: libmctx.Context) -> None:
+    pair = Pair(context, "ipv4")
+    pair.publication.send_many([b"x"] * 2)
+    pair.subscription.recv_columns(600, 5).release()
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            pair.subscription.recv_many(600)
+        except libmctx.ClosedError as error:
+            ended.append(error.with_traceback(None))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.05)
+    pair.subscription.close()
+    thread.join(10)
+    assert len(ended) == 1
+    mine = [each for each in gc.get_objects() if type(each) is Arena and each.handle == pair.subscription.id]
+    assert mine == []
