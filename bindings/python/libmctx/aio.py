@@ -7,7 +7,8 @@ import asyncio
 import ctypes
 import math
 import operator
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from libmctx import _convert, _ffi, _waiting, errors
@@ -496,25 +497,24 @@ class _Stream:
 
     def __init__(self, of: AsyncSubscription) -> None:
         self._of = of
-        self._rest: Iterator[Datagram] = iter(())
+        self._rest: deque[Datagram] = deque()
 
     def __aiter__(self) -> _Stream:
         return self
 
     async def __anext__(self) -> Datagram:
-        for each in self._rest:
-            return each
+        if self._rest:
+            return self._rest.popleft()
         try:
-            batch = await self._of.recv_many()
+            self._rest.extend(await self._of.recv_many())  # behind those of another task that has come back
         except errors.ClosedError as error:
             if error.code == _FORKED:
                 raise
             raise StopAsyncIteration from None
-        self._rest = iter(batch)
-        return next(self._rest)
+        return self._rest.popleft()
 
     def __del__(self) -> None:
-        self._of.subscription._keep(self._rest)
+        self._of.subscription._keep(iter(self._rest))
 
 
 def _check_interval(poll_interval: float) -> None:

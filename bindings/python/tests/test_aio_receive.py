@@ -194,6 +194,33 @@ def test_async_for_ends_with_the_close(run: Run, pair: Pair) -> None:
     run(body)
 
 
+def test_tasks_that_share_an_iterator_lose_nothing(run: Run, pair: Pair) -> None:
+    async def body() -> None:
+        shared = aiter(AsyncSubscription(pair.subscription))
+        received: list[bytes] = []
+
+        async def take() -> None:
+            async for each in shared:
+                received.append(each.payload)
+                await asyncio.sleep(0)
+
+        tasks = [asyncio.ensure_future(take()) for _ in range(3)]
+        payloads = [b"%d" % number for number in range(100)]
+        await until_watched(3)
+        for first in range(0, 100, 10):
+            pair.publication.send_many(payloads[first : first + 10])
+            await asyncio.sleep(0)
+        end = asyncio.get_running_loop().time() + 5
+        while len(received) < len(payloads) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.001)
+        assert sorted(received) == sorted(payloads)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(body)
+
+
 def test_an_async_for_that_is_left_early_loses_nothing(run: Run, pair: Pair) -> None:
     async def body() -> None:
         payloads = [b"%d" % number for number in range(50)]
