@@ -99,11 +99,13 @@ def nanoseconds(timeout: float | None) -> int:
         return -1
     try:
         not_a_number = math.isnan(timeout)
+    except OverflowError:  # an int that is too large for a float
+        not_a_number = False
     except TypeError:
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}") from None
     if not_a_number or timeout < 0:
         raise ValueError(f"timeout must be 0, positive or None, and {timeout!r} is not")
-    return -1 if timeout >= _FOREVER else math.ceil(timeout * 1e9)
+    return -1 if timeout >= _FOREVER else math.ceil(float(timeout) * 1e9)
 
 
 def address(value: AddressText, name: str) -> _ffi.Address:

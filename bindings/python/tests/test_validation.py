@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -167,6 +170,33 @@ def test_no_text_is_mistaken_for_an_interface(context: libmctx.Context, text: st
         return
     with pytest.raises((libmctx.MctxError, ValueError)):
         context.add_publication(**GOOD, interface=text)
+
+
+def test_timeouts_of_all_kinds_of_numbers(publication: libmctx.Publication) -> None:
+    class Number(float):
+        pass
+
+    kinds: list[Any] = [0, 1, True, 0.5, Number(1), Fraction(1, 3), Decimal("0.01"), math.inf, 10**400, 5e-324]
+    for timeout in kinds:
+        assert publication.wait(timeout) is libmctx.Ready.WRITABLE
+        assert publication.send_many([b"x"], timeout=timeout) == 1
+    wrong: list[Any] = [
+        -1,
+        -0.5,
+        Fraction(-1, 3),
+        Decimal("-0.01"),
+        Decimal("nan"),
+        math.nan,
+        -math.inf,
+        -(10**400),
+    ]
+    for timeout in wrong:
+        with pytest.raises(ValueError, match="timeout"):
+            publication.wait(timeout)
+    others: list[Any] = ["1", b"1", [], 1j, object()]
+    for timeout in others:
+        with pytest.raises(TypeError, match="timeout must be a number of seconds or None"):
+            publication.wait(timeout)
 
 
 def test_an_interface_that_is_down(context: libmctx.Context, down_interface: str) -> None:
