@@ -287,11 +287,12 @@ Sending: TypeAlias = tuple[int, list[Any], dict[int, Any], Answer]
 
 def _plain_sender(own: Sending) -> Callable[[Any], Any]:
     handle, _, reports, answer = own
-    send = _ffi.plain_send
+    call = _ffi.plain_send
     publication: Any = ctypes.c_uint64.from_param(handle)  # converted once
     records: list[Any] = []  # each, and how it is passed, is one call's at a time
 
-    def send_one(payload: Any) -> Any:
+    def send(payload: Any, /) -> Any:
+        """Send one datagram."""
         if type(payload) is bytes:
             data = payload
         else:
@@ -309,12 +310,12 @@ def _plain_sender(own: Sending) -> Callable[[Any], Any]:
             report = reports[length]  # so that it also fits a C int
         except KeyError:
             report, length = None, ctypes.c_size_t(length)
-        if send(publication, data, length, record[1]) != 0:
+        if call(publication, data, length, record[1]) != 0:
             return answer(payload, bytes(record[0]))
         records.append(record)
         return report or answer(payload, len(data))
 
-    return send_one
+    return send
 
 
 def _plain_many_sender(handle: int) -> Callable[..., int | bytes]:

@@ -111,9 +111,8 @@ if available:
 
     def _maker(name: str, flags: int, text: str) -> Callable[[Any], Method]:
         """Return what makes a builtin of an object: the function's first argument."""
-        full = f"mctx_python_{name}".encode()
-        function = ctypes.cast(_ffi.quick[full.decode()], c_void_p)
-        method = _MethodDef(full, function, flags, text.encode())
+        function = ctypes.cast(_ffi.quick[f"mctx_python_{name}"], c_void_p)
+        method = _MethodDef(name.encode(), function, flags, text.encode())
         ctypes.pythonapi.Py_IncRef(py_object(method))  # functions made of it may outlive this module
         return lambda own: _new_function(method, own, None)
 

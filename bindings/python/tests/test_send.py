@@ -7,6 +7,7 @@ import array
 import ctypes
 import errno
 import gc
+import inspect
 import ipaddress
 import mmap
 import pickle
@@ -700,3 +701,13 @@ def test_wrong_options_of_offload_and_pacing(
     if isinstance(caught.value, libmctx.MctxError):
         assert caught.value.field == field
     assert context.publication_count() == 0
+
+
+def test_the_send_of_a_publication_tells_its_signature(publication: libmctx.Publication) -> None:
+    assert publication.send.__name__ == "send"
+    assert list(inspect.signature(publication.send).parameters) == ["payload"]
+    assert publication.send.__doc__ == "Send one datagram."
+    wrong: Any = publication.send
+    for call in (wrong, lambda: wrong(b"", b""), lambda: wrong(payload=b"")):
+        with pytest.raises(TypeError, match=r"send\(\)"):
+            call()
