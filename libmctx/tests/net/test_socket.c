@@ -357,10 +357,23 @@ static uint32_t polled(int loop, int timeout_ms) {
   return epoll_wait(loop, &event, 1, timeout_ms) == 1 ? event.events : 0;
 }
 
-static void an_event_loop_sees_when_there_is_room(void **state) {
+/* A slow link makes room within milliseconds, in which this test may be held up. */
+static void assert_silent_when_full(int loop, mctx_publication publication) {
+  enum { TRIES = 50 };
   static const char payload[1000];
+  uint32_t events = EPOLLOUT;
+  for (int tries = 0; tries < TRIES && events != 0; tries++) {
+    mctx_status status = MCTX_OK;
+    for (int i = 0; i < 1000 && status == MCTX_OK; i++)
+      status = mctx_send(publication, payload, sizeof payload, NULL);
+    assert_status(status, MCTX_ERR_WOULD_BLOCK);
+    events = polled(loop, 0);
+  }
+  assert_int_equal(events, 0);
+}
+
+static void an_event_loop_sees_when_there_is_room(void **state) {
   uint32_t family = host_family(state);
-  mctx_status status = MCTX_OK;
   host_pair();
   if (!host_try("tc qdisc add dev va root tbf rate 1mbit burst 2kb limit 1mb"))
     SKIP("this host has no tbf queue");
@@ -374,12 +387,8 @@ static void an_event_loop_sees_when_there_is_room(void **state) {
   assert_int_equal(polled(loop, 0), EPOLLOUT);
   assert_int_equal(polled(loop, 0), EPOLLOUT); /* as long as there is room */
   for (int full = 0; full < 3; full++) {
-    for (int i = 0; i < 100 && status == MCTX_OK; i++)
-      status = mctx_send(publication, payload, sizeof payload, NULL);
-    assert_status(status, MCTX_ERR_WOULD_BLOCK);
-    assert_int_equal(polled(loop, 0), 0);
+    assert_silent_when_full(loop, publication);
     assert_int_equal(polled(loop, PATIENCE_MS), EPOLLOUT);
-    status = MCTX_OK;
   }
   assert_ok(mctx_close(publication, NULL));
   assert_int_equal(polled(loop, 10), 0); /* the descriptor is gone, and its registration with it */

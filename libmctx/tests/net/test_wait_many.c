@@ -50,6 +50,18 @@ static void fill_the_buffer(const many *all) {
   assert_status(status, MCTX_ERR_WOULD_BLOCK);
 }
 
+/* The link makes room within milliseconds, in which this test may be held up. */
+static void assert_not_ready_when_full(many *all) {
+  enum { TRIES = 50 };
+  mctx_status status = MCTX_OK;
+  uint32_t ready;
+  for (int i = 0; i < TRIES && status == MCTX_OK; i++) {
+    fill_the_buffer(all);
+    status = wait_for(all, 0, &ready);
+  }
+  assert_status(status, MCTX_ERR_WOULD_BLOCK);
+}
+
 static void exactly_the_ready_ones_are_told(void **state) {
   uint32_t family = host_family(state);
   uint32_t ready;
@@ -85,8 +97,7 @@ static void a_publication_is_ready_when_it_has_room(void **state) {
   assert_ok(wait_for(&all, -1, &ready));
   assert_int_equal(ready, 1);
   assert_int_equal(all.items[SUBSCRIPTIONS].ready, MCTX_WRITABLE);
-  fill_the_buffer(&all);
-  assert_status(wait_for(&all, 0, &ready), MCTX_ERR_WOULD_BLOCK);
+  assert_not_ready_when_full(&all);
   assert_ok(wait_for(&all, 5 * SECOND, &ready)); /* the link makes room */
   assert_int_equal(ready, 1);
   fill_the_buffer(&all);
