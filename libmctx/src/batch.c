@@ -298,7 +298,7 @@ static MCTX__IN_PLACE mctx_status send_datagrams(const mctx__call *call, mctx__i
 MCTX__COLD static mctx_status unusable(const mctx__call *call, uint32_t flags) {
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
-  return mctx__handle_failed(call, mctx__handle_refusal(call->handle, MCTX_HANDLE_PUBLICATION));
+  return mctx__enter_failed(call, MCTX_HANDLE_PUBLICATION);
 }
 
 /* False: unusable() says why. */

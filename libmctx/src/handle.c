@@ -192,7 +192,8 @@ static bool is_kind(uint32_t kind) {
   return kind >= MCTX_HANDLE_CONTEXT && kind <= MCTX_HANDLE_INTERFACE_LIST;
 }
 
-mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind) {
+/* Why a handle does not lead to an open object of the kind (MCTX_HANDLE_NONE: of any kind). */
+static mctx_status refusal_of(mctx_handle handle, uint32_t kind) {
   mctx__slot *slot = mctx__slot_of(handle);
   uint64_t generation = handle >> MCTX__INDEX_BITS & MCTX__LAST_GENERATION;
   if (!is_kind(mctx__handle_kind(handle)) || generation == 0 || slot == NULL) return MCTX_ERR_INVALID_HANDLE;
@@ -210,7 +211,7 @@ mctx_status mctx__pin(mctx_handle handle, uint32_t kind, mctx__object **object) 
     *object = mctx__pin_live(handle);
     if (*object != NULL) return MCTX_OK;
   }
-  return mctx__handle_refusal(handle, kind);
+  return refusal_of(handle, kind);
 }
 
 const char *mctx__handle_hint(mctx_status refusal) {
@@ -248,9 +249,13 @@ const char *mctx__handle_message(mctx_handle handle, mctx_status refusal) {
   }
 }
 
-mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status) {
-  return MCTX__FAIL(call, status, .field = "handle", .message = mctx__handle_message(call->handle, status),
-                    .hint = mctx__handle_hint(status));
+mctx_status mctx__handle_failed(const mctx__call *call, mctx_status refusal) {
+  return MCTX__FAIL(call, refusal, .field = "handle", .message = mctx__handle_message(call->handle, refusal),
+                    .hint = mctx__handle_hint(refusal));
+}
+
+mctx_status mctx__enter_failed(const mctx__call *call, uint32_t kind) {
+  return mctx__handle_failed(call, refusal_of(call->handle, kind));
 }
 
 mctx_status mctx__enter(const mctx__call *call, uint32_t kind, mctx__object **object) {

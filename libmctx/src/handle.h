@@ -125,14 +125,14 @@ static inline mctx__object *mctx__pin_live_of(mctx_handle handle, uint32_t kind)
   return mctx__handle_kind(handle) == kind ? mctx__pin_live(handle) : NULL;
 }
 
-/* Why a handle does not lead to an open object of the kind (MCTX_HANDLE_NONE: of any kind). */
-mctx_status mctx__handle_refusal(mctx_handle handle, uint32_t kind);
-/* What to do about it. */
+/* Of a handle that leads to no open object: what to do about it. */
 const char *mctx__handle_hint(mctx_status refusal);
-/* What it says of this handle, NULL for what the status says. */
+/* What that says of this handle, NULL for what the status says. */
 const char *mctx__handle_message(mctx_handle handle, mctx_status refusal);
 /* Describes it. */
-mctx_status mctx__handle_failed(const mctx__call *call, mctx_status status);
+mctx_status mctx__handle_failed(const mctx__call *call, mctx_status refusal);
+/* Finds out why the call's handle leads to no open object of the kind, and describes it. */
+mctx_status mctx__enter_failed(const mctx__call *call, uint32_t kind);
 
 /* Enters an object of one kind (MCTX_HANDLE_NONE: of any). */
 mctx_status mctx__pin(mctx_handle handle, uint32_t kind, mctx__object **object);

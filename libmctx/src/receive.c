@@ -153,7 +153,7 @@ static MCTX__COLD mctx_status recv_unusable(const mctx__call *call, const void *
                       .hint = "pass sizeof(mctx_message)");
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
-  return mctx__handle_failed(call, mctx__handle_refusal(call->handle, MCTX_HANDLE_SUBSCRIPTION));
+  return mctx__enter_failed(call, MCTX_HANDLE_SUBSCRIPTION);
 }
 
 /* The way of every datagram: nothing is prepared here that only a failure needs. */

@@ -303,7 +303,7 @@ static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *bat
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
   if (!mctx__enter_receiving(call->handle, &in))
-    return mctx__handle_failed(call, mctx__handle_refusal(call->handle, MCTX_HANDLE_SUBSCRIPTION));
+    return mctx__enter_failed(call, MCTX_HANDLE_SUBSCRIPTION);
   mctx__outlook left;
   status = check_room(call, in.subscription, batch);
   if (status == MCTX_OK) {

@@ -299,7 +299,7 @@ MCTX__COLD static mctx_status unusable(mctx_publication publication, const void 
   if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
   if (data == NULL && length > 0)
     return MCTX__FAIL(&call, MCTX_ERR_NULL_ARGUMENT, .field = "data", .value = length);
-  return mctx__handle_failed(&call, mctx__handle_refusal(publication, MCTX_HANDLE_PUBLICATION));
+  return mctx__enter_failed(&call, MCTX_HANDLE_PUBLICATION);
 }
 
 static MCTX__IN_PLACE mctx_status send_inside(mctx__inside in, const void *data, size_t length,
