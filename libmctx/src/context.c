@@ -8,7 +8,7 @@
 #include "publication.h"
 #include "subscription.h"
 
-/* ---- children ---- */
+/* ---- publications ---- */
 
 static bool find_same(const mctx__context *context, const mctx__publication *publication) {
   for (uint32_t i = 0; i < context->count; i++)
@@ -290,43 +290,43 @@ static void list_subscription(mctx__subscription *subscription, void *argument) 
   list_one(argument, subscription->object.handle);
 }
 
-/* Checks a call that lists children, and enters its context. */
-static mctx_status begin_listing(const mctx__call *call, const listing *list, const char *field,
-                                 uint32_t *count, mctx__object **object) {
+static void list_publications(mctx__context *context, listing *list) {
+  mctx__context_each(context, UINT32_MAX, NULL, list_publication, list);
+}
+
+static void list_subscriptions(mctx__context *context, listing *list) {
+  mctx__context_each_subscription(context, list_subscription, list);
+}
+
+/* A call that lists children; `field` is the argument that they go to. */
+static mctx_status list_children(const mctx__call *call, listing list, const char *field, uint32_t *count,
+                                 void (*list_all)(mctx__context *context, listing *list)) {
+  mctx__object *object;
+  if (count != NULL) *count = 0;
+  if (!mctx__error_usable(call->error)) return MCTX_ERR_STRUCT_SIZE;
   if (count == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "count");
-  if (list->handles == NULL && list->capacity > 0)
+  if (list.handles == NULL && list.capacity > 0)
     return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = field);
-  return mctx__enter(call, MCTX_HANDLE_CONTEXT, object);
+  mctx_status status = mctx__enter(call, MCTX_HANDLE_CONTEXT, &object);
+  if (status != MCTX_OK) return status;
+  list_all((mctx__context *)object, &list);
+  *count = list.count;
+  mctx__unpin(object);
+  return MCTX_OK;
 }
 
 mctx_status mctx_context_publications(mctx_context context, mctx_publication *publications, uint32_t capacity,
                                       uint32_t *count, mctx_error *error) {
   const mctx__call call = {__func__, context, error};
-  mctx__object *object;
-  listing list = {publications, capacity, 0};
-  if (count != NULL) *count = 0;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  mctx_status status = begin_listing(&call, &list, "publications", count, &object);
-  if (status != MCTX_OK) return status;
-  mctx__context_each((mctx__context *)object, UINT32_MAX, NULL, list_publication, &list);
-  *count = list.count;
-  mctx__unpin(object);
-  return MCTX_OK;
+  const listing list = {publications, capacity, 0};
+  return list_children(&call, list, "publications", count, list_publications);
 }
 
 mctx_status mctx_context_subscriptions(mctx_context context, mctx_subscription *subscriptions,
                                        uint32_t capacity, uint32_t *count, mctx_error *error) {
   const mctx__call call = {__func__, context, error};
-  mctx__object *object;
-  listing list = {subscriptions, capacity, 0};
-  if (count != NULL) *count = 0;
-  if (!mctx__error_usable(error)) return MCTX_ERR_STRUCT_SIZE;
-  mctx_status status = begin_listing(&call, &list, "subscriptions", count, &object);
-  if (status != MCTX_OK) return status;
-  mctx__context_each_subscription((mctx__context *)object, list_subscription, &list);
-  *count = list.count;
-  mctx__unpin(object);
-  return MCTX_OK;
+  const listing list = {subscriptions, capacity, 0};
+  return list_children(&call, list, "subscriptions", count, list_subscriptions);
 }
 
 mctx_status mctx_close(mctx_handle handle, mctx_error *error) {

@@ -34,6 +34,8 @@ typedef struct mctx__context {
   _Atomic int64_t poller;          /* of the subscriptions; opened when somebody asks for it */
 } mctx__context;
 
+/* ---- publications ---- */
+
 /* Puts a publication, not yet published, among the children: from here on its configuration is taken. */
 mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
                                  mctx__publication *publication);
@@ -41,34 +43,36 @@ mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
 mctx_handle mctx__context_publish(mctx__context *context, mctx__publication *publication);
 /* Removes a child and keeps its counters. The context waits for it until mctx__context_left(). */
 void mctx__context_detach(mctx__context *context, mctx__publication *publication);
-/* Publishes a subscription among the children. */
-mctx_status mctx__context_add(const mctx__call *call, mctx__context *context, mctx__subscription *subscription,
-                              mctx_subscription *handle);
-/* Removes it, as mctx__context_detach() does. */
-void mctx__context_remove(mctx__context *context, mctx__subscription *subscription);
-/* The poller that is readable when a subscription is; opened by the first who asks. */
-mctx__result mctx__context_poller(mctx__context *context, mctx__poller *poller);
-/* Enters the subscription that was opened next after a serial number; NULL: there is none. */
-mctx__subscription *mctx__context_pin_after(mctx__context *context, uint64_t serial);
-/* Visits each subscription in order, with the context locked. */
-typedef void mctx__subscription_visitor(mctx__subscription *subscription, void *argument);
-void mctx__context_each_subscription(mctx__context *context, mctx__subscription_visitor *visit, void *argument);
-
-/* A detached publication or removed subscription is gone, its socket too. The context may be gone afterwards.
- */
-void mctx__context_left(mctx__context *context);
-
 /* Calls `visit` for each published child in order, with the context locked: none can go meanwhile. Visits none
  * and returns false if there are more than `most`. `count` (may be NULL) receives how many there are. */
 typedef void mctx__visitor(mctx__publication *publication, void *argument);
 bool mctx__context_each(mctx__context *context, uint32_t most, uint32_t *count, mctx__visitor *visit,
                         void *argument);
+/* The sums over all publications that there ever were. */
+void mctx__context_totals(mctx__context *context, uint64_t *sums, uint64_t *added, uint64_t *removed);
 
+/* ---- subscriptions ---- */
+
+/* Publishes a subscription among the children. */
+mctx_status mctx__context_add(const mctx__call *call, mctx__context *context, mctx__subscription *subscription,
+                              mctx_subscription *handle);
+/* Removes it, as mctx__context_detach() does. */
+void mctx__context_remove(mctx__context *context, mctx__subscription *subscription);
+/* Visits each subscription in order, with the context locked. */
+typedef void mctx__subscription_visitor(mctx__subscription *subscription, void *argument);
+void mctx__context_each_subscription(mctx__context *context, mctx__subscription_visitor *visit, void *argument);
+/* Enters the subscription that was opened next after a serial number; NULL: there is none. */
+mctx__subscription *mctx__context_pin_after(mctx__context *context, uint64_t serial);
+/* The poller that is readable when a subscription is; opened by the first who asks. */
+mctx__result mctx__context_poller(mctx__context *context, mctx__poller *poller);
 /* The sums over all subscriptions that there ever were. */
 void mctx__context_received(mctx__context *context, mctx__receive_counters *sum, uint64_t *added,
                             uint64_t *removed);
 
-/* The sums over all publications that there ever were. */
-void mctx__context_totals(mctx__context *context, uint64_t *sums, uint64_t *added, uint64_t *removed);
+/* ---- either ---- */
+
+/* A detached publication or removed subscription is gone, its socket too. The context may be gone afterwards.
+ */
+void mctx__context_left(mctx__context *context);
 
 #endif

@@ -47,7 +47,7 @@ static mctx_status enter_membership(const mctx__call *call, uint32_t id, mctx__s
   while (*member != NULL && (*member)->id != id)
     *member = (*member)->next;
   if (*member != NULL) return MCTX_OK;
-  mctx__subscription_leave(*subscription);
+  mctx__subscription_exit(*subscription);
   return MCTX__FAIL(call, MCTX_ERR_MEMBERSHIP_NOT_FOUND, .field = "id", .value = id,
                     .hint = "the memberships of the subscription tell their ids");
 }
@@ -69,7 +69,7 @@ mctx_status mctx_memberships(mctx_subscription subscription, mctx_membership_inf
     mctx__element_write(memberships, stride, position++, &info, sizeof info);
   }
   *count = own->member_count;
-  mctx__subscription_leave(own);
+  mctx__subscription_exit(own);
   return MCTX_OK;
 }
 
@@ -87,7 +87,7 @@ mctx_status mctx_membership_sources(mctx_subscription subscription, uint32_t id,
   for (uint32_t i = 0; i < member->filter.count && i < capacity; i++)
     sources[i] = member->filter.sources[i];
   *count = member->filter.count;
-  mctx__subscription_leave(own);
+  mctx__subscription_exit(own);
   return MCTX_OK;
 }
 
@@ -118,6 +118,6 @@ mctx_status mctx_membership_name(mctx_subscription subscription, uint32_t id, ui
   else
     status = MCTX__FAIL(&call, MCTX_ERR_NOT_FOUND, .field = "position", .value = position,
                         .hint = "positions go from 0 to `name_count` less one");
-  mctx__subscription_leave(own);
+  mctx__subscription_exit(own);
   return status;
 }

@@ -302,8 +302,7 @@ static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *bat
   if (batch->datagram_capacity > UINT32_MAX) batch->datagram_capacity = UINT32_MAX;
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
-  if (!mctx__enter_receiving(call->handle, &in))
-    return mctx__enter_failed(call, MCTX_HANDLE_SUBSCRIPTION);
+  if (!mctx__enter_receiving(call->handle, &in)) return mctx__enter_failed(call, MCTX_HANDLE_SUBSCRIPTION);
   mctx__outlook left;
   status = check_room(call, in.subscription, batch);
   if (status == MCTX_OK) {

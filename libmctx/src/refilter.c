@@ -158,7 +158,7 @@ static mctx_status run(const mctx__call *call, const mctx_membership *membership
   mctx_status status = mctx__subscription_enter_current(call, &own.subscription);
   if (status != MCTX_OK) return status;
   status = change_filters(&own, membership, size);
-  mctx__subscription_leave(own.subscription);
+  mctx__subscription_exit(own.subscription);
   return status;
 }
 

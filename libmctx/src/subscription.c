@@ -36,7 +36,7 @@ mctx_status mctx__subscription_enter_current(const mctx__call *call, mctx__subsc
   return MCTX_OK;
 }
 
-void mctx__subscription_leave(mctx__subscription *subscription) {
+void mctx__subscription_exit(mctx__subscription *subscription) {
   mctx__mutex_unlock(&subscription->mutex);
   mctx__unpin(&subscription->object);
 }
@@ -415,7 +415,7 @@ mctx_status mctx_subscription_get_info(mctx_subscription subscription, mctx_subs
       .min_arena = MCTX__MESSAGE_MAX,
       .min_datagrams = own->held.bytes != NULL ? MCTX__MESSAGE_SEGMENTS : 1,
   };
-  mctx__subscription_leave(own);
+  mctx__subscription_exit(own);
   mctx__struct_write(info, &answer, sizeof answer);
   return MCTX_OK;
 }

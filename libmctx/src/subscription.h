@@ -117,7 +117,7 @@ static inline void mctx__subscription_unlock(mctx__subscription *subscription) {
 mctx_status mctx__subscription_enter(const mctx__call *call, mctx__subscription **subscription);
 /* The same after changes of the interfaces were followed: what a name means is what it means now. */
 mctx_status mctx__subscription_enter_current(const mctx__call *call, mctx__subscription **subscription);
-void mctx__subscription_leave(mctx__subscription *subscription);
+void mctx__subscription_exit(mctx__subscription *subscription);
 
 /* Takes and keeps an event. */
 void mctx__subscription_event(mctx__subscription *subscription, const mctx_event *event);

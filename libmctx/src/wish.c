@@ -146,7 +146,7 @@ mctx_status mctx__array_call(const mctx__call *call, const mctx_membership *memb
   if (status == MCTX_OK) status = mctx__subscription_enter_current(call, &own);
   if (status != MCTX_OK) return status;
   if (count > 0) status = work(call, own, memberships, stride, count);
-  mctx__subscription_leave(own);
+  mctx__subscription_exit(own);
   return status;
 }
 
