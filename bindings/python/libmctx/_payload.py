@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable
 from itertools import accumulate
+from mmap import mmap
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from libmctx import _ffi, _shortcuts
@@ -84,7 +85,7 @@ def several(payloads: Iterable[Payload]) -> tuple[Payload, ...]:
     """
     if type(payloads) is list:
         return tuple(payloads)
-    if isinstance(payloads, (bytes, bytearray, memoryview, str)):
+    if isinstance(payloads, (bytes, bytearray, memoryview, str, mmap)):
         raise TypeError(
             f"payloads must be a sequence of buffers, not one {type(payloads).__name__}: "
             f"pass a list, or cut one buffer into datagrams with send_segments()"

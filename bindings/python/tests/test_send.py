@@ -531,6 +531,7 @@ def test_batches_of_every_shape(context: libmctx.Context, receiver4: Receiver, s
         (b"", TypeError, "not one bytes"),
         (bytearray(), TypeError, "not one bytearray"),
         (memoryview(b"abc"), TypeError, "not one memoryview"),
+        (mmap.mmap(-1, 10), TypeError, "not one mmap"),
         ("", TypeError, "not one str"),
         (7, TypeError, "not int"),
         (None, TypeError, "not NoneType"),
