@@ -50,29 +50,30 @@ static void emit(mctx__subscription *subscription, uint32_t type, uint32_t inter
   mctx__subscription_event(subscription, &event);
 }
 
-/* IPv6 leaves an interface for good when its MTU falls below 1280 (RFC 8200, section 5), memberships too. */
-static bool carries(const mctx__interface *interface, uint32_t family) {
-  enum { LEAST_MTU = 1280 };
-  return family == 4 || interface->info.mtu >= LEAST_MTU;
-}
-
 /* ---- what is gone ---- */
+
+/* Whether an interface, or an IP version on it, was away meanwhile. */
+static bool was_removed(const following *follow, uint32_t index, uint32_t family) {
+  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
+    if (follow->changes->removed[i].index == index && follow->changes->removed[i].family == family) return true;
+  return false;
+}
 
 /* The interface of an index, if it is still the one that it was; else NULL. */
 static const mctx__interface *survivor(const following *follow, uint32_t index) {
-  for (uint32_t i = 0; i < follow->changes->removed_count; i++)
-    if (follow->changes->removed[i] == index) return NULL;
-  return mctx__interface_by_index(&follow->interfaces, index);
+  return was_removed(follow, index, 0) ? NULL : mctx__interface_by_index(&follow->interfaces, index);
 }
 
-/* Whether the interface of a membership went away, or does not belong to the default set any more. One that is
- * down stays: its memberships live on. */
+/* Whether the interface of a membership went away, if only for the group's IP version, or does not belong to
+ * the default set any more. One that is down stays: its memberships live on. */
 static bool is_lost(const following *follow, const mctx__member *member) {
   const uint32_t index = member->entry.interface_index;
+  const uint32_t family = member->entry.group.family;
   if (index == 0) return false;
   const mctx__interface *interface = survivor(follow, index);
   if (interface == NULL) return true;
-  if (member->refusal == MCTX_OK && !carries(interface, member->entry.group.family)) return true;
+  const bool carries = mctx__mtu_carries(interface->info.mtu, family) && !was_removed(follow, index, family);
+  if (member->refusal == MCTX_OK && !carries) return true;
   return is_live(follow->subscription, member) && (interface->info.flags & MCTX_INTERFACE_ENSLAVED) != 0;
 }
 
@@ -190,7 +191,8 @@ static mctx__member *rebuild_absent(following *follow, mctx__member *member) {
   mctx__subscription *subscription = follow->subscription;
   if (is_live(subscription, member) || member->entry.interface_index != 0) return member->next;
   const mctx__interface *interface = meant(follow, member);
-  if (interface == NULL || !carries(interface, member->entry.group.family)) return member->next;
+  if (interface == NULL || !mctx__mtu_carries(interface->info.mtu, member->entry.group.family))
+    return member->next;
   mctx__member *other = mctx__member_find(subscription, &member->entry.group, interface->info.index);
   if (other != NULL && !is_live(subscription, other)) {
     mctx__member *next = member->next;

@@ -352,11 +352,22 @@ typedef struct mctx__watch {
 
 enum { MCTX__REMOVED_MAX = 64 };
 
+/* Whether an interface of that MTU carries an IP version (RFC 791, RFC 8200). Where it stops to, the
+ * memberships of that version end for good. */
+static inline bool mctx__mtu_carries(uint32_t mtu, uint32_t family) {
+  return mtu >= (family == 4 ? 68 : 1280);
+}
+
+/* What ended memberships, and may be there again. */
+typedef struct mctx__removal {
+  uint32_t index;  /* of an interface */
+  uint32_t family; /* 4, 6: its MTU did not carry that IP version; 0: it went away */
+} mctx__removal;
+
 typedef struct mctx__changes {
   bool any;               /* something changed: a snapshot tells what */
-  uint32_t removed_count; /* interfaces that went away, the last that fit; one of the same index may be
-                             there again */
-  uint32_t removed[MCTX__REMOVED_MAX];
+  uint32_t removed_count; /* the last that fit, each once */
+  mctx__removal removed[MCTX__REMOVED_MAX];
 } mctx__changes;
 
 /* unsupported, permission: the system does not tell. */
@@ -365,7 +376,7 @@ void mctx__watch_close(mctx__watch watch);
 /* Async-signal-safe. */
 void mctx__watch_abandon(mctx__watch watch);
 /* Takes what has been told, without blocking; afterwards the watch is readable only for what comes later. If
- * the system told more than it could keep, `any` is set. */
+ * the system told more than it could keep, `any` is set, and removals may be missing. */
 void mctx__watch_take(mctx__watch watch, mctx__changes *changes);
 
 /* What a poller and mctx__wait take in a socket's place. */

@@ -227,6 +227,47 @@ static void an_mtu_that_was_too_small_grows(void **state) {
   end_scene(&own);
 }
 
+/* Between two calls, so that nobody saw it small. */
+static void an_mtu_that_was_too_small_for_a_moment(void **state) {
+  static scene own;
+  set_scene(&own, *state, NULL);
+  uint32_t index = host_index("va");
+  host_run("printf 'link set va mtu 1200\nlink set va mtu 1500\n' | ip -batch -");
+  host_await_link("va");
+  assert_heard_through(&own, "vb", "grown");
+  if (own.family == 6) assert_event(own.subscription, MCTX_EVENT_REBUILT, index, 2);
+  assert_int_equal(counter_of(own.subscription, "memberships_rebuilt"), own.family == 6 ? 2 : 0);
+  assert_int_equal(members_on(own.subscription, index), 2);
+  assert_joined_on(&own, "va");
+  end_scene(&own);
+}
+
+/* IPv4 leaves below 68, where few interfaces can go. */
+static void an_mtu_that_was_too_small_for_ipv4(void **state) {
+  static const char *const ways[] = {"mtu 67\nlink set lo mtu 65536", "mtu 68\nlink set lo mtu 65536"};
+  static kernel_tables tables;
+  (void)state;
+  for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    host_namespace();
+    mctx_context context = open_context();
+    mctx_subscription_options options = subscription_options();
+    mctx_subscription subscription = subscribe_with(context, &options);
+    const mctx_address group = group_at(4, 1);
+    join_group(subscription, &group, "lo");
+    host_run("printf 'link set lo %s\n' | ip -batch -", ways[i]);
+    host_run("ip address replace 127.0.0.1/8 dev lo"); /* went with IPv4 */
+    if (i == 0) assert_event(subscription, MCTX_EVENT_REBUILT, host_index("lo"), 1);
+    kernel_tables_read(&tables);
+    assert_non_null(kernel_group_find(&tables, host_index("lo"), &group));
+    int sender = sender_open(4, NULL, "lo");
+    send_text(sender, &group, "grown");
+    assert_takes(subscription, "grown");
+    assert_int_equal(counter_of(subscription, "memberships_rebuilt"), i == 0);
+    close(sender);
+    assert_ok(mctx_close(context, NULL));
+  }
+}
+
 /* ---- changes that lose nothing ---- */
 
 static void assert_no_event(mctx_handle handle) {
@@ -322,6 +363,7 @@ static const named all[] = {
     NAMED(it_is_back_before_anybody_looked),
     NAMED(an_interface_named_by_its_index_comes_back_under_it),
     NAMED(an_mtu_that_was_too_small_grows),
+    NAMED(an_mtu_that_was_too_small_for_a_moment),
     NAMED(down_and_up_changes_nothing),
     NAMED(other_addresses_change_nothing),
     NAMED(a_renamed_interface_stays),
@@ -332,7 +374,7 @@ int main(void) {
   enum { ALL = sizeof all / sizeof all[0], ROWS = 2 * INSIDES };
   static row rows[ROWS];
   static char names[ALL * ROWS][100];
-  struct CMUnitTest tests[ALL * ROWS];
+  struct CMUnitTest tests[ALL * ROWS + 1];
   size_t count = 0;
   for (uint32_t i = 0; i < ROWS; i++)
     rows[i] = (row){i % 2 == 0 ? 4 : 6, i / 2};
@@ -343,5 +385,6 @@ int main(void) {
       tests[count] = (struct CMUnitTest){names[count], all[i].function, NULL, stop_flooding, &rows[r]};
       count++;
     }
+  tests[count] = (struct CMUnitTest)cmocka_unit_test(an_mtu_that_was_too_small_for_ipv4);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,8 +125,8 @@ static void test_a_removal_names_the_interface(void **state) {
   const mctx__changes changes = take(watch);
   assert_true(changes.any);
   assert_int_equal(2, changes.removed_count);
-  assert_true((changes.removed[0] == indices[0] && changes.removed[1] == indices[1]) ||
-              (changes.removed[0] == indices[1] && changes.removed[1] == indices[0]));
+  assert_true((changes.removed[0].index == indices[0] && changes.removed[1].index == indices[1]) ||
+              (changes.removed[0].index == indices[1] && changes.removed[1].index == indices[0]));
   mctx__watch_close(watch);
 }
 
@@ -139,10 +139,38 @@ static void test_an_interface_that_was_made_anew(void **state) {
   host_run("ip link delete va && ip link add va index %u type veth peer name vb", index);
   const mctx__changes changes = take(watch);
   for (uint32_t i = 0; i < changes.removed_count; i++)
-    named = named || changes.removed[i] == index;
+    named = named || changes.removed[i].index == index;
   assert_true(changes.any);
   assert_true(named);
   assert_int_equal(index, if_nametoindex("va"));
+  mctx__watch_close(watch);
+}
+
+/* IPv6 ends below 1280 and IPv4 below 68, with their memberships, and neither shows when the MTU has grown. */
+static void test_an_mtu_that_was_too_small_for_a_moment(void **state) {
+  static const struct {
+    const char *commands;
+    uint32_t families[2]; /* ended; 0: none */
+  } rows[] = {
+      {"link set lo mtu 1280\nlink set lo mtu 65536", {0, 0}},
+      {"link set lo mtu 1279\nlink set lo mtu 65536", {6, 0}},
+      {"link set lo mtu 68\nlink set lo mtu 65536", {6, 0}},
+      {"link set lo mtu 67\nlink set lo mtu 65536", {6, 4}},
+      {"link set lo mtu 1000\nlink set lo mtu 900\nlink set lo mtu 60\nlink set lo mtu 65536", {6, 4}},
+  };
+  mctx__watch watch = watch_a_cable();
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    host_run("printf '%s\n' | ip -batch -", rows[i].commands);
+    const mctx__changes changes = take(watch);
+    assert_true(changes.any);
+    assert_int_equal((rows[i].families[0] != 0) + (rows[i].families[1] != 0), changes.removed_count);
+    for (uint32_t k = 0; k < changes.removed_count; k++) {
+      assert_int_equal(if_nametoindex("lo"), changes.removed[k].index);
+      assert_int_equal(rows[i].families[k], changes.removed[k].family);
+    }
+    calm(watch);
+  }
   mctx__watch_close(watch);
 }
 
@@ -160,7 +188,8 @@ static void test_an_interface_that_moved_away(void **state) {
   host_run("ip link set x1 netns /proc/%d/fd/%d", (int)getpid(), there);
   const mctx__changes changes = take(watch);
   assert_int_equal(1, changes.removed_count);
-  assert_int_equal(index, changes.removed[0]);
+  assert_int_equal(index, changes.removed[0].index);
+  assert_int_equal(0, changes.removed[0].family);
   mctx__watch_close(watch);
   (void)close(there);
 }
@@ -208,7 +237,7 @@ static void test_the_last_removals_are_kept(void **state) {
   for (int i = 0; i < PAIRS; i++) {
     bool named = false;
     for (uint32_t k = 0; k < changes.removed_count; k++)
-      named = named || changes.removed[k] == indices[i];
+      named = named || changes.removed[k].index == indices[i];
     assert_int_equal(i >= PAIRS - MCTX__REMOVED_MAX / 2, named);
   }
   mctx__watch_close(watch);
@@ -351,6 +380,7 @@ int main(void) {
       cmocka_unit_test(test_other_changes_are_not_told),
       cmocka_unit_test(test_a_removal_names_the_interface),
       cmocka_unit_test(test_an_interface_that_was_made_anew),
+      cmocka_unit_test(test_an_mtu_that_was_too_small_for_a_moment),
       cmocka_unit_test(test_an_interface_that_moved_away),
       cmocka_unit_test(test_a_port_that_leaves_its_bridge),
       cmocka_unit_test(test_the_last_removals_are_kept),

@@ -517,6 +517,49 @@ static void an_mtu_that_shrinks_and_grows_brings_ipv6_back(void **state) {
   assert_closed(context);
 }
 
+/* Between two looks: a snapshot would not show it. */
+static void an_mtu_that_was_too_small_for_a_moment_is_noticed(void **state) {
+  (void)state;
+  for (int bytes = 1000; bytes > 0; bytes -= 940) {
+    const bool both = bytes < 68; /* the end of IPv4 too */
+    open_plain();
+    join(subscription, "ff15::1", NULL);
+    join(subscription, "ff15::2", "eth0");
+    join(subscription, "239.1.1.1", NULL);
+    join(subscription, "239.1.1.2", "eth0");
+    assert_true(mctx_sim_interface_set(2, "eth0", UP_FLAGS, (uint32_t)bytes));
+    set_interface(2, "eth0", UP_FLAGS);
+    assert_event(MCTX_EVENT_INTERFACE_LOST, 2, both ? 4 : 2);
+    assert_event(MCTX_EVENT_REBUILT, 2, both ? 2 : 1);
+    assert_event(MCTX_EVENT_INTERFACE_APPEARED, 2, both ? 2 : 1);
+    no_event(subscription);
+    assert_alive(6);
+    assert_delivers("fd00::9", "ff15::1", 2);
+    assert_delivers("fd00::9", "ff15::2", 2);
+    assert_delivers("10.0.0.9", "239.1.1.1", 2);
+    assert_delivers("10.0.0.9", "239.1.1.2", 2);
+    assert_closed(context);
+  }
+}
+
+static void an_mtu_that_is_too_small_for_ipv4_ends_it_until_it_grows(void **state) {
+  (void)state;
+  open_plain();
+  join(subscription, "239.1.1.1", NULL);
+  join(subscription, "239.1.1.2", "eth0");
+  assert_true(mctx_sim_interface_set(2, "eth0", UP_FLAGS, 67));
+  assert_event(MCTX_EVENT_INTERFACE_LOST, 2, 2);
+  assert_event(MCTX_EVENT_REFUSED, 2, 1);
+  assert_silent("10.0.0.9", "239.1.1.1", 2);
+  set_interface(2, "eth0", UP_FLAGS);
+  assert_event(MCTX_EVENT_REBUILT, 2, 1);
+  assert_event(MCTX_EVENT_INTERFACE_APPEARED, 2, 1);
+  no_event(subscription);
+  assert_delivers("10.0.0.9", "239.1.1.1", 2);
+  assert_delivers("10.0.0.9", "239.1.1.2", 2);
+  assert_closed(context);
+}
+
 /* ---- events, and systems that do not tell ---- */
 
 static void events_are_kept_up_to_a_bound_and_counted_beyond(void **state) {
@@ -662,6 +705,8 @@ int main(void) {
       fixture_test(a_join_that_all_refuse_fails),
       fixture_test(a_named_interface_that_refuses_fails_the_call),
       fixture_test(an_mtu_that_shrinks_and_grows_brings_ipv6_back),
+      fixture_test(an_mtu_that_was_too_small_for_a_moment_is_noticed),
+      fixture_test(an_mtu_that_is_too_small_for_ipv4_ends_it_until_it_grows),
       fixture_test(events_are_kept_up_to_a_bound_and_counted_beyond),
       fixture_test(a_context_hands_out_the_events_of_its_subscriptions),
       fixture_test(a_watch_that_overflows_still_tells_that_something_changed),

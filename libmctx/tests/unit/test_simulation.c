@@ -361,13 +361,24 @@ static void a_watch_tells_what_changed(void **state) {
   mctx__watch_take(watch, &changes);
   assert_true(changes.any);
   assert_int_equal(changes.removed_count, 2);
-  assert_int_equal(changes.removed[0], 3);
-  assert_int_equal(changes.removed[1], 2);
+  assert_int_equal(changes.removed[0].index, 3);
+  assert_int_equal(changes.removed[1].index, 2);
+  assert_int_equal(changes.removed[0].family, 0);
+  assert_int_equal(changes.removed[1].family, 0);
   assert_true(mctx_sim_interface_set(2, "eth0", MCTX_INTERFACE_UP, 1500));
   assert_true(mctx_sim_address_add(2, &address));
   mctx__watch_take(watch, &changes);
   assert_true(changes.any);
   assert_int_equal(changes.removed_count, 0);
+  static const uint32_t mtus[] = {1279, 68, 67, 1500}; /* what IPv6 and IPv4 do not live on */
+  for (size_t i = 0; i < sizeof mtus / sizeof mtus[0]; i++)
+    assert_true(mctx_sim_interface_set(2, "eth0", MCTX_INTERFACE_UP, mtus[i]));
+  mctx__watch_take(watch, &changes);
+  assert_int_equal(changes.removed_count, 2);
+  for (uint32_t i = 0; i < 2; i++) {
+    assert_int_equal(changes.removed[i].index, 2);
+    assert_int_equal(changes.removed[i].family, i == 0 ? 6 : 4);
+  }
   assert_true(mctx_sim_interface_remove(2));
   mctx_sim_watch_overflow();
   mctx__watch_take(watch, &changes);

@@ -2,6 +2,7 @@
 /* Changes of the interfaces, as the kernel announces them (rtnetlink). */
 #include "../posix/posix.h"
 
+#include <linux/if_link.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,26 +47,47 @@ mctx__socket mctx__watch_member(mctx__watch watch) {
 }
 
 /* Keeps the last ones. */
-static void removed_add(mctx__changes *changes, uint32_t index) {
+static void removed_add(mctx__changes *changes, int index, uint32_t family) {
+  const mctx__removal added = {(uint32_t)index, family};
+  for (uint32_t i = 0; i < changes->removed_count; i++)
+    if (changes->removed[i].index == added.index && changes->removed[i].family == family) return;
   if (changes->removed_count == MCTX__REMOVED_MAX) {
     memmove(changes->removed, changes->removed + 1, (MCTX__REMOVED_MAX - 1) * sizeof changes->removed[0]);
     changes->removed_count--;
   }
-  changes->removed[changes->removed_count++] = index;
+  changes->removed[changes->removed_count++] = added;
 }
 
-/* A bridge announces in the same way that a port left it; its family tells. */
+/* The IP versions that the announced MTU does not carry. It may have grown before anybody looks. */
+static void mtu_note(const struct nlmsghdr *message, int index, mctx__changes *changes) {
+  mctx__attributes attributes = mctx__attributes_of(message, sizeof(struct ifinfomsg));
+  mctx__attribute attribute;
+  while (mctx__attributes_next(&attributes, &attribute)) {
+    if (attribute.type != IFLA_MTU) continue;
+    const uint32_t mtu = mctx__attribute_number(&attribute);
+    if (!mctx__mtu_carries(mtu, 6)) removed_add(changes, index, 6);
+    if (!mctx__mtu_carries(mtu, 4)) removed_add(changes, index, 4);
+    return;
+  }
+}
+
+/* A bridge announces its ports too, and in the words of a removal that one left it; its family tells. */
 static void message_note(const struct nlmsghdr *message, mctx__changes *changes) {
   struct ifinfomsg link;
   changes->any = true;
-  if (message->nlmsg_type != RTM_DELLINK || !mctx__netlink_payload(message, &link, sizeof link)) return;
-  if (link.ifi_family == AF_UNSPEC) removed_add(changes, (uint32_t)link.ifi_index);
+  const bool is_link = message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK;
+  if (!is_link || !mctx__netlink_payload(message, &link, sizeof link) || link.ifi_family != AF_UNSPEC) return;
+  if (message->nlmsg_type == RTM_DELLINK)
+    removed_add(changes, link.ifi_index, 0);
+  else
+    mtu_note(message, link.ifi_index, changes);
 }
 
-static void announcement_note(const unsigned char *at, size_t length, mctx__changes *changes) {
+static void announcement_note(unsigned char *at, size_t length, mctx__changes *changes) {
   while (length >= NLMSG_LENGTH(sizeof(struct ifinfomsg))) {
-    const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)at;
+    struct nlmsghdr *message = (struct nlmsghdr *)(void *)at;
     const size_t whole = NLMSG_ALIGN((size_t)message->nlmsg_len);
+    if (message->nlmsg_len > length) message->nlmsg_len = (uint32_t)length; /* cut */
     message_note(message, changes);
     if (whole < sizeof *message || whole >= length) return;
     at += whole;

@@ -80,8 +80,8 @@ MCTX_API void mctx_sim_advance(int64_t duration_ns);
 
 /* Interfaces, addresses and routes; each returns 0 if there is no room or no such thing. Removing an interface
  * removes its addresses, and nothing arrives by the memberships on it any more, even if its index is used
- * again; so with the IPv6 ones where the MTU sinks below 1280. Setting one that is there keeps them. Each is
- * told to the watches. */
+ * again; so with the IPv6 ones where the MTU sinks below 1280, and the IPv4 ones below 68. Setting one that is
+ * there keeps them. Each is told to the watches. */
 MCTX_API int32_t mctx_sim_interface_set(uint32_t index, const char *name, uint32_t flags, uint32_t mtu);
 MCTX_API int32_t mctx_sim_interface_remove(uint32_t index);
 MCTX_API int32_t mctx_sim_address_add(uint32_t index, const mctx_address *address);
@@ -167,7 +167,8 @@ enum mctx_sim_limit {
 MCTX_API int32_t mctx_sim_limit_set(uint32_t limit, uint64_t value);
 
 /* From now on joins of a family on an interface fail with `status`; MCTX_OK: they are accepted again. Returns 0
- * if there is no such interface. An MTU below 1280 refuses IPv6 by itself, with MCTX_ERR_UNSUPPORTED. */
+ * if there is no such interface. An MTU below 1280 refuses IPv6 by itself, with MCTX_ERR_UNSUPPORTED, and one
+ * below 68 IPv4, with MCTX_ERR_INTERFACE_NOT_FOUND. */
 MCTX_API int32_t mctx_sim_refuse(uint32_t index, uint32_t family, mctx_status status);
 
 /* A membership of a socket, as the system has it. */

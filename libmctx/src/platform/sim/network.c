@@ -8,8 +8,7 @@
 #define LOOPBACK_FLAGS (MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_LOOPBACK)
 #define ETHERNET_FLAGS \
   (MCTX_INTERFACE_UP | MCTX_INTERFACE_RUNNING | MCTX_INTERFACE_MULTICAST | MCTX_INTERFACE_BROADCAST)
-#define CAPABILITIES  (MCTX_CAPABILITY_PACING + 1)
-#define SMALLEST_MTU6 1280 /* RFC 8200, section 5 */
+#define CAPABILITIES (MCTX_CAPABILITY_PACING + 1)
 
 static const mctx__sim_interface first_interfaces[] = {
     {.index = 1, .flags = LOOPBACK_FLAGS, .mtu = 65536, .name = "lo"},
@@ -37,9 +36,15 @@ static uint32_t capabilities[CAPABILITIES];
 
 /* A family's life begins with the interface, or with room for the family on it, and ends with either. */
 static void live(mctx__sim_interface *interface) {
-  if (interface->life[0] == 0) interface->life[0] = ++lives;
-  if (interface->mtu < SMALLEST_MTU6) interface->life[1] = 0;
-  if (interface->mtu >= SMALLEST_MTU6 && interface->life[1] == 0) interface->life[1] = ++lives;
+  for (uint32_t i = 0; i < 2; i++) {
+    const uint32_t family = i == 0 ? 4 : 6;
+    if (!mctx__mtu_carries(interface->mtu, family)) {
+      interface->life[i] = 0;
+      mctx__sim_watch_tell(interface->index, family);
+    } else if (interface->life[i] == 0) {
+      interface->life[i] = ++lives;
+    }
+  }
 }
 
 void mctx__sim_network_reset(void) {
@@ -137,7 +142,8 @@ uint64_t mctx__sim_interface_life(uint32_t index, uint32_t family) {
 mctx_status mctx__sim_interface_refusal(uint32_t index, uint32_t family) {
   const mctx__sim_interface *interface = mctx__sim_interface_at(index);
   if (interface == NULL) return MCTX_ERR_INTERFACE_NOT_FOUND;
-  if (interface->life[family == 6] == 0) return MCTX_ERR_UNSUPPORTED;
+  if (interface->life[family == 6] == 0)
+    return family == 6 ? MCTX_ERR_UNSUPPORTED : MCTX_ERR_INTERFACE_NOT_FOUND;
   return interface->refusal[family == 6];
 }
 
@@ -205,7 +211,7 @@ int32_t mctx_sim_interface_set(uint32_t index, const char *name, uint32_t flags,
   set->mtu = mtu;
   (void)snprintf(set->name, sizeof(set->name), "%s", name);
   live(set);
-  mctx__sim_watch_tell(0);
+  mctx__sim_watch_tell(0, 0);
   done = 1;
 done:
   mctx__sim_unlock();
@@ -216,7 +222,7 @@ void mctx__sim_mtu_change(uint32_t index, uint32_t mtu) {
   mctx__sim_interface *changed = find(index);
   changed->mtu = mtu;
   live(changed);
-  mctx__sim_watch_tell(0);
+  mctx__sim_watch_tell(0, 0);
 }
 
 static void remove_address(uint32_t place) {
@@ -234,7 +240,7 @@ int32_t mctx_sim_interface_remove(uint32_t index) {
     for (uint32_t i = address_count; i > 0; i--) {
       if (addresses[i - 1].index == index) remove_address(i - 1);
     }
-    mctx__sim_watch_tell(index);
+    mctx__sim_watch_tell(index, 0);
   }
   mctx__sim_unlock();
   return found != NULL;
@@ -248,7 +254,7 @@ int32_t mctx_sim_address_add(uint32_t index, const mctx_address *address) {
     *added = (mctx__sim_address){index, *address};
     added->address.port = 0;
     added->address.scope_id = is_link_local(address) ? index : 0;
-    mctx__sim_watch_tell(0);
+    mctx__sim_watch_tell(0, 0);
     done = 1;
   }
   mctx__sim_unlock();
@@ -263,7 +269,7 @@ int32_t mctx_sim_address_remove(uint32_t index, const mctx_address *address) {
     if (own->index != index || own->address.family != address->family) continue;
     if (memcmp(own->address.bytes, address->bytes, sizeof(address->bytes)) != 0) continue;
     remove_address(i - 1);
-    mctx__sim_watch_tell(0);
+    mctx__sim_watch_tell(0, 0);
     done = 1;
   }
   mctx__sim_unlock();

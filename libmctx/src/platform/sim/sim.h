@@ -233,8 +233,8 @@ void mctx__sim_deliver_reset(void);
 uint32_t mctx__sim_readiness(mctx__socket member, uint32_t events);
 bool mctx__sim_poller_is_readable(int64_t value);
 bool mctx__sim_watch_is_readable(int64_t value);
-/* Something changed; `removed`: an interface that went away, or 0. */
-void mctx__sim_watch_tell(uint32_t removed);
+/* Something changed; `removed`: an interface that went away (family 0) or does not carry the family, or 0. */
+void mctx__sim_watch_tell(uint32_t removed, uint32_t family);
 
 /* ---- wire.c; all locked ---- */
 

@@ -61,9 +61,12 @@ bool mctx__sim_watch_is_readable(int64_t value) {
 
 /* ---- what is told ---- */
 
-static void add(mctx__changes *changes, uint32_t removed) {
+static void add(mctx__changes *changes, mctx__removal removed) {
   changes->any = true;
-  if (removed == 0) return;
+  if (removed.index == 0) return;
+  for (uint32_t i = 0; i < changes->removed_count; i++) {
+    if (memcmp(&changes->removed[i], &removed, sizeof(removed)) == 0) return;
+  }
   if (changes->removed_count == MCTX__REMOVED_MAX) {
     changes->removed_count--;
     memmove(&changes->removed[0], &changes->removed[1], changes->removed_count * sizeof(changes->removed[0]));
@@ -71,9 +74,9 @@ static void add(mctx__changes *changes, uint32_t removed) {
   changes->removed[changes->removed_count++] = removed;
 }
 
-void mctx__sim_watch_tell(uint32_t removed) {
+void mctx__sim_watch_tell(uint32_t removed, uint32_t family) {
   for (uint32_t i = 0; i < mctx__sim_descriptors_used(MCTX__SIM_WATCH); i++) {
-    if (open[i]) add(&told[i], removed);
+    if (open[i]) add(&told[i], (mctx__removal){removed, family});
   }
   mctx__sim_changed();
 }
