@@ -63,7 +63,15 @@ typedef struct joining {
   mctx__subscription *subscription;
   mctx__wishes wishes;
   mctx__change change;
+  bool may_spare; /* descriptors: it is tried again without sockets that are bound to a group */
 } joining;
+
+/* A shortage that sparing may help is not described yet. */
+static mctx_status refused(const joining *join, const mctx__wish *asked, const mctx__interface *interface,
+                           mctx__result result) {
+  if (result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS && join->may_spare) return result.status;
+  return mctx__wish_refused(join->call, asked, interface, result);
+}
 
 #define HINT_EXISTS  "it is joined with this very filter; nothing is to be done"
 #define HINT_DIFFERS "allow or block sources there, or set its filter anew"
@@ -122,7 +130,7 @@ static mctx_status join_named(joining *join, const mctx__wish *asked, const mctx
       start_member(join->subscription, &join->change, &asked->group, &asked->filter, interface, name, &member);
   if (result.status == MCTX_OK) return MCTX_OK;
   if (member != NULL) mctx__member_remove(join->subscription, member);
-  return mctx__wish_refused(join->call, asked, interface, result);
+  return refused(join, asked, interface, result);
 }
 
 /* A refusal of one interface; other failures are the whole call's. */
@@ -175,7 +183,7 @@ static mctx_status join_everywhere(joining *join, const mctx__wish *asked, reach
     mctx__result result =
         mctx__join_default(join->subscription, &join->change, &asked->group, &asked->filter, interface);
     if (result.status != MCTX_OK && !mctx__is_refusal(result.status))
-      return mctx__wish_refused(join->call, asked, interface, result);
+      return refused(join, asked, interface, result);
     if (result.status == MCTX_OK) reached->accepted++;
     if (result.status != MCTX_OK && reached->refusing == NULL) {
       reached->refusal = result;
@@ -230,6 +238,29 @@ static void undo_joining(joining *join) {
     if (at->is_fresh) mctx__standing_remove(join->subscription, at);
     at = next;
   }
+}
+
+static mctx_status join_each(joining *join) {
+  mctx_status status = MCTX_OK;
+  for (uint64_t i = 0; i < join->wishes.count && status == MCTX_OK; i++)
+    status = join_one(join, &join->wishes.items[i]);
+  if (status != MCTX_OK) undo_joining(join);
+  return status;
+}
+
+/* Where descriptors do not suffice for sockets that are bound to a group, those that are bound to the port
+ * alone need fewer. */
+static mctx_status join_all(joining *join) {
+  mctx__subscription *subscription = join->subscription;
+  const uint32_t most = subscription->max_group_sockets;
+  join->may_spare = subscription->binding == MCTX_BINDING_AUTO && most > 0;
+  mctx_status status = join_each(join);
+  if (status != MCTX_ERR_TOO_MANY_DESCRIPTORS || !join->may_spare) return status;
+  join->may_spare = false;
+  subscription->max_group_sockets = 0;
+  status = join_each(join);
+  subscription->max_group_sockets = most;
+  return status;
 }
 
 static void settle_joining(joining *join) {
@@ -289,11 +320,8 @@ mctx_status mctx__join_array(const mctx__call *call, mctx__subscription *subscri
       mctx__wishes_read(call, subscription, memberships, stride, count, MCTX__WITH_FILTER, &join.wishes);
   if (status != MCTX_OK) return status;
   status = mctx__wishes_resolve(call, &join.wishes);
-  for (uint64_t i = 0; i < count && status == MCTX_OK; i++)
-    status = join_one(&join, &join.wishes.items[i]);
-  if (status != MCTX_OK) {
-    undo_joining(&join);
-  } else {
+  if (status == MCTX_OK) status = join_all(&join);
+  if (status == MCTX_OK) {
     settle_joining(&join);
     tell_refusals(&join, last_id);
     tell_nowhere(subscription);

@@ -284,8 +284,11 @@ mctx__result mctx__receiver_choose(mctx__subscription *subscription, const mctx_
       return MCTX__DONE;
     }
   }
-  if (may_bind_group(subscription))
-    return open_receiver(subscription, group, group->family, only_interface, chosen);
+  if (may_bind_group(subscription)) {
+    const mctx__result result = open_receiver(subscription, group, group->family, only_interface, chosen);
+    const bool is_short = result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS;
+    if (!is_short || shard == NULL || subscription->binding == MCTX_BINDING_GROUP) return result;
+  }
   if (shard == NULL) return open_receiver(subscription, NULL, group->family, only_interface, chosen);
   *chosen = shard;
   return MCTX__DONE;

@@ -142,6 +142,60 @@ static void sockets_are_bound_to_groups_up_to_a_bound(void **state) {
   }
 }
 
+/* Whatever else the process has open. */
+static void where_descriptors_do_not_suffice_sockets_are_shared(void **state) {
+  (void)state;
+  enum { GROUPS = 30 };
+  mctx_membership wishes[GROUPS];
+  char groups[GROUPS][16];
+  for (uint32_t k = 0; k < GROUPS; k++) {
+    (void)snprintf(groups[k], sizeof groups[k], "239.1.2.%u", k);
+    wishes[k] = membership_of(groups[k], "eth0");
+  }
+  static const uint32_t bindings[] = {MCTX_BINDING_AUTO, MCTX_BINDING_AUTO, MCTX_BINDING_GROUP};
+  for (uint32_t i = 0; i < 3; i++) {
+    mctx_sim_reset();
+    context = open_context();
+    mctx_subscription_options options = subscription_options();
+    options.binding = bindings[i];
+    subscription = subscribe_with(context, &options);
+    if (i == 1) join(subscription, "239.1.1.1", "eth0"); /* which has its own */
+    assert_true(mctx_sim_limit_set(MCTX_SIM_DESCRIPTORS, 10));
+    mctx_error error = MCTX_ERROR_INIT;
+    const mctx_error before = error;
+    mctx_status status = mctx_join(subscription, wishes, sizeof wishes[0], GROUPS, &error);
+    if (bindings[i] == MCTX_BINDING_GROUP) {
+      assert_status(status, MCTX_ERR_TOO_MANY_DESCRIPTORS);
+      assert_int_equal(mctx_sim_memberships(), 0);
+      assert_closed(context);
+      continue;
+    }
+    assert_ok(status);
+    assert_memory_equal(&error, &before, sizeof error);
+    const mctx_subscription_info info = subscription_info(subscription);
+    assert_int_equal(info.group_sockets, i);
+    assert_int_equal(info.wildcard_sockets, 2);
+    assert_int_equal(info.max_group_sockets, 256);
+    /* one more, where nothing can be opened at all */
+    assert_true(mctx_sim_limit_set(MCTX_SIM_DESCRIPTORS, 1));
+    join(subscription, "239.1.1.2", "eth0");
+    assert_int_equal(subscription_info(subscription).wildcard_sockets, 2);
+    for (uint32_t k = 0; k < GROUPS; k++) {
+      (void)arrive(k, "10.0.0.9", groups[k], 2);
+      assert_received(subscription, k);
+    }
+    assert_nothing(subscription);
+    /* where nothing is shared and nothing can be opened, that is the failure */
+    const mctx_membership other = membership_of("ff15::1", "eth0");
+    assert_status(try_join(subscription, &other, &error), MCTX_ERR_TOO_MANY_DESCRIPTORS);
+    assert_string_equal(error.field, "group");
+    assert_true(mctx_sim_limit_set(MCTX_SIM_DESCRIPTORS, 16384));
+    join(subscription, "239.1.1.3", "eth0");
+    assert_int_equal(subscription_info(subscription).group_sockets, i + 1);
+    assert_closed(context);
+  }
+}
+
 static void no_limit_of_the_host_is_the_users(void **state) {
   (void)state;
   enum { GROUPS4 = 500, GROUPS6 = 3000, SOURCES4 = 60, SOURCES6 = 200 };
@@ -711,6 +765,7 @@ int main(void) {
       fixture_test(a_receive_buffer_is_cut_where_rights_do_not_suffice),
       fixture_test(without_coalescing_a_batch_wants_one_record),
       fixture_test(sockets_are_bound_to_groups_up_to_a_bound),
+      fixture_test(where_descriptors_do_not_suffice_sockets_are_shared),
       fixture_test(no_limit_of_the_host_is_the_users),
       fixture_test(the_first_group_with_a_port_says_it),
       fixture_test(a_port_that_is_chosen_is_one_for_both_families_and_stays),
