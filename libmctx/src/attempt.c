@@ -54,12 +54,18 @@ static mctx__result wait_more(mctx__subscription *subscription, uint32_t flags, 
   return is_retry && result.status == MCTX_ERR_TIMEOUT ? MCTX__DONE : result;
 }
 
+static mctx__result attempt_again(const mctx__entered *in, mctx__trying *try_it, void *target,
+                                  mctx__outlook *left) {
+  mctx__receiving call = mctx__begin(in->subscription);
+  return mctx__attempt(in, &call, try_it, target, left);
+}
+
 mctx__result mctx__run_on(mctx__entered *in, uint32_t flags, int64_t timeout_ns, mctx__trying *try_it,
                           void *target, mctx__result result, mctx__outlook left) {
   mctx__subscription *subscription = in->subscription;
   int64_t deadline = 0;
   mctx__stay(&in->subscription->object, &in->own);
-  for (;; result = mctx__attempt(in, try_it, target, &left)) {
+  for (;; result = attempt_again(in, try_it, target, &left)) {
     const bool is_behind = !look_around(subscription, &left);
     if (result.status != MCTX_ERR_WOULD_BLOCK || timeout_ns == 0) return result;
     if (deadline == 0) {
@@ -69,7 +75,7 @@ mctx__result mctx__run_on(mctx__entered *in, uint32_t flags, int64_t timeout_ns,
     result = wait_more(subscription, flags, deadline, &left, is_behind);
     /* What arrives but is not delivered must not keep a call beyond its time. */
     if (result.status == MCTX_OK && deadline != MCTX__FOREVER && mctx__clock_monotonic() >= deadline) {
-      result = mctx__attempt(in, try_it, target, &left);
+      result = attempt_again(in, try_it, target, &left);
       if (result.status == MCTX_ERR_WOULD_BLOCK) result.status = MCTX_ERR_TIMEOUT;
       return result;
     }

@@ -20,6 +20,13 @@ typedef struct mctx__outlook {
   int64_t retry_ns; /* or at that time; 0: there is nothing to do */
 } mctx__outlook;
 
+/* Whether the handle leads to an open subscription that is the calling thread's own. */
+static MCTX__IN_PLACE bool mctx__enter_own_receiving(mctx_handle handle, mctx__entered *in) {
+  if (MCTX__SELDOM(mctx__handle_kind(handle) != MCTX_HANDLE_SUBSCRIPTION)) return false;
+  in->subscription = (mctx__subscription *)mctx__enter_own(handle, &in->own);
+  return in->subscription != NULL;
+}
+
 /* Whether the handle leads to an open subscription. */
 static MCTX__IN_PLACE bool mctx__enter_receiving(mctx_handle handle, mctx__entered *in) {
   in->subscription = (mctx__subscription *)mctx__enter_quickly(handle, MCTX_HANDLE_SUBSCRIPTION, &in->own);
@@ -30,19 +37,23 @@ static MCTX__IN_PLACE void mctx__leave_receiving(const mctx__entered *in) {
   mctx__leave(&in->subscription->object, in->own);
 }
 
-/* One try: what failed before comes first. */
-static MCTX__IN_PLACE mctx__result mctx__attempt(const mctx__entered *in, mctx__trying *try_it, void *target,
-                                                 mctx__outlook *left) {
-  mctx__subscription *subscription = in->subscription;
-  mctx__receiving call = {
+/* A call that is about to try. */
+static MCTX__IN_PLACE mctx__receiving mctx__begin(mctx__subscription *subscription) {
+  return (mctx__receiving){
       .subscription = subscription, .budget = MCTX__MESSAGES_PER_CALL, .now_ns = mctx__clock_coarse()};
+}
+
+/* One try: what failed before comes first. */
+static MCTX__IN_PLACE mctx__result mctx__attempt(const mctx__entered *in, mctx__receiving *call,
+                                                 mctx__trying *try_it, void *target, mctx__outlook *left) {
+  mctx__subscription *subscription = in->subscription;
   if (MCTX__SELDOM(in->own == NULL)) {
     mctx__subscription_lock(subscription);
     mctx__use(&subscription->object, &subscription->usage);
   }
   mctx__result result = subscription->pending;
   if (MCTX__MOSTLY(result.status == MCTX_OK))
-    result = try_it(&call, target);
+    result = try_it(call, target);
   else
     subscription->pending = MCTX__DONE;
   if (MCTX__MOSTLY(result.status == MCTX_OK)) subscription->counters.receive_calls++;

@@ -43,20 +43,24 @@ static uint32_t room_for(const mctx_receive_batch *batch, const room *left, uint
 
 /* ---- records ---- */
 
+/* Where the next message is told: in the caller's records, if they are as this version knows them; else in
+ * `own`. */
+static MCTX__IN_PLACE mctx__telling *next_telling(const mctx_receive_batch *batch, mctx__telling *own) {
+  const bool is_known = batch->messages != NULL && batch->message_stride == sizeof *batch->messages;
+  return is_known ? mctx__telling_in(&batch->messages[batch->message_count]) : own;
+}
+
 /* The message behind those that were told; its datagrams have been recorded. */
-static MCTX__IN_PLACE void tell(const mctx__receiving *call, mctx_receive_batch *batch,
-                                const mctx__arrival *arrival, uint32_t size, uint32_t delivered,
-                                uint32_t flags) {
-  mctx_message told;
-  const bool is_own = batch->message_stride == sizeof told;
-  mctx_message *message = MCTX__MOSTLY(is_own) ? &batch->messages[batch->message_count] : &told;
-  mctx__describe_message(call->subscription, arrival, message);
+static MCTX__IN_PLACE void tell(const mctx__receiving *call, mctx_receive_batch *batch, mctx__telling *told,
+                                uint32_t size, uint32_t delivered, uint32_t flags) {
+  mctx_message *message = &told->message;
+  mctx__describe_message(call->subscription, told);
   message->segment_size = size;
   message->first_datagram = (uint32_t)batch->datagram_count;
   message->datagram_count = delivered;
   if (MCTX__SELDOM(flags != 0)) message->flags |= flags;
-  if (MCTX__SELDOM(!is_own))
-    mctx__element_write(batch->messages, batch->message_stride, batch->message_count, &told, sizeof told);
+  if (MCTX__SELDOM(batch->message_stride != sizeof *message))
+    mctx__element_write(batch->messages, batch->message_stride, batch->message_count, message, sizeof *message);
 }
 
 /* Records of equal datagrams, one behind the other: two words for each, of which the first has the offset in
@@ -75,8 +79,9 @@ static MCTX__IN_PLACE void record_equal(mctx_datagram *datagrams, uint32_t count
 _Static_assert(sizeof(mctx_datagram) == 2 * sizeof(uint64_t), "a record is two words");
 
 /* A message that came as several datagrams; of those that find no record the rest is lost. */
-static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uint64_t used,
-                           const mctx__arrival *arrival, mctx__part *part) {
+static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uint64_t used, mctx__telling *told,
+                           mctx__part *part) {
+  const mctx__arrival *arrival = &told->arrival;
   const uint32_t size = arrival->segment_size;
   const uint32_t segments = (uint32_t)((arrival->stored + size - 1) / size);
   const uint64_t slots = batch->datagram_capacity - batch->datagram_count;
@@ -91,7 +96,7 @@ static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uin
   if (arrival->truncated) datagrams[delivered - 1].flags |= MCTX_DATAGRAM_TRUNCATED;
   call->subscription->counters.truncated += (segments - delivered) + arrival->truncated;
   if (batch->messages != NULL)
-    tell(call, batch, arrival, size, delivered,
+    tell(call, batch, told, size, delivered,
          MCTX_MESSAGE_COALESCED | (arrival->truncated || delivered < segments ? MCTX_MESSAGE_TRUNCATED : 0));
   batch->datagram_count += delivered;
   batch->message_count++;
@@ -101,9 +106,10 @@ static void record_several(mctx__receiving *call, mctx_receive_batch *batch, uin
 
 /* Makes records of a message whose bytes are in the arena from `used` on. */
 static MCTX__IN_PLACE void record(mctx__receiving *call, mctx_receive_batch *batch, uint64_t used,
-                                  const mctx__arrival *arrival, mctx__part *part) {
+                                  mctx__telling *told, mctx__part *part) {
+  const mctx__arrival *arrival = &told->arrival;
   if (MCTX__SELDOM(mctx__is_coalesced(arrival))) {
-    record_several(call, batch, used, arrival, part);
+    record_several(call, batch, used, told, part);
     return;
   }
   const uint32_t size = (uint32_t)arrival->stored;
@@ -113,7 +119,7 @@ static MCTX__IN_PLACE void record(mctx__receiving *call, mctx_receive_batch *bat
                                                             .message = (uint32_t)batch->message_count,
                                                             .flags = truncated ? MCTX_DATAGRAM_TRUNCATED : 0};
   if (MCTX__SELDOM(truncated)) call->subscription->counters.truncated++;
-  if (batch->messages != NULL) tell(call, batch, arrival, size, 1, truncated ? MCTX_MESSAGE_TRUNCATED : 0);
+  if (batch->messages != NULL) tell(call, batch, told, size, 1, truncated ? MCTX_MESSAGE_TRUNCATED : 0);
   batch->datagram_count++;
   batch->message_count++;
   call->bytes += size;
@@ -123,14 +129,18 @@ static MCTX__IN_PLACE void record(mctx__receiving *call, mctx_receive_batch *bat
 /* What an earlier receive left, one datagram or more, as a message of its own. */
 static uint64_t record_held(mctx__receiving *call, mctx_receive_batch *batch) {
   mctx__held *held = &call->subscription->held;
-  mctx__arrival rest = held->arrival;
-  rest.stored = held->end - held->offset;
-  rest.length = rest.stored;
-  if (rest.stored < rest.segment_size) rest.segment_size = (uint32_t)rest.stored;
-  if (held->bytes != NULL) memcpy(batch->arena, held->bytes + held->offset, (size_t)rest.stored);
-  record_several(call, batch, 0, &rest, held->part);
+  mctx__telling own;
+  mctx__telling *told = next_telling(batch, &own);
+  mctx__arrival *rest = &told->arrival;
+  *rest = held->arrival;
+  rest->stored = held->end - held->offset;
+  rest->length = rest->stored;
+  if (rest->stored < rest->segment_size) rest->segment_size = (uint32_t)rest->stored;
+  if (held->bytes != NULL) memcpy(batch->arena, held->bytes + held->offset, (size_t)rest->stored);
+  const uint64_t stored = rest->stored;
+  record_several(call, batch, 0, told, held->part);
   mctx__held_clear(call->subscription);
-  return rest.stored;
+  return stored;
 }
 
 /* ---- messages ---- */
@@ -146,24 +156,58 @@ static MCTX__IN_PLACE void learn_usual(mctx__receiver *receiver, uint64_t stored
   receiver->learned = 0;
 }
 
+/* Receives payloads alone, one by one, one behind the other, at most `most`. */
+static mctx__result receive_bare(mctx__receiving *call, mctx_receive_batch *batch, room *left,
+                                 const mctx__receiver *receiver, uint32_t most) {
+  const uint32_t first = (uint32_t)batch->datagram_count;
+  const uint64_t records = batch->datagram_capacity - first;
+  mctx_datagram *datagrams = &batch->datagrams[first];
+  uint64_t used = left->used;
+  uint32_t message = (uint32_t)batch->message_count;
+  uint32_t count = 0;
+  mctx__result result = MCTX__DONE;
+  if (records < most) most = (uint32_t)records;
+  while (count < most && left->end - used >= MCTX__MESSAGE_MAX) {
+    uint64_t length;
+    result = mctx__socket_receive_bare(receiver->socket, (mctx__span){left->arena + used, MCTX__MESSAGE_MAX},
+                                       &length);
+    if (MCTX__SELDOM(result.status != MCTX_OK)) break;
+    datagrams[count++] =
+        (mctx_datagram){.offset = (uint32_t)used, .length = (uint32_t)length, .message = message++};
+    used += length;
+  }
+  const uint64_t bytes = used - left->used;
+  left->used = used;
+  batch->datagram_count += count;
+  batch->message_count += count;
+  call->bytes += bytes;
+  if (count > 0) mctx__tally_up(&receiver->sole->tally, count, bytes, call->now_ns);
+  call->has_received |= count > 0;
+  mctx__took_turns(call, count + (result.status != MCTX_OK));
+  return MCTX__MOSTLY(result.status == MCTX_OK) ? result : mctx__took_nothing(call, result);
+}
+
 /* Receives messages one by one, one behind the other, at most `most`. MCTX_OK: go on, with this socket or with
  * others. */
 static MCTX__IN_PLACE mctx__result receive_each(mctx__receiving *call, mctx_receive_batch *batch, room *left,
                                                 mctx__receiver *receiver, uint32_t most) {
-  mctx__arrival arrival;
+  mctx__telling own;
   mctx__span spans[2] = {{NULL, MCTX__MESSAGE_MAX}, {NULL, 0}};
   uint32_t tried = 0;
   mctx__result result;
   do {
+    mctx__telling *told = next_telling(batch, &own);
     spans[0].data = left->arena + left->used;
-    result = mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, &arrival);
+    result =
+        mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, &told->arrival);
     tried++;
     if (MCTX__SELDOM(result.status != MCTX_OK)) break;
-    learn_usual(receiver, arrival.stored);
-    mctx__part *part = mctx__took(call, receiver, &arrival);
+    const uint64_t stored = told->arrival.stored;
+    learn_usual(receiver, stored);
+    mctx__part *part = mctx__took(call, receiver, &told->arrival);
     if (MCTX__SELDOM(part == NULL)) continue;
-    record(call, batch, left->used, &arrival, part);
-    left->used += arrival.stored;
+    record(call, batch, left->used, told, part);
+    left->used += stored;
   } while (tried < most && has_room(batch, left));
   mctx__took_turns(call, tried);
   return MCTX__MOSTLY(result.status == MCTX_OK) ? result : mctx__took_nothing(call, result);
@@ -173,7 +217,8 @@ static MCTX__IN_PLACE mctx__result receive_each(mctx__receiving *call, mctx_rece
  * and an overflow at the end of the arena: a message that is longer is put together there. */
 static mctx__result receive_several(mctx__receiving *call, mctx_receive_batch *batch, room *left,
                                     mctx__receiver *receiver, uint32_t count) {
-  mctx__arrival arrivals[MOST_AT_ONCE];
+  mctx__telling own[MOST_AT_ONCE];
+  mctx__telling *all = next_telling(batch, own);
   mctx__span spans[MOST_AT_ONCE][2];
   const uint64_t slot = receiver->usual;
   const uint64_t end = left->end;
@@ -187,21 +232,23 @@ static mctx__result receive_several(mctx__receiving *call, mctx_receive_batch *b
     spans[i][1] = (mctx__span){overflow + slot, (size_t)(MCTX__MESSAGE_MAX - slot)};
   }
   mctx__result result = mctx__socket_receive_many(receiver->socket, receiver->wanted, receiver->coalescing,
-                                                  spans, count, arrivals, &received);
+                                                  spans, count, &all->arrival, &received);
   mctx__took_turns(call, received > 0 ? received : 1);
   if (result.status != MCTX_OK) return mctx__took_nothing(call, result);
   for (uint32_t i = 0; i < received; i++, at += slot) {
-    const mctx__arrival *arrival = &arrivals[i];
+    const mctx__arrival *arrival = &all[i].arrival;
     learn_usual(receiver, arrival->stored);
     mctx__part *part = mctx__took(call, receiver, arrival);
     if (MCTX__SELDOM(part == NULL)) continue;
-    if (MCTX__MOSTLY(arrival->stored <= slot)) {
-      record(call, batch, at, arrival, part);
+    mctx__telling *told = next_telling(batch, &own[i]);
+    if (MCTX__SELDOM(told != &all[i])) *told = all[i]; /* those before it were not delivered */
+    if (MCTX__MOSTLY(told->arrival.stored <= slot)) {
+      record(call, batch, at, told, part);
       continue;
     }
     left->end = end - (uint64_t)(i + 1) * MCTX__MESSAGE_MAX;
     memcpy(left->arena + left->end, left->arena + at, (size_t)slot);
-    record(call, batch, left->end, arrival, part);
+    record(call, batch, left->end, told, part);
   }
   left->used = at;
   if (received < count) return mctx__took_nothing(call, (mctx__result){MCTX_ERR_WOULD_BLOCK, 0});
@@ -215,6 +262,8 @@ static MCTX__IN_PLACE mctx__result receive_some(mctx__receiving *call, mctx_rece
   /* A socket that is not the only one gets its turn. */
   uint32_t most = subscription->only != NULL ? MOST_AT_ONCE : subscription->turn + 1;
   if (most > call->budget) most = call->budget;
+  if (mctx__receiver_is_bare(receiver) && batch->messages == NULL)
+    return receive_bare(call, batch, left, receiver, most);
   /* Only what comes with more than its source is cheaper to receive together. */
   const bool is_bare = (receiver->wanted & ~(uint32_t)MCTX_META_SOURCE) == 0 && !receiver->coalescing;
   const bool is_usual = receiver->usual - 1 < USUAL_MOST && !is_bare;
@@ -303,10 +352,11 @@ static mctx_status receive_batch(const mctx__call *call, mctx_receive_batch *bat
   if ((flags & ~(uint32_t)MCTX_INTERRUPTIBLE) != 0)
     return MCTX__FAIL(call, MCTX_ERR_RESERVED, .field = "flags", .value = flags);
   if (!mctx__enter_receiving(call->handle, &in)) return mctx__enter_failed(call, MCTX_HANDLE_SUBSCRIPTION);
+  mctx__receiving receiving = mctx__begin(in.subscription);
   mctx__outlook left;
   status = check_room(call, in.subscription, batch);
   if (status == MCTX_OK) {
-    mctx__result result = mctx__attempt(&in, try_many_of, batch, &left);
+    mctx__result result = mctx__attempt(&in, &receiving, try_many_of, batch, &left);
     if (mctx__is_left(&left, result, timeout_ns))
       result = mctx__run_on(&in, flags, timeout_ns, try_many_of, batch, result, left);
     if (result.status != MCTX_OK) return mctx__receive_failed(call, in, result);

@@ -46,6 +46,11 @@ static inline bool mctx__receiver_isolates(const mctx__receiver *receiver) {
   return receiver->group.family != 0 && receiver->is_isolated && (receiver->family == 4 || receiver->is_held);
 }
 
+/* Whether its messages are delivered as they come, and nothing of them is told. */
+static inline bool mctx__receiver_is_bare(const mctx__receiver *receiver) {
+  return receiver->sole != NULL && receiver->wanted == 0 && !receiver->coalescing;
+}
+
 /* What to take off each message: the source too where a list is looked up, or where a message may be held back,
  * which a change of the filter concerns before it is delivered. */
 static inline uint32_t mctx__receiver_wants(const mctx__receiver *receiver) {

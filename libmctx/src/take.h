@@ -98,27 +98,4 @@ static MCTX__IN_PLACE mctx__part *mctx__took(mctx__receiving *call, mctx__receiv
   return part;
 }
 
-/* Takes messages off the sockets until one may be delivered; MCTX_OK with `part` and `from` set, else why there
- * is none. */
-static MCTX__IN_PLACE mctx__result mctx__take_message(mctx__receiving *call, const mctx__span spans[2],
-                                                      mctx__arrival *arrival, mctx__receiver **from,
-                                                      mctx__part **part) {
-  while (call->budget > 0) {
-    mctx__receiver *receiver = mctx__next_receiver(call);
-    if (receiver == NULL) return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
-    call->budget--;
-    mctx__result result =
-        mctx__socket_receive(receiver->socket, receiver->wanted, receiver->coalescing, spans, arrival);
-    if (MCTX__SELDOM(result.status != MCTX_OK)) {
-      result = mctx__took_nothing(call, result);
-      if (result.status != MCTX_OK) return result;
-      continue;
-    }
-    *from = receiver;
-    *part = mctx__took(call, receiver, arrival);
-    if (MCTX__MOSTLY(*part != NULL)) return result;
-  }
-  return (mctx__result){MCTX_ERR_WOULD_BLOCK, 0};
-}
-
 #endif

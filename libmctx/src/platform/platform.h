@@ -29,6 +29,13 @@
 #define MCTX__COLD
 #endif
 
+/* Keeps what is used, but not by every datagram, out of its way. */
+#if defined(__GNUC__)
+#define MCTX__APART __attribute__((noinline))
+#else
+#define MCTX__APART
+#endif
+
 /* Keeps the way of every datagram in one piece: behind a system call the processor has forgotten where to
  * return to, and each return costs as much as twenty instructions. */
 #if defined(__GNUC__)
@@ -303,10 +310,14 @@ typedef struct mctx__arrival {
 
 /* Takes one message off a socket, without blocking, into one or two spans (the second may be empty), filled in
  * order. `wanted`: the bits of METADATA that are of interest, of those that the socket collects
- * (MCTX_META_SOURCE needs no collecting); `coalescing`: whether the socket's option is on. With neither it may
- * be the cheapest call that the system has. would_block; signal; others are the socket's own failures. */
+ * (MCTX_META_SOURCE needs no collecting); `coalescing`: whether the socket's option is on. would_block; signal;
+ * others are the socket's own failures. */
 mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coalescing,
                                   const mctx__span spans[2], mctx__arrival *arrival);
+
+/* The same where nothing but the payload is of interest, on a socket that coalesces nothing: by the cheapest
+ * call that the system has. `length` is the message's: more than the span's if it was truncated. */
+mctx__result mctx__socket_receive_bare(mctx__socket socket, mctx__span span, uint64_t *length);
 
 #define MCTX__RECEIVE_MANY_MAX 32
 

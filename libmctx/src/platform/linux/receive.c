@@ -239,18 +239,28 @@ static inline void lengths_set(mctx__arrival *arrival, uint64_t length, uint64_t
   arrival->stored = arrival->truncated ? room : arrival->length;
 }
 
-/* The payload alone: a fifth cheaper than a call that may bring more. */
-static mctx__result bare_receive(int descriptor, const mctx__span *span, mctx__arrival *arrival) {
-  const ssize_t received = recv(descriptor, span->data, span->length, FLAGS);
-  if (received < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
-  lengths_set(arrival, (uint64_t)received, span->length);
-  arrival->segment_size = 0;
-  arrival->present = 0;
+/* A fifth cheaper than a call that may bring more. */
+mctx__result mctx__socket_receive_bare(mctx__socket socket, mctx__span span, uint64_t *length) {
+  const ssize_t received = recv(mctx__descriptor(socket), span.data, span.length, FLAGS);
+  if (MCTX__SELDOM(received < 0)) return mctx__failure(errno, MCTX__ASKED_OTHER);
+  *length = (uint64_t)received;
   return MCTX__DONE;
 }
 
+/* The payload alone. */
+static mctx__result bare_receive(mctx__socket socket, const mctx__span *span, mctx__arrival *arrival) {
+  uint64_t length = 0;
+  const mctx__result result = mctx__socket_receive_bare(socket, *span, &length);
+  if (result.status != MCTX_OK) return result;
+  lengths_set(arrival, length, span->length);
+  arrival->segment_size = 0;
+  arrival->present = 0;
+  return result;
+}
+
 /* The payload and its source. */
-static mctx__result sourced_receive(int descriptor, const mctx__span *span, mctx__arrival *arrival) {
+static MCTX__APART mctx__result sourced_receive(int descriptor, const mctx__span *span,
+                                                mctx__arrival *arrival) {
   sockaddr_either source;
   socklen_t length = sizeof source;
   source.v6.sin6_family = AF_UNSPEC;
@@ -266,10 +276,19 @@ static mctx__result sourced_receive(int descriptor, const mctx__span *span, mctx
 
 /* What one message needs around it. */
 typedef struct envelope {
-  struct iovec into[2];
   sockaddr_either source;
   _Alignas(struct cmsghdr) unsigned char control[CONTROL_SIZE];
 } envelope;
+
+/* Spans are what the system calls them; it reads them only. */
+_Static_assert(sizeof(mctx__span) == sizeof(struct iovec) &&
+                   offsetof(mctx__span, data) == offsetof(struct iovec, iov_base) &&
+                   offsetof(mctx__span, length) == offsetof(struct iovec, iov_len),
+               "spans are vectors");
+
+static inline struct iovec *vectors_of(const mctx__span *spans) {
+  return (struct iovec *)(uintptr_t)spans;
+}
 
 static inline bool wants_source(uint32_t wanted) {
   return (wanted & MCTX_META_SOURCE) != 0;
@@ -281,9 +300,7 @@ static inline bool wants_control(uint32_t wanted, bool coalescing) {
 
 static MCTX__IN_PLACE void prepare(struct msghdr *message, envelope *own, uint32_t wanted, bool coalescing,
                                    const mctx__span spans[2]) {
-  own->into[0] = (struct iovec){spans[0].data, spans[0].length};
-  own->into[1] = (struct iovec){spans[1].data, spans[1].length};
-  *message = (struct msghdr){.msg_iov = own->into, .msg_iovlen = spans[1].length != 0 ? 2 : 1};
+  *message = (struct msghdr){.msg_iov = vectors_of(spans), .msg_iovlen = spans[1].length != 0 ? 2 : 1};
   if (wants_source(wanted)) {
     own->source.v4.sin_family = AF_UNSPEC;
     message->msg_name = &own->source;
@@ -305,8 +322,8 @@ static MCTX__IN_PLACE void finish(const struct msghdr *message, const envelope *
   arrival->present = wanted & (told | MCTX_META_SOURCE | MCTX_META_DROPS);
 }
 
-static mctx__result full_receive(int descriptor, uint32_t wanted, bool coalescing, const mctx__span spans[2],
-                                 mctx__arrival *arrival) {
+static MCTX__APART mctx__result full_receive(int descriptor, uint32_t wanted, bool coalescing,
+                                             const mctx__span spans[2], mctx__arrival *arrival) {
   envelope own;
   struct msghdr message;
   prepare(&message, &own, wanted, coalescing, spans);
@@ -322,7 +339,7 @@ mctx__result mctx__socket_receive(mctx__socket socket, uint32_t wanted, bool coa
   if (wants_control(wanted, coalescing) || spans[1].length != 0)
     return full_receive(descriptor, wanted, coalescing, spans, arrival);
   if (wants_source(wanted)) return sourced_receive(descriptor, spans, arrival);
-  return bare_receive(descriptor, spans, arrival);
+  return bare_receive(socket, spans, arrival);
 }
 
 /* After an error behind the first message, the system keeps it for the next call. */

@@ -130,6 +130,14 @@ mctx__result mctx__socket_receive(mctx__socket name, uint32_t wanted, bool coale
   return mctx__socket_receive_many(name, wanted, coalescing, own, 1, arrival, &received);
 }
 
+mctx__result mctx__socket_receive_bare(mctx__socket name, mctx__span span, uint64_t *length) {
+  const mctx__span spans[2] = {span, {NULL, 0}};
+  mctx__arrival arrival;
+  const mctx__result result = mctx__socket_receive(name, 0, false, spans, &arrival);
+  if (result.status == MCTX_OK) *length = arrival.length;
+  return result;
+}
+
 uint32_t mctx__receive_clock(void) {
   return MCTX_CLOCK_SYSTEM;
 }
