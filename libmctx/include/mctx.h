@@ -1156,7 +1156,7 @@ typedef struct mctx_subscription_options {
   uint32_t size;              /**< set by the initialiser */
   uint32_t flags;             /**< ::mctx_subscription_flag bits; default 0 */
   int32_t port;               /**< 1 to 65535; default ::MCTX_AUTO: the first group's own; 0: one is chosen */
-  int32_t reuse_port;         /**< 1: other programs may receive on the port too; 0: not; default 1 */
+  int32_t reuse_port;         /**< 1: other programs may receive on the port too; 0: not what is joined; default 1 */
   int32_t coalescing;         /**< 1: take many datagrams of a sender from the kernel at once; default 1 */
   uint32_t binding;           /**< ::mctx_binding; default ::MCTX_BINDING_AUTO */
   uint32_t metadata;          /**< ::mctx_metadata bits; default ::MCTX_META_ALL; less is faster */

@@ -57,9 +57,8 @@ mctx_status mctx__interface_check(const mctx__call *call, const mctx_interface_r
       return MCTX_OK;
     case MCTX_INTERFACE_BY_INDEX:
       if (wanted->index == 0)
-        return MCTX__FAIL(
-            call, MCTX_ERR_INTERFACE_INDEX_ZERO, .field = "interface.index",
-            .hint = "indices start at 1; leave the interface out to let the routing table choose");
+        return MCTX__FAIL(call, MCTX_ERR_INTERFACE_INDEX_ZERO, .field = "interface.index",
+                          .hint = "indices start at 1; to name no interface, leave it out");
       return MCTX_OK;
     case MCTX_INTERFACE_BY_ADDRESS:
       if (!mctx__is_wellformed(&wanted->address))

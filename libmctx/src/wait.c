@@ -296,6 +296,12 @@ static mctx_status wait_several(several *all, uint32_t flags, int64_t timeout_ns
     if (status != MCTX_OK) return several_ended(all, status, item);
     mctx__result result = mctx__wait_many(all->waited, 2 * all->count + 1, deadline);
     if (result.status == MCTX_ERR_SIGNAL && (flags & MCTX_INTERRUPTIBLE) == 0) continue;
+    if (result.status == MCTX_ERR_TOO_MANY_DESCRIPTORS)
+      return MCTX__FAIL(all->call, result.status, .os_code = result.os_code, .field = "count",
+                        .value = all->count,
+                        .hint =
+                            "two for each object and one for the context must be within the limit of "
+                            "descriptors: raise it (`ulimit -n`), or give each object once");
     if (result.status != MCTX_OK) return wait_failed(all->call, result, timeout_ns);
     *ready_count = collect(all);
     if (*ready_count > 0) return MCTX_OK;

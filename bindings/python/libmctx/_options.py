@@ -37,7 +37,7 @@ class SubscriptionInfo:
         id: The subscription's id.
         port: The port, also when it was chosen.
         metadata: What is collected of each datagram.
-        reuse_port: Whether other programs may receive on the port too.
+        reuse_port: Whether other programs may receive on the port too, also what is joined here.
         coalescing: Whether the sockets coalesce.
         binding: As configured: "auto", "group" or "wildcard".
         clock: Of the receive times: "system", the kernel's real-time clock (UTC); None if there are none.

@@ -131,9 +131,36 @@ static void a_shared_port_serves_all(void **state) {
   close(plain);
 }
 
+/* Sockets that are bound to their groups hold no more than those; one that is bound to the port alone does. */
+static void alone_is_what_is_joined(void **state) {
+  uint32_t family = host_family(state);
+  host_alone();
+  mctx_address group = group_at(family, 1);
+  mctx_address other = group_at(family, 2);
+  mctx_context context = open_context();
+  for (uint32_t binding = MCTX_BINDING_AUTO; binding <= MCTX_BINDING_WILDCARD;
+       binding += MCTX_BINDING_WILDCARD) {
+    mctx_subscription_options options = alone_or_shared(PORT, 0);
+    options.binding = binding;
+    mctx_subscription alone = subscribe_with(context, &options);
+    join_group(alone, &group, "lo");
+    group.port = other.port = PORT;
+    assert_int_equal(plain_on(&group, true), -1);
+    int plain = plain_on(&other, true);
+    assert_int_equal(plain >= 0, binding == MCTX_BINDING_AUTO);
+    const mctx_membership member = member_of(&other, "lo");
+    assert_status(mctx_join(alone, &member, sizeof member, 1, NULL),
+                  binding == MCTX_BINDING_AUTO ? MCTX_ERR_ADDRESS_IN_USE : MCTX_OK);
+    if (plain >= 0) close(plain);
+    assert_ok(mctx_close(alone, NULL));
+  }
+  assert_ok(mctx_close(context, NULL));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       BOTH_FAMILIES(a_port_may_be_alone),
+      BOTH_FAMILIES(alone_is_what_is_joined),
       BOTH_FAMILIES(a_chosen_port_is_kept),
       BOTH_FAMILIES(a_shared_port_serves_all),
   };

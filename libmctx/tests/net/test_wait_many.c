@@ -177,12 +177,40 @@ static void closing_the_context_ends_it(void **state) {
   assert_ended(&own, begin, MCTX_ERR_CLOSED);
 }
 
+/* Objects may be given again and again; the system counts each time. */
+static void more_than_the_limit_of_descriptors_is_named(void **state) {
+  enum { REPEATED = 100 };
+  static mctx_wait_item items[REPEATED];
+  mctx_error error = MCTX_ERROR_INIT;
+  uint32_t ready;
+  (void)state;
+  host_namespace();
+  mctx_context context = open_context();
+  mctx_subscription_options options = subscription_options();
+  mctx_subscription subscription = subscribe_with(context, &options);
+  for (uint32_t i = 0; i < REPEATED; i++)
+    items[i] = (mctx_wait_item){.handle = subscription, .interest = MCTX_READABLE};
+  assert_status(mctx_wait_many(context, items, sizeof items[0], REPEATED, 0, 0, &ready, &error),
+                MCTX_ERR_WOULD_BLOCK);
+  const uint64_t before = limit_descriptors(2 * REPEATED);
+  const mctx_status status = mctx_wait_many(context, items, sizeof items[0], REPEATED, 0, 0, &ready, &error);
+  const mctx_status fewer = mctx_wait_many(context, items, sizeof items[0], REPEATED - 1, 0, 0, &ready, NULL);
+  (void)limit_descriptors(before);
+  assert_status(status, MCTX_ERR_TOO_MANY_DESCRIPTORS);
+  assert_string_equal(error.field, "count");
+  assert_int_equal(error.value, REPEATED);
+  assert_string_not_equal(error.hint, "");
+  assert_status(fewer, MCTX_ERR_WOULD_BLOCK);
+  assert_ok(mctx_close(context, NULL));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       BOTH_FAMILIES(exactly_the_ready_ones_are_told),
       BOTH_FAMILIES(a_publication_is_ready_when_it_has_room),
       BOTH_FAMILIES(an_arrival_a_wake_or_a_close_ends_it),
       BOTH_FAMILIES(closing_the_context_ends_it),
+      cmocka_unit_test(more_than_the_limit_of_descriptors_is_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,7 @@ static mctx__result wait_for(mctx__waited *waited, struct pollfd *watched, uint3
   for (;;) {
     bool any;
     const int told = poll_until(watched, count, deadline_ns);
+    if (told < 0 && errno == EINVAL) return (mctx__result){MCTX_ERR_TOO_MANY_DESCRIPTORS, EINVAL};
     if (told < 0) return mctx__failure(errno, MCTX__ASKED_OTHER);
     if (told == 0) {
       if (mctx__clock_monotonic() >= deadline_ns) return (mctx__result){MCTX_ERR_TIMEOUT, 0};
