@@ -64,7 +64,7 @@ struct mctx__slot {
   uint32_t next_free; /* guarded by the table's lock */
   uint32_t index;
   _Atomic(mctx__seat *) seat; /* of the last owner, see owner.h; stays when he is none any more */
-  _Atomic uint64_t owned;     /* the handle with the owner's number; 0: it is nobody's own */
+  _Atomic uint64_t owned;     /* the handle with the owner's number; 0: nobody is inside as its owner */
 };
 
 /* The chunks, NULL until needed; and the word that a fork wipes, 1 while it has not. */

@@ -10,6 +10,9 @@ enum {
   LOSSES = 5   /* each doubles that, up to here */
 };
 
+/* In what a slot says of its owner: he is to leave. */
+#define LEAVING (UINT64_C(1) << 63)
+
 static mctx__seat seats[SEATS];
 
 /* The seat of the calling thread; NULL if those that it may have are taken. */
@@ -35,8 +38,12 @@ static void own(mctx__object *object) {
   if (seat == NULL) return;
   atomic_store(&slot->seat, seat);
   atomic_store(&slot->owned, object->handle | seat->number);
-  /* Whoever closes it first marks it and then takes it: one of the two sees what the other did. */
+  /* Whoever closes it marks it first and then ends the owning: one of the two sees what the other did. */
   if (mctx__object_closing(object)) atomic_store(&slot->owned, 0);
+}
+
+static mctx__seat *seat_of(uint64_t owned) {
+  return &seats[((owned & ~LEAVING) >> MCTX__HANDLE_BITS) - 1];
 }
 
 void mctx__use(mctx__object *object, mctx__usage *usage) {
@@ -46,18 +53,27 @@ void mctx__use(mctx__object *object, mctx__usage *usage) {
   if (++usage->streak == (uint32_t)STREAK << usage->losses) own(object);
 }
 
+/* It stays owned, though nobody can enter by it, until the owner is not inside: others who come to end it wait
+ * for him, too. */
 void mctx__end_owning(mctx__slot *slot) {
-  if (atomic_exchange(&slot->owned, 0) == 0) return;
-  const mctx__seat *seat = atomic_load(&slot->seat);
-  if (atomic_load(&seat->thread) == mctx__thread_self()) return;
-  mctx__fence_threads();
-  for (uint32_t round = 0; atomic_load(&seat->inside) == slot; round++)
-    mctx__pause(round);
+  uint64_t owned = atomic_load(&slot->owned);
+  while (owned != 0 && (owned & LEAVING) == 0 &&
+         !atomic_compare_exchange_weak(&slot->owned, &owned, owned | LEAVING)) {
+  }
+  if (owned == 0) return;
+  const mctx__seat *seat = seat_of(owned);
+  if (atomic_load(&seat->thread) != mctx__thread_self()) {
+    mctx__fence_threads();
+    for (uint32_t round = 0; atomic_load(&seat->inside) == slot; round++)
+      mctx__pause(round);
+  }
+  owned |= LEAVING;
+  atomic_compare_exchange_strong(&slot->owned, &owned, 0);
 }
 
 void mctx__disown(mctx__object *object, mctx__usage *usage) {
-  const mctx__seat *seat = atomic_load(&object->slot->seat);
-  if (atomic_load(&seat->thread) == mctx__thread_self()) return;
+  const uint64_t owned = atomic_load(&object->slot->owned);
+  if (owned == 0 || atomic_load(&seat_of(owned)->thread) == mctx__thread_self()) return;
   usage->streak = 0;
   if (usage->losses < LOSSES) usage->losses++;
   mctx__end_owning(object->slot);

@@ -49,6 +49,13 @@ int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned int count, int f
   return (int)syscall(SYS_sendmmsg, descriptor, messages, count, flags);
 }
 
+static ssize_t (*at_receive)(void);
+
+ssize_t recvmsg(int descriptor, struct msghdr *message, int flags) {
+  if (at_receive != NULL && (flags & MSG_ERRQUEUE) == 0) return at_receive();
+  return syscall(SYS_recvmsg, descriptor, message, flags);
+}
+
 /* ---- objects ---- */
 
 static mctx_context context;
@@ -63,6 +70,7 @@ static int open_both(void **state) {
   at_wait = NULL;
   at_close = NULL;
   at_send = NULL;
+  at_receive = NULL;
   if (mctx_context_open(NULL, &context, NULL) != MCTX_OK) return -1;
   return mctx_publication_open(context, &options, &publication, NULL);
 }
@@ -173,6 +181,116 @@ static void closing_a_context_waits_for_those_who_close_its_publications(void **
   assert_true(atomic_load(&closed));
   assert_int_equal(pthread_join(other, &status), 0);
   assert_ok((mctx_status)(intptr_t)status);
+}
+
+/* ---- owning ---- */
+
+enum { TURNS = 40 }; /* after so many, what one thread uses is its own */
+
+static void *(*comers[2])(void *);
+static pthread_t coming[2];
+static _Atomic bool is_through[2];
+static bool was_early;
+
+static void *look_at_all(void *argument) {
+  uint32_t count;
+  mctx_status status = mctx_metrics(context, NULL, 0, &count, NULL);
+  atomic_store(&is_through[0], true);
+  return status == MCTX_OK ? argument : NULL;
+}
+
+static void *send_to_all(void *argument) {
+  uint32_t count;
+  mctx_status status = mctx_send_all(context, "x", 1, NULL, 0, 0, &count, NULL);
+  atomic_store(&is_through[0], true);
+  return status == MCTX_OK ? argument : NULL;
+}
+
+static mctx_handle doomed;
+
+static void *close_it(void *argument) {
+  mctx_status status = mctx_close(doomed, NULL);
+  atomic_store(&is_through[1], true);
+  return status == MCTX_OK ? argument : NULL;
+}
+
+/* One behind the other, while the owner is inside. */
+static void let_others_come(void) {
+  at_send = NULL;
+  at_receive = NULL;
+  is_through[0] = is_through[1] = false;
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(pthread_create(&coming[i], NULL, comers[i], &doomed), 0);
+    usleep(30000);
+  }
+  was_early = is_through[0] || is_through[1];
+}
+
+static void assert_others_waited(void) {
+  assert_false(was_early);
+  for (int i = 0; i < 2; i++) {
+    void *went_well;
+    assert_int_equal(pthread_join(coming[i], &went_well), 0);
+    assert_non_null(went_well);
+  }
+}
+
+static int send_while_others_come(unsigned int count) {
+  let_others_come();
+  return (int)count;
+}
+
+static ssize_t receive_while_others_come(void) {
+  let_others_come();
+  errno = EAGAIN;
+  return -1;
+}
+
+/* One who takes its lock, and one who closes it, in either order: neither does anything while he is inside. */
+static void both_who_come_wait_for_the_owner_of_a_publication(void **state) {
+  (void)state;
+  if (!mctx__fence_prepare()) SKIP("nobody owns anything here");
+  const mctx_slice slices[2] = {{.data = "x", .length = 1}, {.data = "xx", .length = 2}};
+  void *(*const both[3])(void *) = {send_to_all, close_it, send_to_all};
+  for (int first = 0; first < 2; first++) {
+    if (first == 1) assert_int_equal(close_both(NULL) | open_both(NULL), 0);
+    for (int i = 0; i < TURNS; i++)
+      assert_ok(mctx_send(publication, "x", 1, NULL));
+    comers[0] = both[first];
+    comers[1] = both[first + 1];
+    doomed = publication;
+    at_send = send_while_others_come;
+    assert_ok(mctx_send_batch(publication, slices, 2, 0, 0, NULL, NULL));
+    assert_others_waited();
+  }
+}
+
+static void both_who_come_wait_for_the_owner_of_a_subscription(void **state) {
+  (void)state;
+  if (!mctx__fence_prepare()) SKIP("nobody owns anything here");
+  void *(*const both[3])(void *) = {look_at_all, close_it, look_at_all};
+  mctx_membership membership = {.group = lab_address("239.7.7.7", 0, 0),
+                                .ingress = {.by = MCTX_INTERFACE_BY_NAME, .name = "lo"}};
+  mctx_subscription_options options;
+  mctx_subscription_options_init(&options, sizeof options);
+  options.port = 5007;
+  options.metadata = MCTX_META_ALL;
+  options.memberships = &membership;
+  options.membership_stride = sizeof membership;
+  options.membership_count = 1;
+  for (int first = 0; first < 2; first++) {
+    char data[8];
+    size_t length;
+    assert_ok(mctx_subscription_open(context, &options, &doomed, NULL));
+    for (int i = 0; i < TURNS; i++)
+      assert_int_equal(mctx_recv(doomed, data, sizeof data, 0, 0, &length, NULL, 0, NULL),
+                       MCTX_ERR_WOULD_BLOCK);
+    comers[0] = both[first];
+    comers[1] = both[first + 1];
+    at_receive = receive_while_others_come;
+    assert_int_equal(mctx_recv(doomed, data, sizeof data, 0, 0, &length, NULL, 0, NULL), MCTX_ERR_WOULD_BLOCK);
+    assert_others_waited();
+  }
 }
 
 /* ---- forks ---- */
@@ -294,6 +412,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_waiter_that_is_ready_leaves_the_wake_to_others, open_both, close_both),
       cmocka_unit_test_setup_teardown(the_time_for_a_batch_begins_with_the_call, open_both, close_both),
       cmocka_unit_test_setup_teardown(closing_a_context_waits_for_those_who_close_its_publications, open_both,
+                                      close_both),
+      cmocka_unit_test_setup_teardown(both_who_come_wait_for_the_owner_of_a_publication, open_both, close_both),
+      cmocka_unit_test_setup_teardown(both_who_come_wait_for_the_owner_of_a_subscription, open_both,
                                       close_both),
       cmocka_unit_test_setup_teardown(a_child_forked_within_a_call_leaves_it, open_both, close_both),
       cmocka_unit_test_setup_teardown(a_wake_from_a_handler_does_not_wait_for_the_cleaning_it_interrupts,
