@@ -414,8 +414,8 @@ typedef struct mctx__waited {
   uint32_t ready; /* out: the bits that hold, MCTX__WAIT_FAILED among them */
 } mctx__waited;
 
-/* The same for many; allocates for the call. MCTX_OK when at least one has a bit set; too_many_descriptors: more
- * than the system waits for. */
+/* The same for many; allocates for the call. MCTX_OK when at least one has a bit set; too_many_descriptors:
+ * more than the system waits for. */
 mctx__result mctx__wait_many(mctx__waited *waited, uint32_t count, int64_t deadline_ns);
 
 /* ---- interfaces and routes ---- */
