@@ -1153,13 +1153,13 @@ enum mctx_metadata {
 
 /** Options of a subscription. mctx_subscription_options_init() sets the defaults. */
 typedef struct mctx_subscription_options {
-  uint32_t size;              /**< set by the initialiser */
-  uint32_t flags;             /**< ::mctx_subscription_flag bits; default 0 */
-  int32_t port;               /**< 1 to 65535; default ::MCTX_AUTO: the first group's own; 0: one is chosen */
-  int32_t reuse_port;         /**< 1: other programs may receive on the port too; 0: not what is joined; default 1 */
-  int32_t coalescing;         /**< 1: take many datagrams of a sender from the kernel at once; default 1 */
-  uint32_t binding;           /**< ::mctx_binding; default ::MCTX_BINDING_AUTO */
-  uint32_t metadata;          /**< ::mctx_metadata bits; default ::MCTX_META_ALL; less is faster */
+  uint32_t size;      /**< set by the initialiser */
+  uint32_t flags;     /**< ::mctx_subscription_flag bits; default 0 */
+  int32_t port;       /**< 1 to 65535; default ::MCTX_AUTO: the first group's own; 0: one is chosen */
+  int32_t reuse_port; /**< 1: other programs may receive on the port too; 0: not what is joined; default 1 */
+  int32_t coalescing; /**< 1: take many datagrams of a sender from the kernel at once; default 1 */
+  uint32_t binding;   /**< ::mctx_binding; default ::MCTX_BINDING_AUTO */
+  uint32_t metadata;  /**< ::mctx_metadata bits; default ::MCTX_META_ALL; less is faster */
   uint32_t max_group_sockets; /**< sockets bound to a group, at most; default 256; never more than a quarter of
                                  the descriptors that the process may have */
   int64_t receive_buffer; /**< bytes per socket; default 4 MiB, cut by the system's maximum; 0: the system's */

@@ -163,6 +163,30 @@ static void take_out(mctx__subscription *subscription, mctx__part *part) {
   }
 }
 
+/* The parts behind one that is about to be opened for all sources: from here on each datagram has one way, that
+ * part's, once it is settled. */
+static void silence_behind(mctx__subscription *subscription, const mctx__part *first) {
+  if (first->next == NULL) return;
+  mctx__subscription_lock(subscription);
+  for (mctx__part *part = first->next; part != NULL; part = part->next) {
+    part->was_sole = part->receiver->sole == part;
+    part->state = MCTX__PART_SILENCED;
+    take_out(subscription, part);
+  }
+  mctx__held_review(subscription);
+  mctx__subscription_unlock(subscription);
+}
+
+/* It is as it was before it was silenced. */
+static void unsilence(mctx__subscription *subscription, mctx__part *part) {
+  mctx__receiver *receiver = part->receiver;
+  mctx__subscription_lock(subscription);
+  mctx__table_add(&subscription->parts, &part->entry);
+  if (part->filter.count > 0) receiver->lists++;
+  if (part->was_sole && !receiver->is_checked) receiver->sole = part;
+  mctx__subscription_unlock(subscription);
+}
+
 static void drop_parts(mctx__subscription *subscription, mctx__member *member) {
   mctx__subscription_lock(subscription);
   for (mctx__part *part = member->parts; part != NULL; part = part->next)
@@ -344,11 +368,10 @@ static mctx__result tell_exclude(mctx__subscription *subscription, mctx__member 
   mctx__part *part = member->parts;
   if (part == NULL) return add_part(subscription, member, filter);
   mctx__result result = mctx__receiver_check(subscription, part->receiver);
-  if (result.status == MCTX_OK) result = exclude_all(part, filter);
   if (result.status != MCTX_OK) return result;
-  part->state = MCTX__PART_CHANGED;
-  for (part = part->next; part != NULL; part = part->next)
-    part->state = MCTX__PART_LEAVING;
+  silence_behind(subscription, part);
+  result = exclude_all(part, filter);
+  if (result.status == MCTX_OK) part->state = MCTX__PART_CHANGED;
   return result;
 }
 
@@ -364,6 +387,7 @@ static void untell(mctx__subscription *subscription, mctx__member *member) {
       continue;
     }
     if (part->state == MCTX__PART_CHANGED) (void)tell_filter(part, &part->filter, part->is_told);
+    if (part->state == MCTX__PART_SILENCED) unsilence(subscription, part);
     mctx__filter_free(&part->next_filter);
     part->state = MCTX__PART_SETTLED;
     at = &part->next;
@@ -430,7 +454,7 @@ static void settle_member(mctx__subscription *subscription, mctx__member *member
   while (*at != NULL) {
     mctx__part *part = *at;
     mctx__filter_free(&part->next_filter);
-    if (part->state != MCTX__PART_LEAVING) {
+    if (part->state == MCTX__PART_SETTLED) {
       at = &part->next;
       continue;
     }

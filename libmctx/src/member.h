@@ -25,7 +25,8 @@ enum mctx__part_state {
   MCTX__PART_SETTLED, /* in the table */
   MCTX__PART_CHANGED, /* in the table; the system has the next filter */
   MCTX__PART_FRESH,   /* joined, not in the table */
-  MCTX__PART_LEAVING  /* in the table, still joined, not needed any more */
+  MCTX__PART_LEAVING, /* in the table, still joined, not needed any more */
+  MCTX__PART_SILENCED /* the same, and in no table: what it receives is discarded */
 };
 
 /* What was delivered. */
@@ -46,6 +47,7 @@ struct mctx__part {
   uint32_t state;
   bool is_told; /* the system has the filter; else it lets everything through */
   bool is_told_next;
+  bool was_sole; /* before it was silenced: of its socket */
   mctx__filter filter;
   mctx__filter next_filter;
 };

@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "join.h"
 #include "sim_subscription.h"
 
 static void open_bound(uint32_t binding) {
@@ -251,6 +252,57 @@ static void publications_and_subscriptions_of_a_context_meet_through_loopback(vo
   assert_closed(context);
 }
 
+/* ---- in the midst of a change ---- */
+
+/* An include list over several sockets becomes an exclude list: what arrives while the system has been told,
+ * and nothing is settled, comes once at most, and when the change is taken back nothing of it stays. */
+static void what_arrives_while_a_list_is_opened_comes_once(void **state) {
+  (void)state;
+  static const char *const from[] = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"};
+  for (int way = 0; way < 4; way++) {
+    const bool is_settled = way % 2 == 0;
+    mctx_sim_reset();
+    assert_true(mctx_sim_limit_set(MCTX_SIM_SOURCES4, 2));
+    open_bound(way < 2 ? MCTX_BINDING_AUTO : MCTX_BINDING_WILDCARD);
+    mctx_address sources[4];
+    for (uint32_t i = 0; i < 4; i++)
+      sources[i] = address_of(from[i]);
+    const mctx_membership listed = filtered("239.1.1.1", "eth0", MCTX_INCLUDE, sources, 4);
+    assert_ok(try_join(subscription, &listed, NULL));
+    assert_int_equal(arrive(1, from[0], "239.1.1.1", 2), 1); /* waits in the first socket */
+    const mctx__call call = {.handle = subscription};
+    mctx__subscription *own;
+    mctx__change change = {NULL};
+    mctx__filter open = {.mode = MCTX_EXCLUDE};
+    assert_ok(mctx__subscription_enter(&call, &own));
+    assert_int_equal(mctx__member_tell(own, &change, own->first, &open).status, MCTX_OK);
+    assert_int_equal(arrive(2, from[3], "239.1.1.1", 2), 2); /* on its old way and on the new one */
+    uint32_t number;
+    assert_received(subscription, 1);
+    assert_int_equal(arrive(3, from[3], "239.1.1.1", 2), 2);
+    while (!is_settled && try_recv(subscription, &number) == MCTX_OK)
+      fail_msg("%u came before anything was settled", number);
+    if (is_settled)
+      mctx__change_settle(own, &change);
+    else
+      mctx__change_undo(own, &change);
+    mctx__subscription_exit(own);
+    if (is_settled) {
+      assert_received(subscription, 2);
+      assert_received(subscription, 3);
+    }
+    assert_nothing(subscription);
+    for (uint32_t i = 0; i < 4; i++) {
+      assert_int_equal(arrive(10 + i, from[i], "239.1.1.1", 2), 1);
+      assert_received(subscription, 10 + i);
+    }
+    assert_int_equal(arrive(20, "10.0.0.9", "239.1.1.1", 2), is_settled);
+    if (is_settled) assert_received(subscription, 20);
+    assert_nothing(subscription);
+    assert_closed(context);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       fixture_test(each_reason_is_counted_on_a_wildcard_socket),
@@ -262,6 +314,7 @@ int main(void) {
       fixture_test(what_waits_passes_the_filter_that_is_in_force_when_it_is_received),
       fixture_test(two_subscriptions_of_a_port_get_their_own_groups),
       fixture_test(publications_and_subscriptions_of_a_context_meet_through_loopback),
+      fixture_test(what_arrives_while_a_list_is_opened_comes_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
