@@ -1398,7 +1398,8 @@ MCTX_API MCTX_CHECK mctx_status mctx_block(mctx_subscription subscription, const
 /**
  * Replaces the whole filter of a membership, mode and list; of several interfaces: of all or of none. An
  * include list that is longer than the system takes (Linux: 10 IPv4 sources, 64 IPv6 ones) is spread over
- * sockets; datagrams that arrive while it is changed to an exclude filter, or back, may be lost.
+ * sockets; datagrams that arrive while it is changed to an exclude filter, or back, may be lost, and what still
+ * waits after several such changes may come behind what was sent later.
  * @param subscription the subscription
  * @param membership which group, on which interface (none: on all), and the new filter
  * @param size sizeof(mctx_membership) as the caller knows it, in bytes
