@@ -148,6 +148,33 @@ static void sockets_respect_the_limit_of_descriptors(void **state) {
   assert_ok(mctx_close(context, NULL));
 }
 
+/* Whatever else is open: few sockets take many groups then. */
+static void few_descriptors_are_shared(void **state) {
+  enum { COUNT = 60 };
+  static mctx_membership members[COUNT];
+  uint32_t family = host_family(state);
+  mctx_error error = MCTX_ERROR_INIT;
+  host_pair();
+  set_defaults();
+  mctx_context context = open_context();
+  mctx_address first = group_at(family, 1);
+  mctx_subscription subscription = subscribe(context, &first, "va");
+  for (uint32_t i = 0; i < COUNT; i++) {
+    mctx_address group = group_at(family, 2 + i);
+    members[i] = member_of(&group, "va");
+  }
+  uint64_t before = limit_descriptors(descriptors_held() + 6);
+  mctx_status status = mctx_join(subscription, members, sizeof members[0], COUNT, &error);
+  limit_descriptors(before);
+  if (status != MCTX_OK) fail_msg("%s: %s", mctx_status_name(status), error.message);
+  const mctx_subscription_info info = subscription_info(subscription);
+  assert_int_equal(info.group_sockets, 1);
+  assert_in_range(info.wildcard_sockets, 1, 6);
+  assert_kernel_has_groups(family, COUNT + 1);
+  assert_each_group_once(subscription, family, COUNT + 1);
+  assert_ok(mctx_close(context, NULL));
+}
+
 /* Where not even that is possible it fails whole, and what was joined stays. */
 static void without_descriptors_nothing_more_is_joined(void **state) {
   enum { COUNT = 500 };
@@ -158,7 +185,11 @@ static void without_descriptors_nothing_more_is_joined(void **state) {
   set_defaults();
   mctx_context context = open_context();
   mctx_address first = group_at(family, 1);
-  mctx_subscription subscription = subscribe(context, &first, "va");
+  mctx_subscription_options options = subscription_options();
+  /* What is shared takes all of them for IPv6, and 20 for IPv4. */
+  if (family == 6) options.binding = MCTX_BINDING_GROUP;
+  mctx_subscription subscription = subscribe_with(context, &options);
+  join_group(subscription, &first, "va");
   for (uint32_t i = 0; i < COUNT; i++) {
     mctx_address group = group_at(family, 2 + i);
     members[i] = member_of(&group, "va");
@@ -320,7 +351,9 @@ int main(void) {
       LIMIT_TEST(three_thousand_groups, "IPv6", 1),
       LIMIT_TEST(sockets_respect_the_limit_of_descriptors, "IPv4", 0),
       LIMIT_TEST(sockets_respect_the_limit_of_descriptors, "IPv6", 1),
+      LIMIT_TEST(few_descriptors_are_shared, "IPv4", 0),
       LIMIT_TEST(without_descriptors_nothing_more_is_joined, "IPv4", 0),
+      LIMIT_TEST(few_descriptors_are_shared, "IPv6", 1),
       LIMIT_TEST(without_descriptors_nothing_more_is_joined, "IPv6", 1),
       LIMIT_TEST(sixty_sources_of_one_group, "IPv4", 0),
       LIMIT_TEST(sixty_sources_of_one_group, "IPv6", 1),
