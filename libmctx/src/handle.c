@@ -102,6 +102,7 @@ static bool make_chunk(void) {
   if (chunk == NULL) return false;
   for (uint32_t k = 0; k < MCTX__CHUNK_SLOTS; k++) {
     atomic_init(&chunk[k].word, UINT64_C(1) << GENERATION_SHIFT);
+    atomic_init(&chunk[k].seat, &mctx__no_seat);
     chunk[k].index = table.used + k;
   }
   atomic_store_explicit(&mctx__chunks[table.used >> MCTX__CHUNK_BITS], chunk, memory_order_release);

@@ -14,6 +14,7 @@ enum {
 #define LEAVING (UINT64_C(1) << 63)
 
 static mctx__seat seats[SEATS];
+mctx__seat mctx__no_seat;
 
 /* The seat of the calling thread; NULL if those that it may have are taken. */
 static mctx__seat *own_seat(void) {

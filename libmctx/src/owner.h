@@ -21,31 +21,36 @@ struct mctx__seat {
   uint64_t number; /* from 1 on, above the bits of a handle; the thread's alone */
 };
 
-/* Enters the open object of a handle if it is the calling thread's own, and tells his seat; else NULL. */
-static MCTX__IN_PLACE mctx__object *mctx__enter_own(mctx_handle handle, mctx__seat **own) {
+/* The seat of no thread, where an object has no owner yet. */
+extern mctx__seat mctx__no_seat;
+
+/* Enters the open object of a handle if it is the calling thread's own; tells it and his seat. */
+static MCTX__IN_PLACE bool mctx__enter_own(mctx_handle handle, mctx__object **object, mctx__seat **own) {
   const uintptr_t self = mctx__thread_self();
   mctx__check_fork();
   mctx__slot *slot = mctx__slot_of(handle);
-  *own = NULL;
-  if (MCTX__SELDOM(slot == NULL)) return NULL;
+  if (MCTX__SELDOM(slot == NULL)) return false;
   mctx__seat *seat = atomic_load_explicit(&slot->seat, memory_order_relaxed);
-  if (seat == NULL || atomic_load_explicit(&seat->thread, memory_order_relaxed) != self) return NULL;
+  if (atomic_load_explicit(&seat->thread, memory_order_relaxed) != self) return false;
   atomic_store_explicit(&seat->inside, slot, memory_order_relaxed);
   atomic_signal_fence(memory_order_seq_cst); /* the processor's part is in mctx__fence_threads() */
   if (MCTX__MOSTLY(atomic_load_explicit(&slot->owned, memory_order_relaxed) == (handle | seat->number))) {
+    *object = slot->object;
     *own = seat;
-    return slot->object;
+    return true;
   }
   atomic_store_explicit(&seat->inside, NULL, memory_order_release);
-  return NULL;
+  return false;
 }
 
-/* Enters the open object of a handle of one kind, pinned if it is not the calling thread's own. */
+/* Enters the open object of a handle of one kind, pinned if it is not the calling thread's own. NULL: there is
+ * none. */
 static MCTX__IN_PLACE mctx__object *mctx__enter_quickly(mctx_handle handle, uint32_t kind, mctx__seat **own) {
-  *own = NULL;
+  mctx__object *object;
   if (MCTX__SELDOM(mctx__handle_kind(handle) != kind)) return NULL;
-  mctx__object *object = mctx__enter_own(handle, own);
-  return MCTX__MOSTLY(object != NULL) ? object : mctx__pin_live(handle);
+  if (MCTX__MOSTLY(mctx__enter_own(handle, &object, own))) return object;
+  *own = NULL;
+  return mctx__pin_live(handle);
 }
 
 static MCTX__IN_PLACE void mctx__leave(mctx__object *object, mctx__seat *own) {

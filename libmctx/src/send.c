@@ -283,11 +283,11 @@ MCTX__COLD static mctx_status refused(const mctx__call *call, mctx__publication 
 
 /* The same for mctx_send(), which has then nothing left to do. */
 MCTX__COLD static mctx_status send_refused(mctx__inside in, const void *data, size_t length,
-                                           mctx__result result, mctx_error *error) {
+                                           mctx__result *result, mctx_error *error) {
   mctx__object *object = &in.publication->object;
   const mctx__call call = {"mctx_send", object->handle, error};
   mctx__stay(object, &in.own);
-  mctx_status status = refused(&call, in.publication, data, length, 0, &result);
+  mctx_status status = refused(&call, in.publication, data, length, 0, result);
   mctx__unpin(object);
   return status;
 }
@@ -305,7 +305,7 @@ MCTX__COLD static mctx_status unusable(mctx_publication publication, const void 
 static MCTX__IN_PLACE mctx_status send_inside(mctx__inside in, const void *data, size_t length,
                                               mctx_error *error) {
   mctx__result result = try_once(in.publication, data, length);
-  if (MCTX__SELDOM(result.status != MCTX_OK)) return send_refused(in, data, length, result, error);
+  if (MCTX__SELDOM(result.status != MCTX_OK)) return send_refused(in, data, length, &result, error);
   mctx__count_sending(&in, (mctx__sent){1, length, 0});
   mctx__leave_sending(&in);
   return MCTX_OK;
@@ -322,12 +322,12 @@ MCTX__COLD static mctx_status send_pinned(mctx_publication publication, const vo
 
 /* The way of every datagram: nothing is prepared here that only another way needs. */
 mctx_status mctx_send(mctx_publication publication, const void *data, size_t length, mctx_error *error) {
-  mctx__seat *own = NULL;
-  mctx__object *object = NULL;
-  if (mctx__error_usable(error) && (data != NULL || length == 0) &&
-      mctx__handle_kind(publication) == MCTX_HANDLE_PUBLICATION)
-    object = mctx__enter_own(publication, &own);
-  if (MCTX__SELDOM(object == NULL)) return send_pinned(publication, data, length, error);
+  mctx__seat *own;
+  mctx__object *object;
+  const bool is_usable = mctx__error_usable(error) && (data != NULL || length == 0);
+  if (MCTX__SELDOM(!is_usable || mctx__handle_kind(publication) != MCTX_HANDLE_PUBLICATION ||
+                   !mctx__enter_own(publication, &object, &own)))
+    return send_pinned(publication, data, length, error);
   return send_inside((mctx__inside){(mctx__publication *)object, own}, data, length, error);
 }
 

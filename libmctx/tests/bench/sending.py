@@ -122,6 +122,8 @@ def compare(setting: Setting, times: Times) -> Iterator[Found]:
 
 COUNTED = ((64, 64), (1200, 1024), (MIXED, 64), (MIXED, 1024))
 SEGMENTS_EVERYWHERE, MESSAGES = 64, 64
+PLANNED = 64  # messages at once; what is not done with them lets others in
+PINNED = 3  # locked operations of a call that does: two hold the object, one keeps its counters
 
 
 def call_goal(size: str | int, batch: int, *, offload: bool) -> int:
@@ -147,6 +149,7 @@ def calls() -> Iterator[Call]:
                 continue
             label = f"{way}, {batch} x {size if size == MIXED else f'{size} B'}"
             goal = call_goal(size, batch, offload=way != "mctx_send_batch, without offload")
+            locked = PINNED if batch > PLANNED else LOCKED_OPERATIONS
             copies = way == "mctx_send_batch, scattered"  # and takes the memory for it
             program = tuple(Setting(size=size, batch=batch).command())
-            yield Call(label, way, floor, program, calls=goal, locked=LOCKED_OPERATIONS + copies)
+            yield Call(label, way, floor, program, calls=goal, locked=locked + copies)
