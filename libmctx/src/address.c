@@ -306,7 +306,8 @@ mctx_status mctx__host_check(const mctx__call *call, const mctx_address *address
   if (mctx__is_wellformed(address) && address->prefix == 0) return MCTX_OK;
   return MCTX__FAIL(
       call, MCTX_ERR_INVALID_ARGUMENT, .field = field, .value = address->family,
-      .hint = "an address without a prefix length, as from mctx_address_parse(); its family is 4, 6 or 0");
+      .hint =
+          "pass one address, without a prefix length (239.1.2.3, not 239.1.2.0/24); its family is 4, 6 or 0");
 }
 
 mctx_status mctx__group_check(const mctx__call *call, const mctx_address *group) {

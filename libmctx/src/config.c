@@ -24,6 +24,7 @@ static mctx_status read_group(const mctx__call *call, const mctx_publication_opt
   int32_t port = options->port == MCTX_AUTO ? options->group.port : options->port;
   if (port == 0)
     return MCTX__FAIL(call, MCTX_ERR_PORT_ZERO, .field = "port",
+                      .message = options->port == MCTX_AUTO ? "no port is given" : NULL,
                       .hint = options->group.port == 0
                                   ? "name the port that the receivers listen on, 1 to 65535"
                                   : "leave the port out to use the group's own; in C, fill the options with "

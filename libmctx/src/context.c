@@ -46,7 +46,8 @@ mctx_status mctx__context_attach(const mctx__call *call, mctx__context *context,
     return MCTX__FAIL(call, status, .field = "options",
                       .hint =
                           "send on the publication that is there, close it first, or allow a duplicate "
-                          "for a second socket, one per thread for example");
+                          "(MCTX_PUBLICATION_DUPLICATE, in Python allow_duplicate) for a second socket, "
+                          "one for each thread for example");
   if (status != MCTX_OK) return MCTX__FAIL(call, status);
   return MCTX_OK;
 }

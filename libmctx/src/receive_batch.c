@@ -298,6 +298,8 @@ static MCTX__IN_PLACE mctx__result try_many(mctx__receiving *call, mctx_receive_
 
 /* ---- the call ---- */
 
+#define HINT_ALIGN "memory of malloc() does; declare an array of your own with _Alignas(8)"
+
 static mctx_status check_records(const mctx__call *call, const mctx_receive_batch *batch) {
   if (batch->arena == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.arena");
   if (batch->datagrams == NULL) return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.datagrams");
@@ -305,9 +307,9 @@ static mctx_status check_records(const mctx__call *call, const mctx_receive_batc
     return MCTX__FAIL(call, MCTX_ERR_NULL_ARGUMENT, .field = "batch.messages",
                       .value = batch->message_capacity);
   if (!mctx__is_aligned(batch->datagrams))
-    return MCTX__FAIL(call, MCTX_ERR_MISALIGNED, .field = "batch.datagrams", .limit = 8);
+    return MCTX__FAIL(call, MCTX_ERR_MISALIGNED, .field = "batch.datagrams", .limit = 8, .hint = HINT_ALIGN);
   if (!mctx__is_aligned(batch->messages))
-    return MCTX__FAIL(call, MCTX_ERR_MISALIGNED, .field = "batch.messages", .limit = 8);
+    return MCTX__FAIL(call, MCTX_ERR_MISALIGNED, .field = "batch.messages", .limit = 8, .hint = HINT_ALIGN);
   if (batch->messages != NULL && !mctx__struct_size_valid(batch->message_stride))
     return MCTX__FAIL(call, MCTX_ERR_STRUCT_SIZE, .field = "batch.message_stride",
                       .value = batch->message_stride, .hint = "set it to sizeof(mctx_message)");

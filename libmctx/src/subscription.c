@@ -180,8 +180,8 @@ static mctx_status read_port(const mctx__call *call, const mctx_subscription_opt
   if (port == MCTX_AUTO) {
     port = port_of_groups(options);
     if (port == 0)
-      return MCTX__FAIL(call, MCTX_ERR_PORT_ZERO, .field = "port",
-                        .hint = "name the port that is sent to, 1 to 65535, or 0 to have one chosen");
+      return MCTX__FAIL(call, MCTX_ERR_PORT_ZERO, .field = "port", .message = "no port is given",
+                        .hint = "name the port that is sent to, 1 to 65535, or pass 0 to have one chosen");
   }
   if (port < 0 || port > UINT16_MAX)
     return MCTX__FAIL(call, MCTX_ERR_PORT_RANGE, .field = "port", .value = (uint64_t)port, .limit = UINT16_MAX,

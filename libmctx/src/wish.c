@@ -160,8 +160,7 @@ static const char *usual_hint(mctx_status status) {
       return "the system has no memory left for filters of this socket: raise net.core.optmem_max";
     case MCTX_ERR_TOO_MANY_DESCRIPTORS:
       return "each socket behind the subscription is a descriptor: raise the limit (`ulimit -n`), close some, "
-             "or "
-             "lower max_group_sockets";
+             "or let groups share sockets (binding auto)";
     case MCTX_ERR_ADDRESS_IN_USE:
       return "another program has the port and does not share it, or this subscription asks for it alone "
              "(reuse_port 0): `ss -ulpn` shows who";

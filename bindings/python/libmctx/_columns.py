@@ -213,7 +213,10 @@ class Columns:
 
     def _record(self, position: int) -> tuple[int, int, int, int]:
         memory = self._alive()
-        at = range(self._count)[position]
+        try:
+            at = range(self._count)[position]
+        except IndexError:
+            raise IndexError(f"there is no datagram {position}, only {self._count}") from None
         found: tuple[int, int, int, int] = _unpack_record(memory, at * RECORD)
         return found
 

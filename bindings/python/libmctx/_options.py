@@ -105,6 +105,8 @@ def metadata_bits(metadata: str | Iterable[str]) -> int:
     """
     if isinstance(metadata, str):
         metadata = METADATA if metadata == "all" else (metadata,)
+    elif not isinstance(metadata, Iterable):
+        raise TypeError(f"metadata must be 'all' or a set of names, not {type(metadata).__name__}")
     bits = 0
     for name in metadata:
         if name not in METADATA:

@@ -87,7 +87,7 @@ def test_columns_tell_where_payloads_are_and_what_is_known_of_them(pair: Pair) -
     assert max(columns.messages.tolist()) == columns.message_count - 1
     assert "20 datagrams" in repr(columns)
     for position in (20, -21):
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match=f"no datagram {position}, only 20"):
             columns.payload(position)
     for view in (columns.arena, columns.records, columns.offsets, columns.message_records):
         assert view.readonly

@@ -236,3 +236,10 @@ def test_a_port_in_use_has_its_errno(context: libmctx.Context) -> None:
             context.add_publication(**GOOD, source="127.0.0.1", source_port=port, interface_index=LOOPBACK)
     assert caught.value.errno == errno.EADDRINUSE
     assert caught.value.name == "address_in_use"
+
+
+def test_metadata_that_is_none_of_it(context: libmctx.Context) -> None:
+    with pytest.raises(libmctx.UsageError, match=r"there is no metadata 'tme' .*traffic_class"):
+        context.add_subscription(0, metadata={"tme"})
+    with pytest.raises(TypeError, match="metadata must be 'all' or a set of names, not NoneType"):
+        context.add_subscription(0, metadata=None)  # type: ignore[arg-type]

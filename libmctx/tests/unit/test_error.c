@@ -211,6 +211,26 @@ static void a_forgotten_initialiser_is_named(void **state) {
   assert_closed(context);
 }
 
+static void a_port_that_is_left_out_is_not_called_zero(void **state) {
+  (void)state;
+  mctx_context context = open_context();
+  mctx_publication publication;
+  mctx_subscription subscription;
+  mctx_error error = MCTX_ERROR_INIT;
+  mctx_publication_options sending;
+  mctx_subscription_options receiving;
+  mctx_publication_options_init(&sending, sizeof sending);
+  assert_ok(mctx_address_parse("239.1.1.1", &sending.group, NULL));
+  assert_status(mctx_publication_open(context, &sending, &publication, &error), MCTX_ERR_PORT_ZERO);
+  assert_string_equal(error.message, "no port is given");
+  assert_says(&error, "port", "1 to 65535");
+  mctx_subscription_options_init(&receiving, sizeof receiving);
+  assert_status(mctx_subscription_open(context, &receiving, &subscription, &error), MCTX_ERR_PORT_ZERO);
+  assert_string_equal(error.message, "no port is given");
+  assert_says(&error, "port", "pass 0 to have one chosen");
+  assert_closed(context);
+}
+
 static void hints_tell_the_limit_and_the_object(void **state) {
   (void)state;
   mctx_context context = open_context();
@@ -244,6 +264,7 @@ int main(void) {
       fixture_test(an_unknown_interface_is_told_with_those_that_there_are),
       fixture_test(interfaces_that_cannot_be_listed_are_told_with_what_to_do),
       fixture_test(a_forgotten_initialiser_is_named),
+      fixture_test(a_port_that_is_left_out_is_not_called_zero),
       fixture_test(hints_tell_the_limit_and_the_object),
   };
   return cmocka_run_group_tests_name("error", tests, NULL, NULL);

@@ -492,6 +492,7 @@ static void a_small_arena_is_refused_before_anything_is_read(void **state) {
         error.limit != expected[i].limit)
       fail_msg("%u: %s of %s, limit %d", i, mctx_status_name(status), error.field, (int)error.limit);
     assert_int_equal(error.kind, MCTX_KIND_USAGE);
+    if (status == MCTX_ERR_MISALIGNED) assert_non_null(strstr(error.hint, "_Alignas(8)"));
     assert_int_equal(batch->datagram_count, 0);
     assert_int_equal(batch->message_count, 0);
   }
