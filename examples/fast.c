@@ -54,8 +54,10 @@ static mctx_status print_counters(mctx_publication publication, mctx_error *erro
 
 int main(int argc, char **argv) {
   const unsigned long size = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
-  if (size < sizeof(uint64_t) || size > sizeof buffer / AT_ONCE) {
-    fprintf(stderr, "usage: %s GROUP PORT COUNT SIZE [INTERFACE]; SIZE is 8 to 1472\n", argv[0]);
+  const uint64_t count = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+  if (count == 0 || size < sizeof(uint64_t) || size > sizeof buffer / AT_ONCE) {
+    fprintf(stderr, "usage: %s GROUP PORT COUNT SIZE [INTERFACE]; COUNT is 1 or more, SIZE 8 to 1472\n",
+            argv[0]);
     return 2;
   }
   mctx_error error = MCTX_ERROR_INIT;
@@ -72,8 +74,7 @@ int main(int argc, char **argv) {
   mctx_publication publication;
   if (mctx_context_open(NULL, &context, &error) != MCTX_OK) return fail(&error);
   if (mctx_publication_open(context, &options, &publication, &error) != MCTX_OK) return fail(&error);
-  if (send_all(publication, strtoull(argv[3], NULL, 10), (uint32_t)size, &error) != MCTX_OK)
-    return fail(&error);
+  if (send_all(publication, count, (uint32_t)size, &error) != MCTX_OK) return fail(&error);
   if (print_counters(publication, &error) != MCTX_OK) return fail(&error);
   return mctx_close(context, &error) == MCTX_OK ? 0 : fail(&error);
 }

@@ -51,18 +51,19 @@ def main() -> int:
     if len(sys.argv) < 4:
         print(__doc__, file=sys.stderr)
         return 2
-    group, port, count, *more = sys.argv[1:]
+    group, port, number, *more = sys.argv[1:]
     interface = more[0] if more else None
     with libmctx.Context() as context:
         try:
+            count = int(number)
             subscription = context.add_subscription(int(port), group, interfaces=interface)
             publication = context.add_publication(group, int(port), interface=interface)
         except (libmctx.MctxError, ValueError) as error:
             print(error, file=sys.stderr)
             return 1
-        sender = threading.Thread(target=send, args=(publication, int(count)))
+        sender = threading.Thread(target=send, args=(publication, count))
         sender.start()
-        received, size, seconds = receive(subscription, int(count))
+        received, size, seconds = receive(subscription, count)
         sender.join()
         sent, counted = publication.metrics(), subscription.metrics()
         print(f"{sent.packets_sent} sent in {sent.superpackets_sent} superpackets")

@@ -94,7 +94,7 @@ static mctx_status receive_all(uint64_t *received, uint64_t *dropped, mctx_error
 }
 
 int main(int argc, char **argv) {
-  if (argc < 3) {
+  if (argc < 3 || strtol(argv[2], NULL, 10) == 0) { /* the library takes 0 for: choose one */
     fprintf(stderr, "usage: %s GROUP PORT [INTERFACE|any [SOURCE]]\n", argv[0]);
     return 2;
   }

@@ -27,8 +27,12 @@ def main() -> int:
     if len(sys.argv) != 4:
         print(__doc__, file=sys.stderr)
         return 2
-    group, port, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    print(f"{asyncio.run(tick(group, port, rounds))} datagrams")
+    group, port, rounds = sys.argv[1:]
+    try:
+        print(f"{asyncio.run(tick(group, int(port), int(rounds)))} datagrams")
+    except (libmctx.MctxError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
