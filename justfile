@@ -57,6 +57,10 @@ bench-peers:
 bench-counts:
     @make --no-print-directory bench-counts
 
+# the fuzz harnesses, a minute each
+fuzz:
+    @make --no-print-directory fuzz
+
 # the long random runs
 soak:
     @make --no-print-directory soak
