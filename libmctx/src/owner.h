@@ -79,7 +79,7 @@ MCTX__COLD void mctx__disown(mctx__object *object, mctx__usage *usage);
 
 /* Under that lock: nobody else is inside but those who are pinned. */
 static inline void mctx__exclude_owner(mctx__object *object, mctx__usage *usage) {
-  if (atomic_load_explicit(&object->slot->owned, memory_order_relaxed) != 0) mctx__disown(object, usage);
+  if (atomic_load_explicit(&object->slot->owned, memory_order_acquire) != 0) mctx__disown(object, usage);
 }
 
 /* Takes it from its owner, if there is one, and waits until he is not inside. */

@@ -31,6 +31,13 @@ static void shuffle(uint32_t *order, uint32_t count) {
   }
 }
 
+/* On a machine that is stopped for a while the clock of a thread may stand still: such a turn tells nothing. */
+static bool is_measured(const double *taken, uint32_t count) {
+  for (uint32_t k = 0; k < count; k++)
+    if (taken[k] <= 0) return false;
+  return true;
+}
+
 int turns_run(const column *columns, uint32_t count, uint32_t milliseconds) {
   uint32_t *order = calloc(count, sizeof *order);
   double *taken = calloc(count, sizeof *taken);
@@ -44,7 +51,7 @@ int turns_run(const column *columns, uint32_t count, uint32_t milliseconds) {
     shuffle(order, count);
     for (uint32_t i = 0; i < count && status == 0; i++)
       status = columns[order[i]].measure(&columns[order[i]], &taken[order[i]]);
-    for (uint32_t k = 0; k < count && status == 0; k++)
+    for (uint32_t k = 0; k < count && status == 0 && is_measured(taken, count); k++)
       printf("%.2f%s", taken[k], k + 1 < count ? "\t" : "\n");
   }
   free(taken);
