@@ -161,6 +161,9 @@ static const char *usual_hint(mctx_status status) {
     case MCTX_ERR_TOO_MANY_DESCRIPTORS:
       return "each socket behind the subscription is a descriptor: raise the limit (`ulimit -n`), close some, "
              "or let groups share sockets (binding auto)";
+    case MCTX_ERR_PERMISSION:
+      return "ports below 1024 are often reserved (net.ipv4.ip_unprivileged_port_start): take a higher one, or "
+             "get the right (CAP_NET_BIND_SERVICE); or a security rule forbids it";
     case MCTX_ERR_ADDRESS_IN_USE:
       return "another program has the port and does not share it, or this subscription asks for it alone "
              "(reuse_port 0): `ss -ulpn` shows who";

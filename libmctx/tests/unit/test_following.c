@@ -475,6 +475,7 @@ static void a_join_that_all_refuse_fails(void **state) {
   assert_int_equal(error.item, 0);
   assert_true(error.os_code != 0);
   assert_non_null(strstr(error.message, "eth0"));
+  assert_non_null(strstr(error.hint, "reserved"));
   assert_int_equal(memberships_of(subscription, NULL, 0), 0);
   no_event(subscription);
   assert_true(mctx_sim_refuse(2, 6, MCTX_OK));
