@@ -9,6 +9,7 @@ all=(format warnings analyzer tidy cppcheck python shell rules abi docs)
 gcc_build=$PWD/build/lint-gcc
 clang_build=$PWD/build/lint-clang
 build() { make --no-print-directory -s -j2 WERROR=1 "$@"; }
+gcc_library() { build -C libmctx all CC=gcc BUILD="$gcc_build"; }
 tracked() { git ls-files --cached --others --exclude-standard -- "$@"; }
 sources() { make -s --no-print-directory -C libmctx print-all | tr ' ' '\n' | sed 's|^|libmctx/|'; }
 includes=(-Ilibmctx/include -Ilibmctx/src -Ilibmctx/src/platform -Ilibmctx/src/platform/sim)
@@ -16,7 +17,7 @@ includes=(-Ilibmctx/include -Ilibmctx/src -Ilibmctx/src/platform -Ilibmctx/src/p
 lint_format() { tracked '*.c' '*.h' | xargs .venv/bin/clang-format --dry-run -Werror; }
 
 lint_warnings() {
-  build -C libmctx all CC=gcc BUILD="$gcc_build" &&
+  gcc_library &&
     build -C libmctx all CC=clang BUILD="$clang_build" &&
     build -C libmctx/tests all bench CC=gcc BUILD="$gcc_build" &&
     build -C libmctx/tests all bench CC=clang BUILD="$clang_build"
@@ -52,12 +53,13 @@ lint_python() {
 
 lint_shell() { tracked '*.sh' .ci/run | xargs shellcheck; }
 
-lint_rules() { python3 scripts/rules.py "$gcc_build"/lib/*.a; }
+lint_rules() { gcc_library && python3 scripts/rules.py "$gcc_build"/lib/*.a; }
 
-lint_abi() { python3 scripts/abi.py check "$gcc_build/lib/libmctx.so.0"; }
+lint_abi() { gcc_library && python3 scripts/abi.py check "$gcc_build/lib/libmctx.so.0"; }
 
 lint_docs() {
-  LIBMCTX_LIB_DIR=$gcc_build/lib scripts/docs.sh && LIBMCTX_LIB_DIR=$gcc_build/lib python3 scripts/statuses.py --check
+  gcc_library && LIBMCTX_LIB_DIR=$gcc_build/lib scripts/docs.sh &&
+    LIBMCTX_LIB_DIR=$gcc_build/lib python3 scripts/statuses.py --check
 }
 
 scripts/setup.sh debian gcc clang clang-tidy cppcheck shellcheck doxygen abigail-tools libcmocka-dev || exit 1
