@@ -419,6 +419,8 @@ mctx_status mctx_publication_open(mctx_context context, const mctx_publication_o
     goto leave;
   }
   mctx__mutex_init(&object->mutex);
+  atomic_flag_clear(&object->lock);
+  (void)mctx__fence_prepare(); /* now, not with the first datagrams */
   status = mctx__config_read(&call, &own, &object->config);
   if (status == MCTX_OK) status = open_in(&call, (mctx__context *)owner, object, publication);
   if (status != MCTX_OK) release(object);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "turns.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

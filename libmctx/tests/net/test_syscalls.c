@@ -21,6 +21,12 @@ static void one_send(mctx_publication publication) {
   trace_expect(mctx_send(publication, "x", 1, NULL));
 }
 
+/* Twice so many are enough for the publication to become the thread's own. */
+static void twenty_sends(mctx_publication publication) {
+  for (int i = 0; i < 20; i++)
+    one_send(publication);
+}
+
 static void send_slices(mctx_publication publication, size_t count, int64_t timeout_ns) {
   uint64_t accepted;
   trace_expect(mctx_send_batch(publication, slices, count, 0, timeout_ns, &accepted, NULL));
@@ -161,6 +167,7 @@ typedef struct cost {
 
 static const cost costs[] = {
     {"a send is one call", one_send, "sendto", 1, 0, USUAL},
+    {"becoming a thread's own is no call", twenty_sends, "sendto", 20, 0, USUAL},
     {"an unconnected send is one call", one_send, "sendto", 1, 0, UNCONNECTED},
     {"a send with the error queue is one call", one_send, "sendto", 1, 0, SINGLY},
     {"a batch of one is a plain send", batch_of_1, "sendto", 1, 0, USUAL},
