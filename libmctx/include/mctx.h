@@ -1462,9 +1462,9 @@ MCTX_API MCTX_CHECK mctx_status mctx_membership_name(mctx_subscription subscript
 /* ------------------------------------------------------------------------------------------------------------
  * Receiving
  *
- * Order is kept for each (group, interface, source). Among the sockets of a subscription turns are taken, so
- * that a flooded group does not keep the others waiting. Several threads may receive on one subscription: each
- * datagram goes to one of them.
+ * Order is kept for each (group, interface, source); mctx_filter_set() has the one exception. Among the sockets
+ * of a subscription turns are taken, so that a flooded group does not keep the others waiting. Several threads
+ * may receive on one subscription: each datagram goes to one of them.
  * --------------------------------------------------------------------------------------------------------- */
 
 /**
