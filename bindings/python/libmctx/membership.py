@@ -117,6 +117,16 @@ def two_filters() -> errors.MctxError:
     )
 
 
+def _idle_filter(name: str) -> errors.MctxError:
+    """Make the exception for a default filter that no group takes up."""
+    return errors.from_code(
+        _OPTION_CONFLICT,
+        f"no group takes {name} up",
+        hint=f"pass {name} with the groups that it is meant for, here or to join()",
+        field=name,
+    )
+
+
 def _source_array(sources: Sources, name: str) -> Any:
     if isinstance(sources, (str, ipaddress.IPv4Address, ipaddress.IPv6Address)):
         sources = (sources,)
@@ -156,6 +166,7 @@ class Memberships:
         """Lay out groups, alone or with settings of their own; a group without a filter gets the default one.
 
         Raises:
+            UsageError: There is a default filter, and no group to take it up.
             TypeError: They are no groups.
         """
         if isinstance(groups, (str, ipaddress.IPv4Address, ipaddress.IPv6Address, Membership)):
@@ -165,6 +176,10 @@ class Memberships:
         except TypeError:
             kind = type(groups).__name__
             raise TypeError(f"groups must be a sequence of groups, not {kind}") from None
+        if all(isinstance(group, Membership) and _has_filter(group) for group in each):
+            for name, default in defaults.items():
+                if default is not None:
+                    raise _idle_filter(name)
         return cls([_with_defaults(group, defaults) for group in each])
 
     def _fill(self, native: _ffi.Membership, wanted: Membership) -> None:
@@ -204,12 +219,14 @@ class Memberships:
             )
 
 
+def _has_filter(group: Membership) -> bool:
+    return group.sources is not None or group.exclude is not None
+
+
 def _with_defaults(group: GroupLike, defaults: dict[str, Any]) -> Membership:
     if not isinstance(group, Membership):
         return Membership(group, **defaults)
-    if group.sources is None and group.exclude is None:
-        return Membership(group.group, group.interface, **defaults)
-    return group
+    return group if _has_filter(group) else Membership(group.group, group.interface, **defaults)
 
 
 # ---- as they are ----
