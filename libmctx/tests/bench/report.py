@@ -62,9 +62,11 @@ class Report:
             yield "Remarks", "\n".join(f"- {what}" for what in self.notes)
 
     def keep(self, last: Report) -> None:
-        """Take over what was not measured this time."""
+        """Take over what was not measured this time; sections stand as they stood."""
         sections = {row.section for row in self.rows}
+        order = list(dict.fromkeys(row.section for row in [*last.rows, *self.rows]))
         self.rows += [row for row in last.rows if row.section not in sections]
+        self.rows.sort(key=lambda row: order.index(row.section))
         self.measured += [each for each in last.measured if each.section not in sections]
         self.paced = self.paced or last.paced
         self.counts = self.counts or last.counts
