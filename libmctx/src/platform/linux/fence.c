@@ -7,18 +7,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The thread sanitizer knows nothing of fences that other threads are made to pass. */
-#if defined(__SANITIZE_THREAD__)
-#define IS_WATCHED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define IS_WATCHED 1
-#endif
-#endif
-#ifndef IS_WATCHED
-#define IS_WATCHED 0
-#endif
-
 uintptr_t mctx__thread_self(void) {
   return (uintptr_t)pthread_self();
 }
@@ -33,7 +21,7 @@ static _Atomic int state; /* 0: not known yet; 1: registered; -1: there is none 
 bool mctx__fence_prepare(void) {
   int known = atomic_load(&state);
   if (known == 0) {
-    known = !IS_WATCHED && membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 ? 1 : -1;
+    known = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 ? 1 : -1;
     atomic_store(&state, known);
   }
   return known > 0;
