@@ -163,7 +163,7 @@ static mctx__result receive_bare(mctx__receiving *call, mctx_receive_batch *batc
   const uint64_t records = batch->datagram_capacity - first;
   mctx_datagram *datagrams = &batch->datagrams[first];
   uint64_t used = left->used;
-  uint32_t message = (uint32_t)batch->message_count;
+  const uint32_t message = (uint32_t)batch->message_count;
   uint32_t count = 0;
   mctx__result result = MCTX__DONE;
   if (records < most) most = (uint32_t)records;
@@ -172,8 +172,9 @@ static mctx__result receive_bare(mctx__receiving *call, mctx_receive_batch *batc
     result = mctx__socket_receive_bare(receiver->socket, (mctx__span){left->arena + used, MCTX__MESSAGE_MAX},
                                        &length);
     if (MCTX__SELDOM(result.status != MCTX_OK)) break;
-    datagrams[count++] =
-        (mctx_datagram){.offset = (uint32_t)used, .length = (uint32_t)length, .message = message++};
+    datagrams[count] =
+        (mctx_datagram){.offset = (uint32_t)used, .length = (uint32_t)length, .message = message + count};
+    count++;
     used += length;
   }
   const uint64_t bytes = used - left->used;

@@ -32,7 +32,7 @@ _Static_assert(SAME_PLACE(present) && SAME_PLACE(source) && SAME_PLACE(group) &&
                    SAME_PLACE(hop_limit) && SAME_PLACE(traffic_class) && SAME_PLACE(time_ns) &&
                    SAME_PLACE(length),
                "an arrival leaves a message where it belongs");
-_Static_assert(sizeof(mctx__arrival) == sizeof(mctx_message), "arrivals stand like messages");
+_Static_assert(sizeof(mctx__telling) == sizeof(mctx_message), "an arrival fits where a message stands");
 
 static inline mctx__telling *mctx__telling_in(mctx_message *message) {
   return (mctx__telling *)(void *)message;
