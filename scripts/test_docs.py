@@ -70,7 +70,7 @@ SENDER = (
     "(until ip maddr show dev eth0 | grep -q 239.1.2.3; do sleep 0.05; done; "
     f"exec {sys.executable} {ROOT}/examples/publish.py 239.1.2.3 5000 hello eth0) &"
 )
-UNTIL_CTRL_C = ["timeout", "--preserve-status", "--signal=INT", "4"]
+UNTIL_CTRL_C = ["timeout", "--foreground", "--preserve-status", "--signal=INT", "6"]  # sent once
 LIMIT = 60.0
 TASK = re.compile(r"^[ \t]*/\* task \*/\n.*?^[ \t]*/\* end of task \*/\n", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r"^#include .*\n", re.MULTILINE)
