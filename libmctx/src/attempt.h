@@ -22,9 +22,8 @@ typedef struct mctx__outlook {
 
 /* Whether the handle leads to an open subscription that is the calling thread's own. */
 static MCTX__IN_PLACE bool mctx__enter_own_receiving(mctx_handle handle, mctx__entered *in) {
-  if (MCTX__SELDOM(mctx__handle_kind(handle) != MCTX_HANDLE_SUBSCRIPTION)) return false;
   mctx__object *object;
-  if (!mctx__enter_own(handle, &object, &in->own)) return false;
+  if (!mctx__enter_own(handle, MCTX_HANDLE_SUBSCRIPTION, &object, &in->own)) return false;
   in->subscription = (mctx__subscription *)object;
   return true;
 }

@@ -32,12 +32,11 @@ static struct {
 } table = {.lock = ATOMIC_FLAG_INIT, .first_free = NO_SLOT, .last_free = NO_SLOT};
 
 static void lock_table(void) {
-  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&table.lock, memory_order_acquire); round++)
-    mctx__pause(round);
+  mctx__spin_lock(&table.lock);
 }
 
 static void unlock_table(void) {
-  atomic_flag_clear_explicit(&table.lock, memory_order_release);
+  mctx__spin_unlock(&table.lock);
 }
 
 /* ---- fork ---- */

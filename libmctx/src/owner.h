@@ -24,8 +24,10 @@ struct mctx__seat {
 /* The seat of no thread, where an object has no owner yet. */
 extern mctx__seat mctx__no_seat;
 
-/* Enters the open object of a handle if it is the calling thread's own; tells it and his seat. */
-static MCTX__IN_PLACE bool mctx__enter_own(mctx_handle handle, mctx__object **object, mctx__seat **own) {
+/* Enters the open object of a handle of one kind if it is the calling thread's own; tells it and his seat. */
+static MCTX__IN_PLACE bool mctx__enter_own(mctx_handle handle, uint32_t kind, mctx__object **object,
+                                           mctx__seat **own) {
+  if (MCTX__SELDOM(mctx__handle_kind(handle) != kind)) return false;
   const uintptr_t self = mctx__thread_self();
   mctx__check_fork();
   mctx__slot *slot = mctx__slot_of(handle);
@@ -43,14 +45,12 @@ static MCTX__IN_PLACE bool mctx__enter_own(mctx_handle handle, mctx__object **ob
   return false;
 }
 
-/* Enters the open object of a handle of one kind, pinned if it is not the calling thread's own. NULL: there is
- * none. */
+/* The same, pinned if it is not the calling thread's own. NULL: there is none. */
 static MCTX__IN_PLACE mctx__object *mctx__enter_quickly(mctx_handle handle, uint32_t kind, mctx__seat **own) {
   mctx__object *object;
-  if (MCTX__SELDOM(mctx__handle_kind(handle) != kind)) return NULL;
-  if (MCTX__MOSTLY(mctx__enter_own(handle, &object, own))) return object;
+  if (MCTX__MOSTLY(mctx__enter_own(handle, kind, &object, own))) return object;
   *own = NULL;
-  return mctx__pin_live(handle);
+  return mctx__pin_live_of(handle, kind);
 }
 
 static MCTX__IN_PLACE void mctx__leave(mctx__object *object, mctx__seat *own) {

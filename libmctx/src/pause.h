@@ -3,6 +3,8 @@
 #ifndef MCTX_PAUSE_H
 #define MCTX_PAUSE_H
 
+#include <stdatomic.h>
+
 #include "platform/platform.h"
 
 /* Called with 0, 1, 2, ...: gives way, and after a while sleeps: a thread of lower priority, which yielding
@@ -13,6 +15,16 @@ static inline void mctx__pause(uint32_t round) {
     mctx__yield();
   else
     mctx__sleep(PAUSE_NS);
+}
+
+/* For what is held over a few instructions, or calls that do not block. */
+static inline void mctx__spin_lock(atomic_flag *lock) {
+  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(lock, memory_order_acquire); round++)
+    mctx__pause(round);
+}
+
+static inline void mctx__spin_unlock(atomic_flag *lock) {
+  atomic_flag_clear_explicit(lock, memory_order_release);
 }
 
 #endif

@@ -54,13 +54,12 @@ static inline uint64_t mctx__max_datagram(uint32_t family) {
 }
 
 static inline void mctx__publication_lock(mctx__publication *publication) {
-  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&publication->lock, memory_order_acquire); round++)
-    mctx__pause(round);
+  mctx__spin_lock(&publication->lock);
   mctx__exclude_owner(&publication->object, &publication->usage);
 }
 
 static inline void mctx__publication_unlock(mctx__publication *publication) {
-  atomic_flag_clear_explicit(&publication->lock, memory_order_release);
+  mctx__spin_unlock(&publication->lock);
 }
 
 /* One counter, from whatever thread. */

@@ -325,8 +325,7 @@ mctx_status mctx_send(mctx_publication publication, const void *data, size_t len
   mctx__seat *own;
   mctx__object *object;
   const bool is_usable = mctx__error_usable(error) && (data != NULL || length == 0);
-  if (MCTX__SELDOM(!is_usable || mctx__handle_kind(publication) != MCTX_HANDLE_PUBLICATION ||
-                   !mctx__enter_own(publication, &object, &own)))
+  if (MCTX__SELDOM(!is_usable || !mctx__enter_own(publication, MCTX_HANDLE_PUBLICATION, &object, &own)))
     return send_pinned(publication, data, length, error);
   return send_inside((mctx__inside){(mctx__publication *)object, own}, data, length, error);
 }

@@ -103,14 +103,12 @@ struct mctx__subscription {
 #define MCTX__TAG_WATCH UINT64_C(1)
 
 static inline void mctx__subscription_lock(mctx__subscription *subscription) {
-  for (uint32_t round = 0; atomic_flag_test_and_set_explicit(&subscription->lock, memory_order_acquire);
-       round++)
-    mctx__pause(round);
+  mctx__spin_lock(&subscription->lock);
   mctx__exclude_owner(&subscription->object, &subscription->usage);
 }
 
 static inline void mctx__subscription_unlock(mctx__subscription *subscription) {
-  atomic_flag_clear_explicit(&subscription->lock, memory_order_release);
+  mctx__spin_unlock(&subscription->lock);
 }
 
 /* Enters a subscription with its mutex held; on failure it is not entered. */

@@ -62,6 +62,8 @@ int64_t processor_time_ns(void);
 void stay_on_one_processor(void);
 /* Waits for a child and returns its exit code, or -1; ends it after ten seconds. */
 int exit_code_of(pid_t child);
+/* The number that a variable of the environment says, or the usual one. */
+uint64_t number_wanted(const char *variable, uint64_t usual);
 /* Runs `body` in a child made by fork() and returns its exit code, or -1. */
 int in_child(int (*body)(void *), void *argument);
 

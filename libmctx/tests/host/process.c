@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,11 @@ int64_t processor_time_ns(void) {
   struct timespec used;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
   return used.tv_sec * SECOND + used.tv_nsec;
+}
+
+uint64_t number_wanted(const char *variable, uint64_t usual) {
+  const char *given = getenv(variable);
+  return given != NULL ? strtoull(given, NULL, 10) : usual;
 }
 
 void sleep_ms(int milliseconds) {

@@ -73,14 +73,19 @@ static void assert_kernel_has_groups(uint32_t family, uint32_t count) {
   }
 }
 
+/* Of so many groups, from the one of that number on. */
+static void list_members(mctx_membership *members, uint32_t family, uint32_t first, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    mctx_address group = group_at(family, first + i);
+    members[i] = member_of(&group, "va");
+  }
+}
+
 static void join_many(mctx_context context, uint32_t family, uint32_t count, mctx_subscription *subscription) {
   mctx_membership *members = calloc(count, sizeof *members);
   mctx_subscription_options options = subscription_options();
   assert_non_null(members);
-  for (uint32_t i = 0; i < count; i++) {
-    mctx_address group = group_at(family, 1 + i);
-    members[i] = member_of(&group, "va");
-  }
+  list_members(members, family, 1, count);
   options.memberships = members;
   options.membership_count = count;
   rights_drop();
@@ -159,10 +164,7 @@ static void few_descriptors_are_shared(void **state) {
   mctx_context context = open_context();
   mctx_address first = group_at(family, 1);
   mctx_subscription subscription = subscribe(context, &first, "va");
-  for (uint32_t i = 0; i < COUNT; i++) {
-    mctx_address group = group_at(family, 2 + i);
-    members[i] = member_of(&group, "va");
-  }
+  list_members(members, family, 2, COUNT);
   uint64_t before = limit_descriptors(descriptors_held() + 6);
   mctx_status status = mctx_join(subscription, members, sizeof members[0], COUNT, &error);
   limit_descriptors(before);
@@ -190,10 +192,7 @@ static void without_descriptors_nothing_more_is_joined(void **state) {
   if (family == 6) options.binding = MCTX_BINDING_GROUP;
   mctx_subscription subscription = subscribe_with(context, &options);
   join_group(subscription, &first, "va");
-  for (uint32_t i = 0; i < COUNT; i++) {
-    mctx_address group = group_at(family, 2 + i);
-    members[i] = member_of(&group, "va");
-  }
+  list_members(members, family, 2, COUNT);
   uint32_t held = descriptors_held();
   uint64_t before = limit_descriptors(held + 4);
   mctx_status status = mctx_join(subscription, members, sizeof members[0], COUNT, &error);

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -64,8 +63,7 @@ static void *receive_until_closed(void *argument) {
 }
 
 static uint64_t rounds_wanted(void) {
-  const char *given = getenv("MCTX_CLOSE_ROUNDS");
-  return given != NULL ? strtoull(given, NULL, 10) : ROUNDS;
+  return number_wanted("MCTX_CLOSE_ROUNDS", ROUNDS);
 }
 
 /* Sometimes before they are inside, sometimes while they go to sleep, sometimes when they sleep. */

@@ -24,8 +24,7 @@ static _Atomic uint64_t sum; /* of all numbers received */
 static const char *_Atomic complaint;
 
 static int64_t duration(void) {
-  const char *given = getenv("MCTX_OWNER_MS");
-  return (given != NULL ? strtoll(given, NULL, 10) : 1500) * MILLI;
+  return (int64_t)number_wanted("MCTX_OWNER_MS", 1500) * MILLI;
 }
 
 static void start(void) {

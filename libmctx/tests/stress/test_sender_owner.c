@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -20,8 +19,7 @@ static _Atomic uint64_t sent;
 static const char *_Atomic complaint;
 
 static int64_t duration(void) {
-  const char *given = getenv("MCTX_OWNER_MS");
-  return (given != NULL ? strtoll(given, NULL, 10) : 1500) * MILLI;
+  return (int64_t)number_wanted("MCTX_OWNER_MS", 1500) * MILLI;
 }
 
 static void start(void) {
