@@ -69,8 +69,8 @@ static bool is_bait(const mctx_address *group) {
                             : memcmp(group->bytes, bait_ipv6, sizeof bait_ipv6) == 0;
 }
 
-/* From a source that nobody has. */
-static void join_bait(int made, int family, uint32_t index) {
+/* From a source that nobody has. False: the interface refuses, and then there is no filter on it. */
+static bool join_bait(int made, int family, uint32_t index) {
   struct group_source_req join = {.gsr_interface = index};
   if (family == AF_INET) {
     struct sockaddr_in group = {.sin_family = AF_INET};
@@ -85,12 +85,17 @@ static void join_bait(int made, int family, uint32_t index) {
     memcpy(&join.gsr_group, &group, sizeof group);
     memcpy(&join.gsr_source, &source, sizeof source);
   }
-  (void)!setsockopt(made, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, &join,
-                    sizeof join); /* an interface may refuse: then there is no filter on it */
+  return setsockopt(made, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, &join,
+                    sizeof join) == 0;
 }
 
+static uint32_t baits_seen;
+
 static void add_source(kernel_tables *tables, const kernel_source *row) {
-  if (is_bait(&row->group)) return;
+  if (is_bait(&row->group)) {
+    baits_seen++;
+    return;
+  }
   assert_in_range(tables->source_count, 0, KERNEL_SOURCES - 1);
   tables->sources[tables->source_count++] = *row;
 }
@@ -162,8 +167,10 @@ static void read_mcfilter6(kernel_tables *tables) {
   if (file != NULL) fclose(file);
 }
 
-static uint32_t lay_baits(int *sockets) {
+/* Returns how many sockets there are; `taken` is how many of them joined. */
+static uint32_t lay_baits(int *sockets, uint32_t *taken) {
   uint32_t count = 0;
+  *taken = 0;
   struct if_nameindex *interfaces = if_nameindex();
   assert_non_null(interfaces);
   for (const struct if_nameindex *each = interfaces; each->if_index != 0; each++)
@@ -173,7 +180,7 @@ static uint32_t lay_baits(int *sockets) {
       if (made < 0) continue;
       assert_in_range(count, 0, BAITS - 1);
       sockets[count++] = made;
-      join_bait(made, family, each->if_index);
+      *taken += join_bait(made, family, each->if_index);
     }
   if_freenameindex(interfaces);
   return count;
@@ -185,14 +192,25 @@ void kernel_groups_read(kernel_tables *tables) {
   read_igmp6(tables);
 }
 
-void kernel_tables_read(kernel_tables *tables) {
+/* Whether every bait was seen: an interface that has just come up may have joined a group of its own meanwhile.
+ */
+static bool read_filters(kernel_tables *tables) {
   int baits[BAITS];
-  kernel_groups_read(tables);
-  uint32_t count = lay_baits(baits);
+  uint32_t taken;
+  uint32_t count = lay_baits(baits, &taken);
+  baits_seen = tables->source_count = 0;
   read_mcfilter(tables);
   read_mcfilter6(tables);
   while (count > 0)
     close(baits[--count]);
+  return baits_seen == taken;
+}
+
+void kernel_tables_read(kernel_tables *tables) {
+  enum { TRIES = 100 };
+  kernel_groups_read(tables);
+  for (int tries = 0; tries < TRIES && !read_filters(tables); tries++)
+    sleep_ms(1);
 }
 
 const kernel_group *kernel_group_find(const kernel_tables *tables, uint32_t interface_index,
