@@ -122,7 +122,7 @@ def _idle_filter(name: str) -> errors.MctxError:
     return errors.from_code(
         _OPTION_CONFLICT,
         f"no group takes {name} up",
-        hint=f"pass {name} with the groups that it is meant for, here or to join()",
+        hint=f"pass {name} together with their groups, here or to join()",
         field=name,
     )
 
