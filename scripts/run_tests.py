@@ -78,7 +78,7 @@ def run(program: Path, limit: float) -> Outcome:
 def main() -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds that one program may take")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds that one program may take")
     parser.add_argument("--jobs", type=int, default=2, help="how many run at a time")
     parser.add_argument("programs", nargs="*", type=Path)
     arguments = parser.parse_args()

@@ -291,7 +291,7 @@ static mctx_status equip(const mctx__call *call, mctx__subscription *subscriptio
   if (result.status == MCTX_OK) result = open_event(subscription);
   if (result.status != MCTX_OK) return opening_failed(call, result, NULL);
   if (subscription->coalescing != 0) {
-    subscription->held.bytes = mctx__allocate(MCTX__MESSAGE_MAX);
+    subscription->held.bytes = mctx__allocate_buffer(MCTX__MESSAGE_MAX);
     if (subscription->held.bytes == NULL)
       return MCTX__FAIL(call, MCTX_ERR_NO_MEMORY, .value = MCTX__MESSAGE_MAX);
   }

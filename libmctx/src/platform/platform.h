@@ -67,6 +67,8 @@ typedef struct mctx__result {
 
 /* Zeroed memory, aligned to 64 bytes; NULL when there is none. */
 void *mctx__allocate(size_t size);
+/* The same for what is written before it is read, such as the system's messages: nobody has to zero it. */
+void *mctx__allocate_buffer(size_t size);
 /* NULL does nothing. */
 void mctx__release(void *memory);
 

@@ -13,7 +13,7 @@ mctx__result mctx__netlink_open(mctx__netlink *netlink) {
   /* The kernel answers within the call that asks, so this is for kernels that are not quite Linux. */
   const struct timeval patience = {.tv_sec = 2};
   netlink->sequence = 0;
-  netlink->buffer = mctx__allocate(BUFFER_SIZE);
+  netlink->buffer = mctx__allocate_buffer(BUFFER_SIZE);
   if (netlink->buffer == NULL) return MCTX__NO_MEMORY;
   netlink->descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (netlink->descriptor < 0) {

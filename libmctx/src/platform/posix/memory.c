@@ -6,11 +6,15 @@
 
 enum { ALIGNMENT = 64 };
 
-void *mctx__allocate(size_t size) {
+void *mctx__allocate_buffer(size_t size) {
   void *memory = NULL;
   if (size > PTRDIFF_MAX - ALIGNMENT) return NULL;
-  if (posix_memalign(&memory, ALIGNMENT, size == 0 ? 1 : size) != 0) return NULL;
-  return memset(memory, 0, size == 0 ? 1 : size);
+  return posix_memalign(&memory, ALIGNMENT, size == 0 ? 1 : size) == 0 ? memory : NULL;
+}
+
+void *mctx__allocate(size_t size) {
+  void *memory = mctx__allocate_buffer(size);
+  return memory != NULL ? memset(memory, 0, size) : NULL;
 }
 
 void mctx__release(void *memory) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory: zeroed, aligned, counted. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim.h"
 
@@ -34,6 +35,12 @@ void *mctx__allocate(size_t size) {
   void *memory = mctx__sim_allocate(size);
   mctx__sim_unlock();
   return memory;
+}
+
+/* Zeros would hide whoever reads before anything was written. */
+void *mctx__allocate_buffer(size_t size) {
+  void *memory = mctx__allocate(size);
+  return memory != NULL ? memset(memory, 0xa5, size) : NULL;
 }
 
 void mctx__release(void *memory) {
