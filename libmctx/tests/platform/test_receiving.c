@@ -13,63 +13,75 @@
 
 enum { PORT = 5000, SECOND_NS = 1000000000, LARGEST = 65535 };
 
+static uint32_t family;
 static uint32_t va;
+static mctx_address group;
+static mctx_address local; /* of the sender */
+static mctx__socket receiver;
+static mctx__socket sender;
 static uint8_t payload[LARGEST];
 static uint8_t buffer[MCTX__MESSAGE_MAX + 8];
 
-static uint32_t cable_up(void **state) {
-  const uint32_t family = host_family(state);
+static void cable_up(void **state) {
+  family = host_family(state);
   host_namespace();
   lab_cable();
   va = (uint32_t)if_nametoindex("va");
   for (size_t i = 0; i < sizeof payload; i++)
     payload[i] = (uint8_t)(i * 7 + i / 256);
-  return family;
-}
-
-static mctx_address group_of(uint32_t family) {
-  return lab_address(family == 6 ? "ff0e::db8:0:1" : "233.252.0.1", PORT, 0);
 }
 
 /* A member on va, bound to the group. */
-static mctx__socket receiver_open(const mctx_address *group) {
-  mctx_address local = *group;
-  const uint8_t scope = group->bytes[1] & 0x0f;
-  if (group->family == 6 && (scope == 1 || scope == 2)) local.scope_id = va;
-  mctx__socket receiver = lab_socket(group->family);
-  assert_done(mctx__socket_set(receiver, group->family, MCTX__REUSE_PORT, 1));
-  assert_done(mctx__socket_set(receiver, group->family, MCTX__ISOLATED, 1));
-  assert_done(mctx__socket_bind(receiver, &local));
-  assert_done(mctx__socket_join(receiver, group, va));
-  return receiver;
+static mctx__socket receiver_open(void) {
+  mctx_address bound = group;
+  const uint8_t scope = group.bytes[1] & 0x0f;
+  if (family == 6 && (scope == 1 || scope == 2)) bound.scope_id = va;
+  mctx__socket own = lab_socket(family);
+  assert_done(mctx__socket_set(own, family, MCTX__REUSE_PORT, 1));
+  assert_done(mctx__socket_set(own, family, MCTX__ISOLATED, 1));
+  assert_done(mctx__socket_bind(own, &bound));
+  assert_done(mctx__socket_join(own, &group, va));
+  return own;
 }
 
-/* On va, with a port of its own. */
-static mctx__socket sender_open(uint32_t family, mctx_address *local) {
-  *local = lab_address(family == 6 ? "fd09::1" : "10.9.0.1", 4321, 0);
-  mctx__socket sender = lab_socket(family);
-  assert_done(mctx__socket_set_interface(sender, family, va));
-  assert_done(mctx__socket_bind(sender, local));
-  return sender;
+/* On va. */
+static mctx__socket sender_open(const mctx_address *source) {
+  mctx__socket own = lab_socket(family);
+  assert_done(mctx__socket_set_interface(own, family, va));
+  assert_done(mctx__socket_bind(own, source));
+  return own;
 }
 
-static void send_to(mctx__socket sender, const mctx_address *group, const void *data, size_t length) {
+static void pair_up(void **state) {
+  cable_up(state);
+  group = lab_address(family == 6 ? "ff0e::db8:0:1" : "233.252.0.1", PORT, 0);
+  local = lab_address(family == 6 ? "fd09::1" : "10.9.0.1", 4321, 0);
+  receiver = receiver_open();
+  sender = sender_open(&local);
+}
+
+static void pair_down(void) {
+  mctx__socket_close(receiver);
+  mctx__socket_close(sender);
+}
+
+static void send_to(mctx__socket from, const mctx_address *to, const void *data, size_t length) {
   mctx__endpoint endpoint;
-  mctx__endpoint_set(&endpoint, group);
-  assert_done(mctx__socket_send(sender, &endpoint, data, length));
+  mctx__endpoint_set(&endpoint, to);
+  assert_done(mctx__socket_send(from, &endpoint, data, length));
 }
 
-static void await_message(mctx__socket receiver) {
+static void await_message(void) {
   uint32_t ready;
   (void)mctx__wait(receiver, MCTX_READABLE, MCTX__NO_EVENT, mctx__clock_monotonic() + 10 * (int64_t)SECOND_NS,
                    &ready);
 }
 
 /* Waits for a message, and receives it into one span. */
-static mctx__result receive(mctx__socket receiver, uint32_t wanted, bool coalescing, size_t capacity,
+static mctx__result receive(uint32_t wanted, bool coalescing, size_t capacity,
                             mctx__arrival *arrival) {
   const mctx__span spans[2] = {{buffer, capacity}, {NULL, 0}};
-  await_message(receiver);
+  await_message();
   memset(arrival, 0xa5, sizeof *arrival);
   memset(buffer, 0xa5, sizeof buffer);
   return mctx__socket_receive(receiver, wanted, coalescing, spans, arrival);
@@ -92,26 +104,22 @@ static const struct {
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
-static void collect(mctx__socket receiver, uint32_t family, size_t way) {
+static void collect(size_t way) {
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, ways[way].wanted));
   assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, ways[way].coalescing));
 }
 
 static void test_payloads_arrive_whole(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   const size_t sizes[] = {0, 1, 1452, 1453, 9000, family == 6 ? 65527 : 65507};
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
   assert_done(mctx__socket_set(sender, family, MCTX__SEND_BUFFER, 1 << 20));
   for (size_t way = 0; way < WAYS; way++) {
-    collect(receiver, family, way);
+    collect(way);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
       mctx__arrival arrival;
       send_to(sender, &group, payload, sizes[i]);
-      assert_done(receive(receiver, ways[way].wanted, ways[way].coalescing, sizeof buffer, &arrival));
+      assert_done(receive(ways[way].wanted, ways[way].coalescing, sizeof buffer, &arrival));
       assert_true(arrival.stored == sizes[i]);
       assert_true(arrival.length == sizes[i]);
       assert_false(arrival.truncated);
@@ -126,23 +134,18 @@ static void test_payloads_arrive_whole(void **state) {
                   mctx__socket_receive(receiver, ways[way].wanted, ways[way].coalescing,
                                        (const mctx__span[2]){{buffer, 8}, {NULL, 0}}, &none));
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 static void test_what_does_not_fit_is_told(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   const size_t rooms[] = {0, 1, 99, 100, 101};
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   for (size_t way = 0; way < WAYS; way++) {
-    collect(receiver, family, way);
+    collect(way);
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
       mctx__arrival arrival;
       send_to(sender, &group, payload, 100);
-      assert_done(receive(receiver, ways[way].wanted, ways[way].coalescing, rooms[i], &arrival));
+      assert_done(receive(ways[way].wanted, ways[way].coalescing, rooms[i], &arrival));
       assert_int_equal(rooms[i] < 100 ? rooms[i] : 100, arrival.stored);
       assert_int_equal(100, arrival.length);
       assert_int_equal(rooms[i] < 100, arrival.truncated);
@@ -150,20 +153,15 @@ static void test_what_does_not_fit_is_told(void **state) {
       assert_true(is_untouched((size_t)arrival.stored, sizeof buffer));
     }
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* Two spans are filled in order, whatever of them is empty. */
 static void test_two_spans(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   static const size_t rooms[][2] = {{0, 0}, {0, 200}, {200, 0}, {60, 40}, {60, 39}, {60, 41}, {1, 99}, {0, 50}};
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   for (size_t way = 0; way < WAYS; way++) {
-    collect(receiver, family, way);
+    collect(way);
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
       const size_t room = rooms[i][0] + rooms[i][1];
       const mctx__span spans[2] = {{buffer, rooms[i][0]}, {buffer + 1000, rooms[i][1]}};
@@ -172,7 +170,7 @@ static void test_two_spans(void **state) {
       mctx__arrival arrival;
       memset(buffer, 0xa5, sizeof buffer);
       send_to(sender, &group, payload, 100);
-      await_message(receiver);
+      await_message();
       assert_done(mctx__socket_receive(receiver, ways[way].wanted, ways[way].coalescing, spans, &arrival));
       assert_int_equal(stored, arrival.stored);
       assert_int_equal(100, arrival.length);
@@ -183,8 +181,7 @@ static void test_two_spans(void **state) {
       assert_true(is_untouched(1000 + stored - first, sizeof buffer));
     }
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 static void test_receiving_from_what_is_no_socket(void **state) {
@@ -200,8 +197,8 @@ static void test_receiving_from_what_is_no_socket(void **state) {
 
 /* ---- metadata ---- */
 
-static void traffic_class_set(mctx__socket sender, uint32_t family, int value) {
-  assert_int_equal(0, setsockopt(mctx__descriptor(sender), family == 6 ? IPPROTO_IPV6 : IPPROTO_IP,
+static void traffic_class_set(mctx__socket own, int value) {
+  assert_int_equal(0, setsockopt(mctx__descriptor(own), family == 6 ? IPPROTO_IPV6 : IPPROTO_IP,
                                  family == 6 ? IPV6_TCLASS : IP_TOS, &value, sizeof value));
 }
 
@@ -212,24 +209,20 @@ static int64_t now_utc(void) {
 }
 
 static void test_every_field_tells_the_truth(void **state) {
-  const uint32_t family = cable_up(state);
+  pair_up(state);
   static const int hop_limits[] = {0, 1, 64, 255};
   static const int classes[] = {0, 184, 185, 186, 187, 255}; /* all four of ECN */
-  const mctx_address group = group_of(family);
   mctx_address to = group;
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   to.port = 0;
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_ALL));
   for (size_t i = 0; i < 4; i++) {
     for (size_t k = 0; k < 6; k++) {
       mctx__arrival arrival;
       assert_done(mctx__socket_set(sender, family, MCTX__HOP_LIMIT, hop_limits[i]));
-      traffic_class_set(sender, family, classes[k]);
+      traffic_class_set(sender, classes[k]);
       const int64_t before = now_utc();
       send_to(sender, &group, "truth", 5);
-      assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+      assert_done(receive(MCTX_META_ALL, false, sizeof buffer, &arrival));
       const int64_t after = now_utc();
       assert_int_equal(MCTX_META_ALL, arrival.present);
       assert_true(lab_same(&local, &arrival.source));
@@ -242,43 +235,33 @@ static void test_every_field_tells_the_truth(void **state) {
       assert_int_equal(0, arrival.drops);
     }
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* The time is that of the arrival, not that of the receive. */
 static void test_the_time_is_that_of_the_arrival(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   mctx__arrival arrival;
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_TIME));
   send_to(sender, &group, "x", 1); /* the kernel switches its time stamps on a little later */
-  assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
+  assert_done(receive(MCTX_META_TIME, false, sizeof buffer, &arrival));
   bool is_between = false;
   for (int tries = 0; tries < 300 && !is_between; tries++) { /* a busy host may hold one up on its way */
     const int64_t before = now_utc();
     send_to(sender, &group, "x", 1);
     const int64_t sent = now_utc();
     mctx__sleep(10000000);
-    assert_done(receive(receiver, MCTX_META_TIME, false, sizeof buffer, &arrival));
+    assert_done(receive(MCTX_META_TIME, false, sizeof buffer, &arrival));
     assert_true(arrival.time_ns >= before);
     is_between = arrival.time_ns <= sent;
   }
   assert_true(is_between);
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* Each alone, and each left out: no other is told. */
 static void test_only_what_is_asked_is_told(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
+  pair_up(state);
   for (uint32_t collected = 0; collected <= MCTX_META_ALL; collected++) {
     int64_t value = -7;
     assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, collected));
@@ -288,39 +271,33 @@ static void test_only_what_is_asked_is_told(void **state) {
     for (size_t i = 0; i < 3; i++) {
       mctx__arrival arrival;
       send_to(sender, &group, "x", 1);
-      assert_done(receive(receiver, wanted[i], false, sizeof buffer, &arrival));
+      assert_done(receive(wanted[i], false, sizeof buffer, &arrival));
       assert_int_equal(wanted[i], arrival.present);
     }
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* What came before the option: IPv4 knows the group, and the interface no more. */
 static void test_metadata_of_what_was_queued_before(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   mctx_address to = group;
   mctx__arrival arrival;
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   to.port = 0;
   send_to(sender, &group, "early", 5);
-  await_message(receiver);
+  await_message();
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_ALL));
   send_to(sender, &group, "late", 4);
-  assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+  assert_done(receive(MCTX_META_ALL, false, sizeof buffer, &arrival));
   assert_int_equal(5, arrival.stored);
   assert_int_equal(MCTX_META_ALL, arrival.present);
   assert_true(lab_same(&to, &arrival.group));
   assert_int_equal(family == 6 ? va : 0, arrival.interface_index);
   assert_true(lab_same(&local, &arrival.source));
-  assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+  assert_done(receive(MCTX_META_ALL, false, sizeof buffer, &arrival));
   assert_int_equal(4, arrival.stored);
   assert_int_equal(va, arrival.interface_index);
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* Addresses of the narrow scopes carry the interface; the others do not. */
@@ -344,7 +321,7 @@ static void test_scopes(void **state) {
       assert_done(mctx__socket_set_interface(sender, 6, va));
       assert_done(mctx__socket_bind(sender, &source));
       send_to(sender, &group, "x", 1);
-      assert_done(receive(receiver, MCTX_META_ALL, false, sizeof buffer, &arrival));
+      assert_done(receive(MCTX_META_ALL, false, sizeof buffer, &arrival));
       assert_true(lab_same(&source, &arrival.source));
       assert_int_equal(va, arrival.interface_index);
       assert_int_equal(rows[i].is_scoped ? va : 0, arrival.group.scope_id);
@@ -369,7 +346,7 @@ static void test_what_was_sent_to_no_group(void **state) {
   assert_done(mctx__socket_bind(receiver, &any));
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_GROUP));
   send_to(sender, &unicast, "x", 1);
-  assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
+  assert_done(receive(MCTX_META_GROUP, false, sizeof buffer, &arrival));
   assert_int_equal(MCTX_META_GROUP, arrival.present);
   assert_true(lab_same(&expected, &arrival.group));
   if (family == 4) {
@@ -377,7 +354,7 @@ static void test_what_was_sent_to_no_group(void **state) {
     const int one = 1;
     assert_int_equal(0, setsockopt(mctx__descriptor(sender), SOL_SOCKET, SO_BROADCAST, &one, sizeof one));
     send_to(sender, &broadcast, "x", 1);
-    assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
+    assert_done(receive(MCTX_META_GROUP, false, sizeof buffer, &arrival));
     assert_int_equal(255, arrival.group.bytes[3]);
     assert_int_equal(va, arrival.interface_index);
   } else {
@@ -385,7 +362,7 @@ static void test_what_was_sent_to_no_group(void **state) {
     host_await_link("va");
     const mctx_address narrow = lab_address("fe80::aa", PORT, va);
     send_to(sender, &narrow, "x", 1);
-    assert_done(receive(receiver, MCTX_META_GROUP, false, sizeof buffer, &arrival));
+    assert_done(receive(MCTX_META_GROUP, false, sizeof buffer, &arrival));
     assert_int_equal(va, arrival.group.scope_id);
     assert_memory_equal(narrow.bytes, arrival.group.bytes, 16);
   }
@@ -398,13 +375,9 @@ static void test_what_was_sent_to_no_group(void **state) {
 /* Sent, received and lost add up. */
 static void test_drops_are_counted(void **state) {
   enum { SENT = 2000, LENGTH = 1000 };
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   mctx__arrival arrival;
-  mctx_address local;
   uint32_t received = 0;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 65536));
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_DROPS));
   for (int i = 0; i < SENT; i++)
@@ -418,21 +391,20 @@ static void test_drops_are_counted(void **state) {
   }
   assert_in_range(received, 1, SENT / 2);
   send_to(sender, &group, payload, LENGTH);
-  assert_done(receive(receiver, MCTX_META_DROPS, false, sizeof buffer, &arrival));
+  assert_done(receive(MCTX_META_DROPS, false, sizeof buffer, &arrival));
   assert_int_equal(SENT - received, arrival.drops);
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* ---- superpackets ---- */
 
 /* Cut by the kernel, or kept whole where the receiver takes that. */
-static void send_segments(mctx__socket sender, const mctx_address *group, size_t length, uint16_t segment) {
+static void send_segments(size_t length, uint16_t segment) {
   struct sockaddr_storage to;
   _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof segment)] = {0};
   struct iovec from = {payload, length};
   struct msghdr message = {.msg_name = &to, .msg_iov = &from, .msg_iovlen = 1, .msg_control = control};
-  message.msg_namelen = mctx__sockaddr_set(&to, group);
+  message.msg_namelen = mctx__sockaddr_set(&to, &group);
   message.msg_controllen = sizeof control;
   struct cmsghdr *const header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = IPPROTO_UDP;
@@ -448,12 +420,8 @@ static void test_superpackets(void **state) {
     uint16_t segment;
   } rows[] = {{200, 100}, {201, 100},    {6400, 100},   {6399, 100},
               {64, 1},    {64000, 1000}, {63001, 1000}, {101, 100}};
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   mctx_address to = group;
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   to.port = 0;
   assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
   for (uint32_t wanted = 0; wanted <= MCTX_META_ALL; wanted += MCTX_META_ALL) {
@@ -461,8 +429,8 @@ static void test_superpackets(void **state) {
     assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, 1));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
       mctx__arrival arrival;
-      send_segments(sender, &group, rows[i].length, rows[i].segment);
-      assert_done(receive(receiver, wanted, true, sizeof buffer, &arrival));
+      send_segments(rows[i].length, rows[i].segment);
+      assert_done(receive(wanted, true, sizeof buffer, &arrival));
       assert_int_equal(rows[i].segment, arrival.segment_size);
       assert_true(arrival.length == rows[i].length && arrival.stored == rows[i].length);
       assert_false(arrival.truncated);
@@ -470,49 +438,43 @@ static void test_superpackets(void **state) {
       if (wanted != 0) assert_true(lab_same(&to, &arrival.group) && lab_same(&local, &arrival.source));
       assert_memory_equal(payload, buffer, rows[i].length);
 
-      send_segments(sender, &group, rows[i].length, rows[i].segment); /* too large for the room */
-      assert_done(receive(receiver, wanted, true, 50, &arrival));
+      send_segments(rows[i].length, rows[i].segment); /* too large for the room */
+      assert_done(receive(wanted, true, 50, &arrival));
       assert_int_equal(rows[i].segment, arrival.segment_size);
       assert_true(arrival.length == rows[i].length && arrival.stored == 50 && arrival.truncated);
       assert_memory_equal(payload, buffer, 50);
     }
     send_to(sender, &group, payload, 77); /* a single one among them */
     mctx__arrival arrival;
-    assert_done(receive(receiver, wanted, true, sizeof buffer, &arrival));
+    assert_done(receive(wanted, true, sizeof buffer, &arrival));
     assert_int_equal(0, arrival.segment_size);
     assert_int_equal(77, arrival.stored);
 
     assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, 0));
-    send_segments(sender, &group, 250, 100);
+    send_segments(250, 100);
     for (int k = 0; k < 3; k++) {
-      assert_done(receive(receiver, wanted, false, sizeof buffer, &arrival));
+      assert_done(receive(wanted, false, sizeof buffer, &arrival));
       assert_int_equal(0, arrival.segment_size);
       assert_int_equal(k < 2 ? 100 : 50, arrival.stored);
       assert_memory_equal(payload + 100 * k, buffer, (size_t)arrival.stored);
     }
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* As large as they get: a message and its segments have the room that the contract says. */
 static void test_the_largest_superpacket(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
+  pair_up(state);
   mctx__arrival arrival;
-  mctx_address local;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
   assert_done(mctx__socket_set(receiver, family, MCTX__COALESCING, 1));
   const size_t length = family == 6 ? 65527 : 65507;
-  send_segments(sender, &group, length, 1400);
-  assert_done(receive(receiver, 0, true, MCTX__MESSAGE_MAX, &arrival));
+  send_segments(length, 1400);
+  assert_done(receive(0, true, MCTX__MESSAGE_MAX, &arrival));
   assert_int_equal(1400, arrival.segment_size);
   assert_true(arrival.stored == length);
   assert_memory_equal(payload, buffer, length);
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* ---- many in one call ---- */
@@ -529,7 +491,7 @@ static size_t room_behind(size_t i) {
   return ROOM - 7 * (i % 5);
 }
 
-static mctx__result receive_many(mctx__socket receiver, size_t way, uint32_t count, uint32_t *received) {
+static mctx__result receive_many(mctx__socket from, size_t way, uint32_t count, uint32_t *received) {
   for (size_t i = 0; i < MANY; i++) {
     many_spans[i][0] = (mctx__span){slots[i], SLOT};
     many_spans[i][1] = (mctx__span){rooms_behind[i], room_behind(i)};
@@ -538,7 +500,7 @@ static mctx__result receive_many(mctx__socket receiver, size_t way, uint32_t cou
   memset(rooms_behind, 0xa5, sizeof rooms_behind);
   memset(many_arrivals, 0xa5, sizeof many_arrivals);
   *received = 77;
-  return mctx__socket_receive_many(receiver, ways[way].wanted, ways[way].coalescing,
+  return mctx__socket_receive_many(from, ways[way].wanted, ways[way].coalescing,
                                    (const mctx__span(*)[2])many_spans, count, many_arrivals, received);
 }
 
@@ -583,12 +545,12 @@ static void test_many_in_one_call(void **state) {
   assert_done(mctx__socket_bind(senders[1], &local[1]));
   assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
   for (size_t way = 0; way < WAYS; way++) {
-    collect(receiver, family, way);
+    collect(way);
     for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
       const uint32_t most = counts[k] < MANY ? counts[k] : MANY;
       uint32_t received = 77;
       for (uint32_t number = 0; number < SENT; number++) {
-        traffic_class_set(senders[number % 2], family, (int)number);
+        traffic_class_set(senders[number % 2], (int)number);
         send_to(senders[number % 2], &group, payload + number, length_of(number));
       }
       for (uint32_t number = 0; number < SENT; number += received) {
@@ -610,17 +572,13 @@ static void test_many_in_one_call(void **state) {
 }
 
 static void test_superpackets_among_many(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
-  mctx_address local;
+  pair_up(state);
   uint32_t received;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   const size_t way = WAYS - 1;
-  collect(receiver, family, way);
-  send_segments(sender, &group, 1050, 100);
+  collect(way);
+  send_segments(1050, 100);
   send_to(sender, &group, payload, 70);
-  send_segments(sender, &group, 3000, 200); /* more than there is room for */
+  send_segments(3000, 200); /* more than there is room for */
   assert_done(receive_many(receiver, way, MANY, &received));
   assert_int_equal(3, received);
   static const uint32_t expected[3][4] = {
@@ -633,18 +591,13 @@ static void test_superpackets_among_many(void **state) {
     assert_int_equal(expected[i][3], arrival->truncated);
     assert_int_equal(MCTX_META_ALL, arrival->present);
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* What fails behind the first message is told by the next call, and the messages before it are there. */
 static void test_a_failure_among_many(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
-  mctx_address local;
+  pair_up(state);
   uint32_t received;
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket sender = sender_open(family, &local);
   for (uint32_t i = 0; i < 4; i++)
     send_to(sender, &group, payload + i, 1);
   assert_done(receive_many(receiver, 0, 1, &received)); /* sets the spans */
@@ -662,8 +615,7 @@ static void test_a_failure_among_many(void **state) {
   assert_int_equal(payload[3], slots[0][0]);
   assert_status(MCTX_ERR_NOT_A_SOCKET, receive_many(MCTX__NO_SOCKET, 0, MANY, &received));
   assert_int_equal(0, received);
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 static mctx__socket inherited;
