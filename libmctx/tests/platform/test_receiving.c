@@ -27,6 +27,8 @@ static void cable_up(void **state) {
   host_namespace();
   lab_cable();
   va = (uint32_t)if_nametoindex("va");
+  group = lab_address(family == 6 ? "ff0e::db8:0:1" : "233.252.0.1", PORT, 0);
+  local = lab_address(family == 6 ? "fd09::1" : "10.9.0.1", 4321, 0);
   for (size_t i = 0; i < sizeof payload; i++)
     payload[i] = (uint8_t)(i * 7 + i / 256);
 }
@@ -54,8 +56,6 @@ static mctx__socket sender_open(const mctx_address *source) {
 
 static void pair_up(void **state) {
   cable_up(state);
-  group = lab_address(family == 6 ? "ff0e::db8:0:1" : "233.252.0.1", PORT, 0);
-  local = lab_address(family == 6 ? "fd09::1" : "10.9.0.1", 4321, 0);
   receiver = receiver_open();
   sender = sender_open(&local);
 }
@@ -78,8 +78,7 @@ static void await_message(void) {
 }
 
 /* Waits for a message, and receives it into one span. */
-static mctx__result receive(uint32_t wanted, bool coalescing, size_t capacity,
-                            mctx__arrival *arrival) {
+static mctx__result receive(uint32_t wanted, bool coalescing, size_t capacity, mctx__arrival *arrival) {
   const mctx__span spans[2] = {{buffer, capacity}, {NULL, 0}};
   await_message();
   memset(arrival, 0xa5, sizeof *arrival);
@@ -307,42 +306,38 @@ static void test_scopes(void **state) {
     bool is_scoped;
   } rows[] = {{"ff12::db8:0:1", true},  {"ff11::db8:0:1", true},  {"ff14::db8:0:1", false},
               {"ff15::db8:0:1", false}, {"ff18::db8:0:1", false}, {"ff0e::db8:0:1", false}};
-  (void)cable_up(state);
+  cable_up(state);
   host_run("ip -6 address add fe80::aa/64 dev va nodad");
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     for (int narrow = 0; narrow <= 1; narrow++) {
-      const mctx_address group = lab_address(rows[i].group, PORT, 0);
+      group = lab_address(rows[i].group, PORT, 0);
       const mctx_address source =
           lab_address(narrow != 0 ? "fe80::aa" : "fd09::1", (uint16_t)(4000 + i), narrow != 0 ? va : 0);
-      mctx__socket receiver = receiver_open(&group);
-      mctx__socket sender = lab_socket(6);
       mctx__arrival arrival;
+      receiver = receiver_open();
+      sender = sender_open(&source);
       assert_done(mctx__socket_set(receiver, 6, MCTX__METADATA, MCTX_META_ALL));
-      assert_done(mctx__socket_set_interface(sender, 6, va));
-      assert_done(mctx__socket_bind(sender, &source));
       send_to(sender, &group, "x", 1);
       assert_done(receive(MCTX_META_ALL, false, sizeof buffer, &arrival));
       assert_true(lab_same(&source, &arrival.source));
       assert_int_equal(va, arrival.interface_index);
       assert_int_equal(rows[i].is_scoped ? va : 0, arrival.group.scope_id);
       assert_memory_equal(group.bytes, arrival.group.bytes, 16);
-      mctx__socket_close(receiver);
-      mctx__socket_close(sender);
+      pair_down();
     }
   }
 }
 
 /* A wildcard socket gets unicast too, and says so. */
 static void test_what_was_sent_to_no_group(void **state) {
-  const uint32_t family = cable_up(state);
+  cable_up(state);
   const char *const text = family == 6 ? "fd09::1" : "10.9.0.1";
   const mctx_address any = lab_address(family == 6 ? "::" : "0.0.0.0", PORT, 0);
   const mctx_address unicast = lab_address(text, PORT, 0);
   const mctx_address expected = lab_address(text, 0, 0);
   mctx__arrival arrival;
-  mctx_address local;
-  mctx__socket receiver = lab_socket(family);
-  mctx__socket sender = sender_open(family, &local);
+  receiver = lab_socket(family);
+  sender = sender_open(&local);
   assert_done(mctx__socket_bind(receiver, &any));
   assert_done(mctx__socket_set(receiver, family, MCTX__METADATA, MCTX_META_GROUP));
   send_to(sender, &unicast, "x", 1);
@@ -366,8 +361,7 @@ static void test_what_was_sent_to_no_group(void **state) {
     assert_int_equal(va, arrival.group.scope_id);
     assert_memory_equal(narrow.bytes, arrival.group.bytes, 16);
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(sender);
+  pair_down();
 }
 
 /* ---- drops ---- */
@@ -534,15 +528,10 @@ static void assert_arrival(uint32_t i, uint32_t number, uint32_t wanted, const m
 static void test_many_in_one_call(void **state) {
   static const uint32_t counts[] = {1, 2, 7, MANY, MANY + 1, 1000};
   enum { SENT = 40 };
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
-  mctx_address local[2];
-  mctx__socket receiver = receiver_open(&group);
-  mctx__socket senders[2] = {sender_open(family, &local[0]), lab_socket(family)};
-  local[1] = local[0];
-  local[1].port++;
-  assert_done(mctx__socket_set_interface(senders[1], family, va));
-  assert_done(mctx__socket_bind(senders[1], &local[1]));
+  pair_up(state);
+  mctx_address sources[2] = {local, local};
+  sources[1].port++;
+  const mctx__socket senders[2] = {sender, sender_open(&sources[1])};
   assert_done(mctx__socket_set(receiver, family, MCTX__RECEIVE_BUFFER, 1 << 20));
   for (size_t way = 0; way < WAYS; way++) {
     collect(way);
@@ -558,7 +547,7 @@ static void test_many_in_one_call(void **state) {
         assert_done(receive_many(receiver, way, counts[k], &received));
         assert_int_equal(left < most ? left : most, received);
         for (uint32_t i = 0; i < received; i++)
-          assert_arrival(i, number + i, ways[way].wanted, local);
+          assert_arrival(i, number + i, ways[way].wanted, sources);
         for (size_t i = received; i < MANY; i++)
           assert_int_equal(0xa5, slots[i][0]);
       }
@@ -566,9 +555,8 @@ static void test_many_in_one_call(void **state) {
       assert_int_equal(0, received);
     }
   }
-  mctx__socket_close(receiver);
-  mctx__socket_close(senders[0]);
   mctx__socket_close(senders[1]);
+  pair_down();
 }
 
 static void test_superpackets_among_many(void **state) {
@@ -618,28 +606,21 @@ static void test_a_failure_among_many(void **state) {
   pair_down();
 }
 
-static mctx__socket inherited;
-
 /* Nothing but one call for many is allowed here. */
 static int receive_by_one_call(void) {
   uint32_t received;
   if (!lab_refuse(SYS_recvmsg, LAB_ANY, 0, EIO) || !lab_refuse(SYS_recvfrom, LAB_ANY, 0, EIO)) return 77;
-  if (receive_many(inherited, WAYS - 1, MANY, &received).status != MCTX_OK) return 1;
+  if (receive_many(receiver, WAYS - 1, MANY, &received).status != MCTX_OK) return 1;
   return received == 5 ? 0 : 2;
 }
 
 static void test_many_take_one_system_call(void **state) {
-  const uint32_t family = cable_up(state);
-  const mctx_address group = group_of(family);
-  mctx_address local;
-  mctx__socket sender = sender_open(family, &local);
-  inherited = receiver_open(&group);
-  collect(inherited, family, WAYS - 1);
+  pair_up(state);
+  collect(WAYS - 1);
   for (uint32_t i = 0; i < 5; i++)
     send_to(sender, &group, payload, i);
   const int code = lab_child(receive_by_one_call);
-  mctx__socket_close(inherited);
-  mctx__socket_close(sender);
+  pair_down();
   if (code == 77) SKIP("this host allows no seccomp filter");
   assert_int_equal(0, code);
 }
