@@ -11,6 +11,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static uint32_t held_before;
+
+int lab_setup(void **state) {
+  (void)state;
+  held_before = descriptors_held();
+  return 0;
+}
+
+int lab_teardown(void **state) {
+  (void)state;
+  return descriptors_held() == held_before ? 0 : -1;
+}
+
 void lab_cable(void) {
   host_run("ip link add va type veth peer name vb && ip link set va up && ip link set vb up");
   host_run("ip address add 10.9.0.1/24 dev va && ip -6 address add fd09::1/64 dev va nodad");

@@ -14,6 +14,11 @@
 #include "namespace.h"
 #include "posix/posix.h"
 
+/* A test that leaves no descriptor open. */
+int lab_setup(void **state);
+int lab_teardown(void **state);
+#define lab_test(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
+
 /* va and vb, two ends of one cable, both up, va with 10.9.0.1/24 and fd09::1/64. */
 void lab_cable(void);
 

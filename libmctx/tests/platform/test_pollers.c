@@ -510,39 +510,24 @@ static void test_no_descriptor_for_a_poller(void **state) {
   assert_int_equal(-5, poller.value);
 }
 
-static int held_before;
-
-static int hold_before(void **state) {
-  (void)state;
-  held_before = (int)descriptors_held();
-  return 0;
-}
-
-static int hold_after(void **state) {
-  (void)state;
-  return (int)descriptors_held() == held_before ? 0 : -1;
-}
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, hold_before, hold_after)
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_a_new_poller),
-      TEST(test_members_of_every_kind),
-      TEST(test_members_that_cannot_be),
-      TEST(test_every_interleaving_of_arrival_and_drain),
-      TEST(test_turns_are_taken),
-      TEST(test_a_thousand_members),
-      TEST(test_removing_a_member),
-      TEST(test_members_come_and_go_under_waiters),
-      TEST(test_a_child_leaves_the_poller_as_it_is),
-      TEST(test_what_was_removed_is_gone_while_a_child_holds_it),
-      TEST(test_many_are_waited_for),
-      TEST(test_many_of_every_kind),
-      TEST(test_none_at_all_is_a_sleep),
-      TEST(test_failures_among_many),
-      TEST(test_the_descriptor_limit),
-      TEST(test_no_descriptor_for_a_poller),
+      lab_test(test_a_new_poller),
+      lab_test(test_members_of_every_kind),
+      lab_test(test_members_that_cannot_be),
+      lab_test(test_every_interleaving_of_arrival_and_drain),
+      lab_test(test_turns_are_taken),
+      lab_test(test_a_thousand_members),
+      lab_test(test_removing_a_member),
+      lab_test(test_members_come_and_go_under_waiters),
+      lab_test(test_a_child_leaves_the_poller_as_it_is),
+      lab_test(test_what_was_removed_is_gone_while_a_child_holds_it),
+      lab_test(test_many_are_waited_for),
+      lab_test(test_many_of_every_kind),
+      lab_test(test_none_at_all_is_a_sleep),
+      lab_test(test_failures_among_many),
+      lab_test(test_the_descriptor_limit),
+      lab_test(test_no_descriptor_for_a_poller),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

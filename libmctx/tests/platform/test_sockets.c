@@ -624,45 +624,30 @@ static void test_draining_nothing(void **state) {
   assert_int_equal(0, drained.local + drained.network);
 }
 
-static int held_before;
-
-static int hold_before(void **state) {
-  (void)state;
-  held_before = (int)descriptors_held();
-  return 0;
-}
-
-static int hold_after(void **state) {
-  (void)state;
-  return (int)descriptors_held() == held_before ? 0 : -1;
-}
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, hold_before, hold_after)
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_a_new_socket),
-      TEST(test_options_are_set_and_read),
-      TEST(test_every_way_of_fragmentation_can_be_restored),
-      TEST(test_nonblocking),
-      TEST(test_a_mark_has_32_bits_and_wants_rights),
-      TEST(test_buffers),
-      TEST(test_the_outgoing_interface),
-      TEST(test_binding_to_a_device),
-      TEST(test_options_of_what_is_no_socket),
-      TEST(test_adopting_what_is_no_socket),
-      TEST(test_adopting_sockets_of_other_types),
-      TEST(test_adopting_tells_all_and_changes_nothing),
-      TEST(test_a_child_abandons_its_copy_alone),
-      TEST(test_binding),
-      TEST(test_connecting_and_dissolving),
-      TEST(test_dissolving_keeps_the_device),
-      TEST(test_sizes),
-      TEST(test_many),
-      TEST(test_one_too_large_ends_a_batch_before_it),
-      TEST(test_errors_of_the_network_are_drained),
-      TEST(test_errors_of_this_host_are_drained),
-      TEST(test_draining_nothing),
+      lab_test(test_a_new_socket),
+      lab_test(test_options_are_set_and_read),
+      lab_test(test_every_way_of_fragmentation_can_be_restored),
+      lab_test(test_nonblocking),
+      lab_test(test_a_mark_has_32_bits_and_wants_rights),
+      lab_test(test_buffers),
+      lab_test(test_the_outgoing_interface),
+      lab_test(test_binding_to_a_device),
+      lab_test(test_options_of_what_is_no_socket),
+      lab_test(test_adopting_what_is_no_socket),
+      lab_test(test_adopting_sockets_of_other_types),
+      lab_test(test_adopting_tells_all_and_changes_nothing),
+      lab_test(test_a_child_abandons_its_copy_alone),
+      lab_test(test_binding),
+      lab_test(test_connecting_and_dissolving),
+      lab_test(test_dissolving_keeps_the_device),
+      lab_test(test_sizes),
+      lab_test(test_many),
+      lab_test(test_one_too_large_ends_a_batch_before_it),
+      lab_test(test_errors_of_the_network_are_drained),
+      lab_test(test_errors_of_this_host_are_drained),
+      lab_test(test_draining_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
