@@ -13,8 +13,13 @@
 #include "namespace.h"
 #include "testing.h"
 
+/* How long a test waits for what must come. */
+enum { PATIENCE_MS = 10000 };
+
 /* ---- publications ---- */
 
+/* The group of most tests, with its port. */
+const char *group_of(uint32_t family);
 mctx_address address_of(const char *text);
 /* In the system's form; returns its length. */
 socklen_t native_address(struct sockaddr_storage *native, const mctx_address *address);
@@ -22,6 +27,8 @@ void assert_address(const mctx_address *address, const char *expected);
 mctx_publication_options options_for(const char *group);
 mctx_publication_options options_through(const char *group, const char *interface);
 mctx_publication open_with(mctx_context context, const mctx_publication_options *options);
+/* With the defaults otherwise. */
+mctx_publication open_through(mctx_context context, const char *group, const char *interface);
 mctx_context open_context(void);
 mctx_publication_info info_of(mctx_publication publication);
 int socket_of(mctx_publication publication);

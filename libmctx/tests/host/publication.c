@@ -18,6 +18,10 @@ void assert_address(const mctx_address *address, const char *expected) {
   assert_string_equal(text, expected);
 }
 
+const char *group_of(uint32_t family) {
+  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
+}
+
 mctx_publication_options options_for(const char *group) {
   mctx_publication_options options;
   mctx_publication_options_init(&options, sizeof options);
@@ -39,6 +43,11 @@ mctx_publication open_with(mctx_context context, const mctx_publication_options 
   if (status != MCTX_OK)
     fail_msg("%s (%s): %s: %s", mctx_status_name(status), error.field, error.message, error.hint);
   return publication;
+}
+
+mctx_publication open_through(mctx_context context, const char *group, const char *interface) {
+  const mctx_publication_options options = options_through(group, interface);
+  return open_with(context, &options);
 }
 
 mctx_context open_context(void) {

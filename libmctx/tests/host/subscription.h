@@ -5,7 +5,7 @@
 
 #include "host/host.h"
 
-enum { PORT = 5007, QUIET_MS = 30, PATIENCE_MS = 10000 };
+enum { PORT = 5007, QUIET_MS = 30 };
 
 /* ---- addresses ---- */
 

@@ -2,8 +2,6 @@
 /* Threads that block in a call of the library. */
 #include "host/waiter.h"
 
-enum { PATIENCE_MS = 10000 };
-
 static void *keep_waiting(void *argument) {
   waiter *own = argument;
   own->inside = true;
@@ -51,6 +49,21 @@ void assert_returned(const waiter *waiters, int count, int expected) {
   assert_int_equal(returned(waiters, count), expected);
 }
 
+int waiters_wake(waiter *waiters, int count, mctx_handle handle, mctx_context context) {
+  int woken = 0;
+  waiters_settle(waiters, count);
+  for (int i = 1; i < count; i++) {
+    assert_ok(mctx_wake(handle));
+    assert_returned(waiters, count, i);
+  }
+  assert_ok(mctx_close(context, NULL));
+  for (int i = 0; i < count; i++) {
+    waiter_join(&waiters[i]);
+    woken += waiters[i].status == MCTX_ERR_WOKEN;
+  }
+  return woken;
+}
+
 /* ---- SIGUSR1 ---- */
 
 _Atomic mctx_handle signal_wakes;
@@ -83,4 +96,21 @@ void signal_until_returned(waiter *own) {
     sleep_ms(1);
   }
   assert_true(own->returned);
+}
+
+void assert_a_signal_ends_the_second(waiter waiters[2], mctx_context context) {
+  waiters_settle(waiters, 2);
+  for (int i = 0; i < 5; i++) {
+    assert_int_equal(0, pthread_kill(waiters[0].thread, SIGUSR1));
+    sleep_ms(2);
+  }
+  assert_false(waiters[0].returned);
+  signal_until_returned(&waiters[1]);
+  assert_false(waiters[0].returned);
+  assert_status(waiters[1].status, MCTX_ERR_SIGNAL);
+  assert_int_equal(waiters[1].error.kind, MCTX_KIND_INTERRUPTED);
+  assert_ok(mctx_close(context, NULL));
+  waiter_join(&waiters[0]);
+  waiter_join(&waiters[1]);
+  assert_status(waiters[0].status, MCTX_ERR_CLOSED);
 }

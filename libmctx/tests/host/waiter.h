@@ -37,6 +37,9 @@ void waiters_enter(waiter *waiters, int count);
 void waiters_settle(waiter *waiters, int count);
 /* Until so many have returned; not more, a while later. */
 void assert_returned(const waiter *waiters, int count, int expected);
+/* Each wake of the handle ends one; the last is ended by closing the context. Returns how many say that they
+ * were woken. */
+int waiters_wake(waiter *waiters, int count, mctx_handle handle, mctx_context context);
 
 /* ---- SIGUSR1 ---- */
 
@@ -48,5 +51,7 @@ void catch_signals(void);
 void signal_until_handled(pthread_t thread);
 /* Signals a waiter until it returns: one may come between two waits of a batch. */
 void signal_until_returned(waiter *own);
+/* A signal ends the second, which asks for it, and never the first, which is ended by closing the context. */
+void assert_a_signal_ends_the_second(waiter waiters[2], mctx_context context);
 
 #endif

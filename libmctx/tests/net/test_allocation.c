@@ -84,10 +84,6 @@ static uint64_t stop_counting(void) {
   return allocations;
 }
 
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
-
 static void the_count_works(void **state) {
   (void)state;
   mctx_context context;
@@ -232,8 +228,7 @@ static void receiving_allocates_nothing(void **state) {
 static void open_and_close(uint32_t family) {
   uint32_t ready;
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(family), "lo");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(family), "lo");
   assert_ok(mctx_send(publication, "x", 1, NULL));
   assert_ok(mctx_wait(publication, MCTX_WRITABLE, 0, 0, &ready, NULL));
   (void)info_of(publication);

@@ -7,13 +7,9 @@
 
 #include "host/host.h"
 
-enum { QUIET_MS = 50, PATIENCE_MS = 10000 };
+enum { QUIET_MS = 50 };
 
 static arrival got;
-
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
 
 static const char *address_text(uint32_t family, int number) {
   static char text[32];
@@ -178,8 +174,7 @@ static void a_source_that_the_system_chose_is_chosen_again(void **state) {
   host_pair();
   int remote = receiver_there(group_of(4), "vb");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(4), "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(4), "va");
   assert_sends(publication, remote);
   assert_no_event(publication);
   static const int numbers[] = {1, 11, 12, 1};
@@ -227,8 +222,7 @@ static void an_ipv6_source_that_nobody_named_stops_nothing(void **state) {
   host_pair();
   int remote = receiver_there(group_of(family), "vb");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(family), "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(family), "va");
   assert_sends(publication, remote);
   address_change("del", family, 1);
   assert_sends(publication, remote);
@@ -349,8 +343,7 @@ static void a_firewall_stops_a_batch_where_it_refuses(void **state) {
   if (!refuse_500(family)) SKIP("neither iptables nor nft works here");
   int remote = receiver_there(group_of(family), "vb");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(family), "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(family), "va");
   for (uint32_t i = 0; i < COUNT; i++) {
     slices[i].data = payload;
     slices[i].length = i == AT ? 500 : i < AT ? i + 1 : 600; /* each alone: a rule sees superpackets whole */

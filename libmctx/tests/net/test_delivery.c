@@ -8,13 +8,9 @@
 
 #include "host/host.h"
 
-enum { PORT = 5007, QUIET_MS = 50, PATIENCE_MS = 10000 };
+enum { QUIET_MS = 50 };
 
 static arrival got;
-
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
 
 /* ---- content and order ---- */
 
@@ -83,8 +79,7 @@ static void segments_are_cut_where_they_should_be(void **state) {
   host_pair();
   int remote = receiver_there(group_of(family), "vb");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(family), "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(family), "va");
   payload_at(0, family);
   for (size_t k = 0; k < sizeof cuts / sizeof cuts[0]; k++) {
     uint64_t accepted = 0;
@@ -214,8 +209,7 @@ static void a_link_local_group_leaves_through_its_interface(void **state) {
   host_pair();
   int remote = receiver_there(group, "vb");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group, "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group, "va");
   assert_ok(mctx_send(publication, "link", 4, NULL));
   assert_true(receiver_next(remote, &got, PATIENCE_MS));
   assert_int_equal(info_of(publication).group.scope_id, family == 4 ? 0 : host_index("va"));

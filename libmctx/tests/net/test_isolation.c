@@ -7,7 +7,7 @@
 
 #include "host/host.h"
 
-enum { QUIET_MS = 60, PATIENCE_MS = 10000 };
+enum { QUIET_MS = 60 };
 
 static arrival got;
 

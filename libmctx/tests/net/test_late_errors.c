@@ -16,10 +16,6 @@
 
 enum { LENGTH = 100, COUNT = 20, QUIET_MS = 50, ICMP_HEADER = 8, UDP_HEADER = 8, LARGEST_HEADER = 40 };
 
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
-
 /* ---- answers, made by hand on the second host ---- */
 
 typedef enum answer { TOO_BIG, NOBODY_THERE } answer;

@@ -7,8 +7,6 @@
 
 #include "host/host.h"
 
-enum { PATIENCE_MS = 10000 };
-
 static arrival got;
 
 static void assert_arrives(mctx_publication publication, int remote) {

@@ -10,10 +10,6 @@
 #include "host/program.h"
 #include "host/sequence.h"
 
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
-
 /* ---- paths ---- */
 
 typedef enum path { ON_LO, ON_A_CABLE, CUT_IN_SOFTWARE, PATHS } path;
@@ -304,8 +300,7 @@ static void socat_gets_every_byte_in_order(void **state) {
     uint64_t accepted = 0;
     lay(where);
     mctx_context context = open_context();
-    mctx_publication_options options = options_through(group_of(family), "va");
-    mctx_publication publication = open_with(context, &options);
+    mctx_publication publication = open_through(context, group_of(family), "va");
     program *receiver =
         family == 4
             ? program_there("socat -u udp4-recv:5007,ip-add-membership=239.7.7.7:10.9.0.2,rcvbuf=400000 -")
@@ -337,8 +332,7 @@ static void tshark_sees_datagrams_where_they_are_cut_before_the_wire(void **stat
       "env HOME=/tmp tshark -i vb -n -l -Q -f 'udp port 5007' -T fields -E separator='|' "
       "-e udp.dstport -e udp.length -e udp.checksum.status -o udp.check_checksum:TRUE");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(family), "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(family), "va");
   bool is_reading = false;
   for (int i = 0; i < 200 && !is_reading; i++) {
     assert_ok(mctx_send(publication, "x", 1, NULL));

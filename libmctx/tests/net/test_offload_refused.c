@@ -16,10 +16,6 @@
 /* At first: so many datagrams in one, and so large that another byte has room beside one. */
 enum { FIRST_LIMIT = 128, FIRST_SIZE = 65407, RETRY_AFTER = 65536 };
 
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
-
 static uint64_t metric(mctx_publication publication, const char *name) {
   return metric_of(publication, MCTX_HANDLE_PUBLICATION, name);
 }

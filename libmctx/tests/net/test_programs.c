@@ -14,11 +14,6 @@ static taken got;
 #define NEEDS(name) \
   if (!host_has(name)) SKIP(name " is not there")
 
-static mctx_publication publish(mctx_context context, const mctx_address *group) {
-  mctx_publication_options options = options_through(text_with_port(group), "va");
-  return open_with(context, &options);
-}
-
 /* Sends the text until the program has it: nobody tells when it has joined. */
 static void assert_told(mctx_publication publication, program *receiver, const char *text) {
   for (int i = 0; i < 300; i++) {
@@ -56,7 +51,7 @@ static void socat_receives(void **state) {
   host_pair();
   mctx_context context = open_context();
   mctx_address group = group_at(family, 1);
-  mctx_publication publication = publish(context, &group);
+  mctx_publication publication = open_through(context, text_with_port(&group), "va");
   program *receiver = family == 4
                           ? program_there("socat -u udp4-recv:%d,ip-add-membership=239.7.0.1:10.9.0.2 -", PORT)
                           : program_there("socat -u 'udp6-recv:%d,ipv6-join-group=[ff15::7:1]:vb' -", PORT);
@@ -107,7 +102,7 @@ static void iperf_receives(void **state) {
   host_pair();
   mctx_context context = open_context();
   mctx_address group = group_at(family, 1);
-  mctx_publication publication = publish(context, &group);
+  mctx_publication publication = open_through(context, text_with_port(&group), "va");
   program *receiver = program_there("iperf -u %s -s -B %s%s -p %d -i 1", family == 6 ? "-V" : "",
                                     text_of(&group), family == 6 ? "%vb" : "", PORT);
   assert_true(program_says(receiver, "listening", PATIENCE_MS));
@@ -168,7 +163,7 @@ static void mcfirst_receives(void **state) {
   mctx_context context = open_context();
   mctx_address group = group_at(family, 1);
   mctx_address source = unicast_at(family, 9, 1);
-  mctx_publication publication = publish(context, &group);
+  mctx_publication publication = open_through(context, text_with_port(&group), "va");
   program *receiver =
       program_there("mcfirst -%u -I vb -c 1 %s %s %d", family, text_of(&source), text_of(&group), PORT);
   bool received = false;

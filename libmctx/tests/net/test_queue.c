@@ -10,10 +10,6 @@
 
 enum { COUNT = 200, LENGTH = 1000, QUIET_MS = 80, SMALL_BUFFER = 1, SOON_NS = 300000000, TRIES = 20 };
 
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
-
 /* A link of 8 Mbit/s with room for about twenty datagrams. */
 #define SLOW "rate 8mbit burst 4kb limit 20kb"
 /* The same with room for all of them: only the send buffer is in the way. */

@@ -12,13 +12,9 @@
 
 #include "host/host.h"
 
-enum { PORT = 5100, PATIENCE_MS = 10000 };
+enum { PORT = 5100 };
 
 static arrival got;
-
-static const char *group_of(uint32_t family) {
-  return family == 4 ? "239.7.7.7:5007" : "[ff15::7:7]:5007";
-}
 
 static int plain_socket(uint32_t family) {
   int made = socket(family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -406,8 +402,7 @@ static void descriptors_are_not_inherited_by_programs(void **state) {
   for (int descriptor = 0; descriptor < SOME; descriptor++)
     was_open[descriptor] = fcntl(descriptor, F_GETFD) >= 0;
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group_of(family), "lo");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group_of(family), "lo");
   assert_status(mctx_wait(publication, 0, 0, MILLI, &ready, NULL), MCTX_ERR_TIMEOUT); /* opens the event */
   assert_status(mctx_wait(context, 0, 0, MILLI, &ready, NULL), MCTX_ERR_TIMEOUT);
   for (int descriptor = 0; descriptor < SOME; descriptor++) {

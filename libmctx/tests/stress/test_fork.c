@@ -17,7 +17,7 @@
 #include "host/host.h"
 
 static const char *const group = "239.7.7.7:5007";
-enum { PORT = 5100, PATIENCE_MS = 2000 };
+enum { PORT = 5100 };
 
 static arrival got;
 

@@ -115,17 +115,7 @@ static void a_wake_ends_exactly_one(void **state) {
     mctx_subscription subscription = open_one(context);
     for (int i = 0; i < WAITERS; i++)
       start(&waiters[i], where, context, subscription, 0);
-    waiters_settle(waiters, WAITERS);
-    for (int i = 1; i < WAITERS; i++) {
-      assert_ok(mctx_wake(woken_by(&waiters[0])));
-      assert_returned(waiters, WAITERS, i);
-    }
-    assert_ok(mctx_close(context, NULL));
-    int woken = 0;
-    for (int i = 0; i < WAITERS; i++) {
-      waiter_join(&waiters[i]);
-      woken += waiters[i].status == MCTX_ERR_WOKEN;
-    }
+    const int woken = waiters_wake(waiters, WAITERS, woken_by(&waiters[0]), context);
     if (woken != WAITERS - 1) fail_msg("%d were woken in %s", woken, place_names[where]);
   }
 }
@@ -171,18 +161,7 @@ static void a_signal_ends_only_those_that_ask_for_it(void **state) {
     mctx_subscription subscription = open_one(context);
     start(&waiters[0], where, context, subscription, 0);
     start(&waiters[1], where, context, subscription, MCTX_INTERRUPTIBLE);
-    waiters_settle(waiters, 2);
-    for (int i = 0; i < 5; i++) {
-      assert_int_equal(0, pthread_kill(waiters[0].thread, SIGUSR1));
-      sleep_ms(2);
-    }
-    signal_until_returned(&waiters[1]);
-    assert_false(waiters[0].returned);
-    assert_status(waiters[1].status, MCTX_ERR_SIGNAL);
-    assert_ok(mctx_close(context, NULL));
-    waiter_join(&waiters[0]);
-    waiter_join(&waiters[1]);
-    assert_status(waiters[0].status, MCTX_ERR_CLOSED);
+    assert_a_signal_ends_the_second(waiters, context);
   }
 }
 

@@ -220,8 +220,7 @@ static void nobody_sends_on_a_number_used_again(void **state) {
   int elsewhere = receiver_open("239.9.9.9:5009", "lo");
   mctx_context context = open_context();
   mctx_publication_options to_group = options_through("239.7.7.7:5007", "lo");
-  mctx_publication_options to_elsewhere = options_through("239.9.9.9:5009", "lo");
-  mctx_publication other = open_with(context, &to_elsewhere);
+  mctx_publication other = open_through(context, "239.9.9.9:5009", "lo");
   target = open_with(context, &to_group);
   enough = false;
   for (int i = 0; i < SENDERS; i++)
@@ -265,8 +264,7 @@ static void nobody_sends_on_a_socket_taken_out(void **state) {
   int elsewhere = receiver_open("239.9.9.9:5009", "lo");
   mctx_context own = open_context();
   mctx_publication_options to_group = options_through("239.7.7.7:5007", "lo");
-  mctx_publication_options to_elsewhere = options_through("239.9.9.9:5009", "lo");
-  mctx_publication other = open_with(own, &to_elsewhere);
+  mctx_publication other = open_through(own, "239.9.9.9:5009", "lo");
   everywhere = open_context();
   enough = false;
   for (int i = 0; i < SENDERS; i++)
@@ -318,15 +316,14 @@ static void threads_share_a_publication(void **state) {
   host_alone();
   int receiver = receiver_open("239.7.7.7:5007", "lo");
   mctx_context context = open_context();
-  mctx_publication_options options = options_through("239.7.7.7:5007", "lo");
-  target = open_with(context, &options);
+  target = open_through(context, "239.7.7.7:5007", "lo");
   for (uint32_t i = 0; i < THREADS; i++) {
     firsts[i] = i * EACH;
     assert_int_equal(0, pthread_create(&threads[i], NULL, send_numbered, &firsts[i]));
   }
   for (int i = 0; i < ALL; i++) {
     uint32_t number = ALL;
-    assert_true(receiver_next(receiver, &got, 5000));
+    assert_true(receiver_next(receiver, &got, PATIENCE_MS));
     assert_int_equal(got.length, sizeof number);
     number = *(uint32_t *)(void *)got.data;
     assert_in_range(number, 0, ALL - 1);
@@ -426,8 +423,7 @@ static void every_send_is_counted(void **state) {
   (void)state;
   host_alone();
   mctx_context context = open_context();
-  mctx_publication_options options = options_through("239.7.7.7:5007", "lo");
-  target = open_with(context, &options);
+  target = open_through(context, "239.7.7.7:5007", "lo");
   for (int i = 0; i < THREADS; i++)
     assert_int_equal(0, pthread_create(&threads[i], NULL, send_each, NULL));
   for (int i = 0; i < THREADS; i++)

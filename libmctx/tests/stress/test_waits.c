@@ -120,7 +120,7 @@ static void close_under_a_batch(delays *set, void *argument) {
     mctx_publication publication = open_with(context, &options);
     int receiver = receiver_open(group, "lo");
     start(&own, IN_TINY_PIECES, publication, 0);
-    assert_true(receiver_next(receiver, &first, 10000));
+    assert_true(receiver_next(receiver, &first, PATIENCE_MS));
     close(receiver);
     int64_t begin = now_ns();
     assert_ok(mctx_close(publication, NULL));
@@ -171,23 +171,11 @@ static void a_wake_ends_exactly_one_wait(void **state) {
     waiter waiters[WAITERS];
     host_alone();
     mctx_context context = open_context();
-    mctx_publication_options options = options_through(group, "lo");
-    mctx_publication publication = open_with(context, &options);
+    mctx_publication publication = open_through(context, group, "lo");
     mctx_handle handle = where == ON_CONTEXT ? context : publication;
     for (int i = 0; i < WAITERS; i++)
       start(&waiters[i], where, handle, 0);
-    waiters_settle(waiters, WAITERS);
-    for (int i = 1; i < WAITERS; i++) {
-      assert_ok(mctx_wake(handle));
-      assert_returned(waiters, WAITERS, i);
-    }
-    assert_ok(mctx_close(context, NULL));
-    int woken = 0;
-    for (int i = 0; i < WAITERS; i++) {
-      waiter_join(&waiters[i]);
-      woken += waiters[i].status == MCTX_ERR_WOKEN;
-    }
-    assert_int_equal(woken, WAITERS - 1);
+    assert_int_equal(waiters_wake(waiters, WAITERS, handle, context), WAITERS - 1);
   }
 }
 
@@ -231,8 +219,7 @@ static void waiting_costs_no_processor_time(void **state) {
   (void)state;
   host_alone();
   idle own = {.context = open_context()};
-  mctx_publication_options options = options_through(group, "lo");
-  own.publication = open_with(own.context, &options);
+  own.publication = open_through(own.context, group, "lo");
   assert_soon("waits of 200 ms, in time of the processor", 50 * MILLI, wait_in_vain, &own);
   assert_ok(mctx_close(own.context, NULL));
 }
@@ -312,20 +299,7 @@ static void a_signal_ends_only_waits_that_ask_for_it(void **state) {
     mctx_handle handle = where == ON_CONTEXT ? context : publication;
     start(&waiters[0], where, handle, 0);
     start(&waiters[1], where, handle, MCTX_INTERRUPTIBLE);
-    waiters_settle(waiters, 2);
-    for (int i = 0; i < 5; i++) {
-      assert_int_equal(0, pthread_kill(waiters[0].thread, SIGUSR1));
-      sleep_ms(2);
-    }
-    assert_false(waiters[0].returned);
-    signal_until_returned(&waiters[1]);
-    assert_false(waiters[0].returned);
-    assert_status(waiters[1].status, MCTX_ERR_SIGNAL);
-    assert_int_equal(waiters[1].error.kind, MCTX_KIND_INTERRUPTED);
-    assert_ok(mctx_close(context, NULL));
-    waiter_join(&waiters[0]);
-    waiter_join(&waiters[1]);
-    assert_status(waiters[0].status, MCTX_ERR_CLOSED);
+    assert_a_signal_ends_the_second(waiters, context);
   }
 }
 
@@ -336,8 +310,7 @@ static void a_wake_may_come_from_a_signal_handler(void **state) {
     host_alone();
     catch_signals();
     mctx_context context = open_context();
-    mctx_publication_options options = options_through(group, "lo");
-    mctx_publication publication = open_with(context, &options);
+    mctx_publication publication = open_through(context, group, "lo");
     signal_wakes = where == ON_CONTEXT ? context : publication;
     for (int i = 0; i < 20; i++) {
       start(&own, where, signal_wakes, 0);
@@ -384,8 +357,7 @@ static int change_sources_under_senders(void) {
   pthread_t threads[WAITERS];
   host_pair();
   mctx_context context = open_context();
-  mctx_publication_options options = options_through(group, "va");
-  mctx_publication publication = open_with(context, &options);
+  mctx_publication publication = open_through(context, group, "va");
   enough = false;
   failures = 0;
   for (int i = 0; i < WAITERS; i++)
