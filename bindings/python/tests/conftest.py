@@ -3,22 +3,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import functools
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import libmctx
+from libmctx import _watch
+
+uvloop: Any
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
 
 PROJECT = Path(__file__).resolve().parents[1]
 CHECKOUT = PROJECT.parents[1]
@@ -29,6 +39,8 @@ LOOPBACK = socket.if_nametoindex("lo") if sys.platform == "linux" else 0
 GROUP4 = "239.255.77.1"
 GROUP6 = "ff11::4d01"
 """Of interface-local scope: datagrams to it stay on the loopback interface."""
+SOON = 20
+"""Seconds: what has not happened by then, even on a busy machine, waits for something else."""
 
 
 def enter_namespace() -> str:
@@ -261,6 +273,14 @@ def run_python(tmp_path: Path) -> RunPython:
     return run
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """As in a terminal: background jobs of a shell ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:
     """Return whether something comes true in time."""
     end = time.monotonic() + seconds
@@ -269,6 +289,74 @@ def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+class Threads:
+    """Functions that run each in a thread of its own from now on."""
+
+    def __init__(self, *works: Callable[[], object]) -> None:
+        self.raised: list[BaseException] = []
+        """What they raised so far, in that order."""
+        self._threads = [threading.Thread(target=self._run, args=(work,), daemon=True) for work in works]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self.raised.append(error)
+
+    def join(self, seconds: float = 60) -> list[BaseException]:
+        """Return what they raised when all have ended, which they must in time."""
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0, end - time.monotonic()))
+        assert not any(thread.is_alive() for thread in self._threads)
+        return self.raised
+
+
+def send_numbers(pair: Pair, total: int, received: Sequence[Sequence[object]], threads: Threads) -> None:
+    """Send so many numbers while the threads receive them, and wait until they have all."""
+    for start in range(0, total, 100):
+        pair.publication.send_many([b"%d" % number for number in range(start, start + 100)])
+        assert eventually(lambda: sum(map(len, received)) > start - 300 or bool(threads.raised), 20)  # noqa: B023
+    assert eventually(lambda: sum(map(len, received)) >= total or bool(threads.raised), 20)
+
+
+Body = Callable[[], Awaitable[Any]]
+Run = Callable[[Body], Any]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a coroutine on a fresh loop, and check that it leaves nothing on the loop."""
+    if request.param == "uvloop" and uvloop is None:
+        pytest.skip("uvloop is not there")
+
+    def run(body: Body) -> Any:
+        loop: asyncio.AbstractEventLoop = (
+            uvloop.new_event_loop() if request.param == "uvloop" else asyncio.new_event_loop()
+        )
+        try:
+            return loop.run_until_complete(asyncio.wait_for(body(), 30))
+        finally:
+            assert watched(loop) == []
+            loop.close()
+
+    return run
+
+
+def watched(loop: asyncio.AbstractEventLoop) -> list[int]:
+    """Return the descriptors that are on the loop's list."""
+    return list(_watch.watches.get(loop, {}))
+
+
+async def until_watched(count: int = 1) -> None:
+    """Wait until so many calls wait."""
+    loop = asyncio.get_running_loop()
+    while sum(len(each._waiting) for each in _watch.watches.get(loop, {}).values()) < count:
+        await asyncio.sleep(0.001)
 
 
 class SlowLink:

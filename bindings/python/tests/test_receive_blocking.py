@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import copy
 import errno
+import functools
 import os
 import pickle
 import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import GROUP4, Pair, RunPython, count_descriptors, eventually
+from conftest import GROUP4, SOON, Pair, RunPython, Threads, count_descriptors, eventually, send_numbers
 
 import libmctx
 from libmctx import Ready, _ffi
@@ -30,6 +31,11 @@ RECEIVES: dict[str, Receive] = {
     "recv_into": lambda each, timeout: each.recv_into(bytearray(10), timeout),
     "wait": lambda each, timeout: each.wait(timeout),
 }
+
+
+def names_of(raised: list[BaseException]) -> list[str]:
+    """Return their statuses."""
+    return [error.name if isinstance(error, libmctx.MctxError) else repr(error) for error in raised]
 
 
 @pytest.fixture(params=[*RECEIVES, "wait_many"])
@@ -49,7 +55,7 @@ def test_timeouts(pair4: Pair, receive: Receive) -> None:
         start = time.monotonic()
         with pytest.raises(TimeoutError) as late:
             receive(pair4.subscription, timeout)
-        assert timeout - 0.01 < time.monotonic() - start < timeout + 2
+        assert timeout - 0.01 < time.monotonic() - start < SOON
         assert isinstance(late.value, libmctx.TimedOutError)
         assert late.value.errno == errno.ETIMEDOUT
     for bad in (-1, float("nan")):
@@ -72,9 +78,9 @@ def test_what_arrives_ends_the_wait(pair4: Pair, receive: Receive, where: str, t
     else:
         done = threading.Thread(target=receive, args=(pair4.subscription, timeout))
         done.start()
-        done.join(10)
+        done.join(SOON)
         assert not done.is_alive()
-    assert 0.3 < time.monotonic() - start < 5
+    assert 0.3 < time.monotonic() - start < SOON
     timer.join()
 
 
@@ -107,39 +113,19 @@ def test_wake_ends_one_wait(pair4: Pair, receive: Receive, where: str) -> None:
 
 
 def test_wake_wakes_exactly_one_of_many(pair4: Pair) -> None:
-    results: list[str] = []
-
-    def work() -> None:
-        try:
-            pair4.subscription.recv()
-        except libmctx.MctxError as error:
-            results.append(error.name)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
+    threads = Threads(*[pair4.subscription.recv] * 4)
     for number in range(1, 4):
         time.sleep(0.05)
         pair4.subscription.wake()
-        assert eventually(lambda: len(results) == number)  # noqa: B023
+        assert eventually(lambda: len(threads.raised) == number)  # noqa: B023
         time.sleep(0.05)
-        assert results == ["woken"] * number
+        assert names_of(threads.raised) == ["woken"] * number
     pair4.subscription.close()
-    for thread in threads:
-        thread.join(5)
-    assert results == ["woken"] * 3 + ["closed"]
+    assert names_of(threads.join()) == ["woken"] * 3 + ["closed"]
 
 
 @pytest.mark.parametrize("how", ["subscription", "context", "remove"])
 def test_closing_ends_waits_of_other_threads(pair4: Pair, how: str) -> None:
-    ended: list[BaseException] = []
-
-    def run(receive: Callable[[], object]) -> None:
-        try:
-            receive()
-        except BaseException as error:
-            ended.append(error)
-
     own = pair4.subscription
     waits: list[Callable[[], object]] = [
         own.recv,
@@ -152,21 +138,15 @@ def test_closing_ends_waits_of_other_threads(pair4: Pair, how: str) -> None:
         lambda: pair4.context.wait_many([own]),
     ]
     finished: list[list[libmctx.Datagram]] = []
-    threads = [threading.Thread(target=run, args=(wait,)) for wait in waits]
-    threads.append(threading.Thread(target=lambda: finished.append(list(own))))
-    for thread in threads:
-        thread.start()
+    threads = Threads(*waits, lambda: finished.append(list(own)))
     time.sleep(0.1)
-    start = time.monotonic()
     if how == "subscription":
         own.close()
     elif how == "context":
         pair4.context.close()
     else:
         assert pair4.context.remove_subscription(own.id)
-    for thread in threads:
-        thread.join(5)
-    assert time.monotonic() - start < 2
+    ended = threads.join(SOON)
     assert [type(each) for each in ended] == [libmctx.ClosedError] * len(waits)
     assert all(isinstance(each, LookupError) for each in ended)
     assert finished == [[]]  # the iteration just ended
@@ -345,7 +325,6 @@ def test_a_context_is_readable_when_a_subscription_is(pair4: Pair) -> None:
 def test_threads_lose_and_repeat_nothing(pair4: Pair, how: str) -> None:
     total = 8000
     received: list[list[int]] = [[] for _ in range(4)]
-    surprises: list[BaseException] = []
 
     def take(own: list[int], number: int) -> None:
         kind = ["recv", "recv_many", "iteration", "leaving"][number] if how == "mixed" else how
@@ -365,20 +344,11 @@ def test_threads_lose_and_repeat_nothing(pair4: Pair, how: str) -> None:
                     pair4.subscription.recv_many(1, 0) if pair4.subscription.closed else None
         except libmctx.ClosedError:
             pass
-        except BaseException as error:
-            surprises.append(error)
 
-    threads = [threading.Thread(target=take, args=(own, number)) for number, own in enumerate(received)]
-    for thread in threads:
-        thread.start()
-    for start in range(0, total, 100):
-        pair4.publication.send_many([b"%d" % number for number in range(start, start + 100)])
-        assert eventually(lambda: sum(map(len, received)) > start - 300 or bool(surprises), 20)  # noqa: B023
-    assert eventually(lambda: sum(map(len, received)) >= total or bool(surprises), 20)
+    threads = Threads(*(functools.partial(take, own, number) for number, own in enumerate(received)))
+    send_numbers(pair4, total, received, threads)
     pair4.subscription.close()
-    for thread in threads:
-        thread.join(10)
-    assert surprises == []
+    assert threads.join() == []
     assert sorted(number for own in received for number in own) == list(range(total))
 
 
@@ -386,7 +356,6 @@ def test_threads_lose_and_repeat_nothing(pair4: Pair, how: str) -> None:
 def test_threads_that_join_receive_and_close_at_random() -> None:
     context = libmctx.Context()
     shared: list[libmctx.Subscription] = []
-    surprises: list[BaseException] = []
 
     def work(seed: int) -> None:
         rng = random.Random(seed)
@@ -416,17 +385,10 @@ def test_threads_that_join_receive_and_close_at_random() -> None:
                 pass
             except libmctx.MctxError as error:
                 if error.name not in ("membership_exists", "membership_not_found"):
-                    surprises.append(error)
-            except BaseException as error:
-                surprises.append(error)
+                    raise
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    assert Threads(*(functools.partial(work, seed) for seed in range(6))).join() == []
     context.close()
-    assert surprises == []
     assert all(each.closed for each in shared)
 
 
@@ -434,35 +396,15 @@ def test_closing_again_and_again_while_threads_receive(context: libmctx.Context)
     before = count_descriptors()
     for number in range(150):
         subscription = context.add_subscription(0, GROUP4, interfaces="lo")
-        results: list[object] = []
-
-        def work(kind: int, own: libmctx.Subscription = subscription, results: list[object] = results) -> None:
-            try:
-                (own.recv, own.recv_many, own.wait)[kind]()
-            except libmctx.MctxError as error:
-                results.append(error.name)
-
-        threads = [threading.Thread(target=work, args=(kind,)) for kind in range(3)]
-        for thread in threads:
-            thread.start()
+        threads = Threads(subscription.recv, subscription.recv_many, subscription.wait)
         if number % 2:
             time.sleep(0.002)
         subscription.close()
-        for thread in threads:
-            thread.join(5)
-        assert results == ["closed"] * 3
+        assert names_of(threads.join()) == ["closed"] * 3
     assert count_descriptors() == before
 
 
 # ---- signals ----
-
-
-@pytest.fixture
-def ctrl_c_raises() -> Iterator[None]:
-    """As in a terminal: background jobs of a shell ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c_raises")
@@ -473,7 +415,7 @@ def test_ctrl_c_ends_a_wait(pair4: Pair, receive: Receive, timeout: float | None
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         receive(pair4.subscription, timeout)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < SOON
     timer.join()
     pair4.publication.send(b"after")
     assert pair4.subscription.recv(5).payload == b"after"
@@ -499,7 +441,7 @@ def test_signal_handlers_run_while_a_receive_goes_on(pair4: Pair, receive: Recei
             start = time.monotonic()
             with pytest.raises(libmctx.TimedOutError):
                 receive(pair4.subscription, 0.4)
-            assert 0.35 < time.monotonic() - start < 2
+            assert 0.35 < time.monotonic() - start < SOON
             if len(calls) > 3:
                 break
     finally:

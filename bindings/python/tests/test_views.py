@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import pickle
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Pair
+from conftest import Pair, Threads, send_numbers
 
 import libmctx
 from libmctx._arena import Arena
@@ -181,37 +182,24 @@ def test_another_threads_receive_ends_nothing(pair4: Pair) -> None:
 
 def test_threads_with_views_of_one_subscription(pair4: Pair) -> None:
     """Each sees what it received, whatever the others do, and nothing is lost or repeated."""
-    total, threads = 6000, 4
-    received: list[list[bytes]] = [[] for _ in range(threads)]
-    surprises: list[BaseException] = []
+    total = 6000
+    received: list[list[bytes]] = [[] for _ in range(4)]
     left = threading.Event()
 
     def work(own: list[bytes]) -> None:
-        try:
-            while not left.is_set():
-                try:
-                    batch = pair4.subscription.recv_many(COUNT, 0.05, copy=False)
-                except libmctx.TimedOutError:
-                    continue
-                first = [bytes(each) for each in batch]
-                assert [bytes(each) for each in batch] == first
-                own += first
-        except BaseException as error:
-            surprises.append(error)
+        while not left.is_set():
+            try:
+                batch = pair4.subscription.recv_many(COUNT, 0.05, copy=False)
+            except libmctx.TimedOutError:
+                continue
+            first = [bytes(each) for each in batch]
+            assert [bytes(each) for each in batch] == first
+            own += first
 
-    workers = [threading.Thread(target=work, args=(own,)) for own in received]
-    for worker in workers:
-        worker.start()
-    for start in range(0, total, 100):
-        pair4.publication.send_many([b"%d" % number for number in range(start, start + 100)])
-        while sum(map(len, received)) < start:
-            threading.Event().wait(0.001)
-    while sum(map(len, received)) < total and not surprises:
-        threading.Event().wait(0.001)
+    threads = Threads(*(functools.partial(work, own) for own in received))
+    send_numbers(pair4, total, received, threads)
     left.set()
-    for worker in workers:
-        worker.join(10)
-    assert surprises == []
+    assert threads.join() == []
     assert sorted(int(each) for own in received for each in own) == list(range(total))
 
 
