@@ -6,6 +6,7 @@
 #ifndef MCTX_TESTS_HOST_H
 #define MCTX_TESTS_HOST_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -59,7 +60,7 @@ bool receiver_next(int receiver, arrival *seen, int timeout_ms);
 /* Nothing comes for so long. */
 void assert_silent(int receiver, int timeout_ms);
 
-/* ---- processes and time ---- */
+/* ---- processes, threads and time ---- */
 
 int64_t now_ns(void);
 /* What this thread has used of the processor. */
@@ -73,6 +74,12 @@ int exit_code_of(pid_t child);
 uint64_t number_wanted(const char *variable, uint64_t usual);
 /* Runs `body` in a child made by fork() and returns its exit code, or -1. */
 int in_child(int (*body)(void *), void *argument);
+/* A sanitizer's allocator may be locked for ever in the child of a process with several threads. */
+bool child_may_allocate(void);
+
+/* So many threads of one body; each gets its own of the arguments, which lie `apart` bytes (0: it is one). */
+void threads_start(pthread_t *threads, uint32_t count, void *(*body)(void *), void *arguments, size_t apart);
+void threads_join(const pthread_t *threads, uint32_t count);
 
 /* ---- rights and limits ---- */
 

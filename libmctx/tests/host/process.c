@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process holds, its children, its clock. */
+/* What the process holds, its children, its threads, its clock. */
 #include "host.h"
 
 #include <dirent.h>
@@ -48,6 +48,26 @@ void stay_on_one_processor(void) {
   CPU_ZERO(&one);
   CPU_SET((size_t)sched_getcpu(), &one);
   assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+bool child_may_allocate(void) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return false;
+#else
+  return true;
+#endif
+}
+
+void threads_start(pthread_t *threads, uint32_t count, void *(*body)(void *), void *arguments, size_t apart) {
+  for (uint32_t i = 0; i < count; i++) {
+    void *argument = arguments != NULL ? (char *)arguments + i * apart : NULL;
+    assert_int_equal(0, pthread_create(&threads[i], NULL, body, argument));
+  }
+}
+
+void threads_join(const pthread_t *threads, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    assert_int_equal(0, pthread_join(threads[i], NULL));
 }
 
 int exit_code_of(pid_t child) {

@@ -142,8 +142,7 @@ static void unloading_harms_no_thread(void **state) {
   load(path, &first);
   uint32_t held = descriptors_held();
   enough = false;
-  for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, use_loaded, &first));
+  threads_start(threads, THREADS, use_loaded, &first, 0);
   while (rounds < THREADS)
     sleep_ms(1);
   assert_int_equal(0, dlclose(first.library));
@@ -158,8 +157,7 @@ static void unloading_harms_no_thread(void **state) {
     sleep_ms(1);
   assert_true(rounds > before);
   enough = true;
-  for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, THREADS);
   assert_int_equal(descriptors_held(), held);
   unlink(path);
 }

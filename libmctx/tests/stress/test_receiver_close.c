@@ -95,8 +95,7 @@ static void closing_ends_blocked_receivers_every_time(void **state) {
     if (i == 0 || access("/proc/sys/net/ipv6", F_OK) == 0) (void)subscribe(anchors, &anchor, "lo");
   }
   uint32_t held = descriptors_held();
-  for (int i = 0; i < RECEIVERS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, receive_until_closed, &turns[i]));
+  threads_start(threads, RECEIVERS, receive_until_closed, turns, sizeof turns[0]);
   int64_t start = now_ns();
   for (uint64_t round = 0; round < rounds && unexpected == 0; round++) {
     bool by_context = round % 8 == 5; /* closes what it owns */
@@ -116,8 +115,7 @@ static void closing_ends_blocked_receivers_every_time(void **state) {
   print_message("figures: %u rounds of closing under %d receivers, %d us each\n", (unsigned)rounds, RECEIVERS,
                 (int)((now_ns() - start) / 1000 / (int64_t)rounds));
   enough = true;
-  for (int i = 0; i < RECEIVERS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, RECEIVERS);
   if (unexpected != 0) fail_msg("a receive ended with %s", mctx_status_name(unexpected));
   assert_int_equal(descriptors_held(), held);
   assert_ok(mctx_close(anchors, NULL));
@@ -157,8 +155,7 @@ static void nobody_receives_on_a_number_used_again(void **state) {
   target = subscribe(context, &group, "lo");
   enough = false;
   unexpected = 0;
-  for (int i = 0; i < RECEIVERS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, keep_receiving, NULL));
+  threads_start(threads, RECEIVERS, keep_receiving, NULL, 0);
   int wrong = 0;
   for (int i = 0; i < TIMES; i++) {
     int numbers[REMEMBERED];
@@ -173,8 +170,7 @@ static void nobody_receives_on_a_number_used_again(void **state) {
     if (i % 3 == 0) sched_yield();
   }
   enough = true;
-  for (int i = 0; i < RECEIVERS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, RECEIVERS);
   assert_int_equal(wrong, 0);
   assert_int_equal(unexpected, 0);
   close(decoy);

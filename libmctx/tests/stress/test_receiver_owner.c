@@ -121,15 +121,13 @@ static void run(void *(*guest)(void *), uint32_t guests) {
   target = subscribe(owner, &group, "lo");
   assert_int_equal(0, pthread_create(&threads[0], NULL, keep_sending, &group));
   assert_int_equal(0, pthread_create(&threads[1], NULL, keep_receiving, NULL));
-  for (uint32_t i = 0; i < guests; i++)
-    assert_int_equal(0, pthread_create(&threads[2 + i], NULL, guest, NULL));
+  threads_start(threads + 2, guests, guest, NULL, 0);
   for (int64_t end = now_ns() + duration(); now_ns() < end && complaint == NULL; looks++) {
     look(&last);
     if (looks % 16 == 0) usleep((unsigned)(looks % 300));
   }
   enough = true;
-  for (uint32_t i = 0; i < 2 + guests; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, 2 + guests);
   if (complaint != NULL) fail_msg("%s", complaint);
   look(&last);
   assert_true(complaint == NULL);

@@ -241,12 +241,10 @@ static void threads_do_everything_at_random(void **state) {
   for (int i = 0; i < 2 * SUBSCRIPTIONS; i++)
     open_somewhere(&first);
   assert_int_equal(0, pthread_create(&sender, NULL, keep_sending, NULL));
-  for (int i = 0; i < THREADS; i++) {
-    seeds[i] = seed + (uint64_t)i;
-    assert_int_equal(0, pthread_create(&threads[i], NULL, at_random, &seeds[i]));
-  }
   for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+    seeds[i] = seed + (uint64_t)i;
+  threads_start(threads, THREADS, at_random, seeds, sizeof seeds[0]);
+  threads_join(threads, THREADS);
   enough = true;
   assert_int_equal(0, pthread_join(sender, NULL));
   assert_ok(mctx_close(owner, NULL));
@@ -310,8 +308,7 @@ static void threads_share_what_arrives(void **state) {
     mctx_address group = group_at(family, 1 + i);
     join_group(shared, &group, "lo");
   }
-  for (int i = 0; i < SHARERS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, take_a_share, &seeds[i]));
+  threads_start(threads, SHARERS, take_a_share, seeds, sizeof seeds[0]);
   int sender = sender_open(family, NULL, "lo");
   uint32_t sent = 0;
   int64_t last = now_ns();
@@ -334,8 +331,7 @@ static void threads_share_what_arrives(void **state) {
   for (int i = 0; i < 5000 && taken_in_all < SHARED && bad == 0; i++)
     sleep_ms(1);
   enough = true;
-  for (int i = 0; i < SHARERS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, SHARERS);
   assert_nothing_bad();
   assert_int_equal(taken_in_all, SHARED);
   assert_int_equal(counter_of(shared, "packets_received"), SHARED);
@@ -375,8 +371,7 @@ static void threads_receive_while_interfaces_come_and_go(void **state) {
   shared = subscribe(context, &group, NULL);
   join_group(shared, &named, "va");
   heard = 0;
-  for (int i = 0; i < SHARERS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, keep_hearing, NULL));
+  threads_start(threads, SHARERS, keep_hearing, NULL, 0);
   for (int i = 0; i < TIMES && bad == 0; i++) {
     host_cable("wa", "wb", 10);
     say_there(NULL, "wb", &group, "x");
@@ -397,8 +392,7 @@ static void threads_receive_while_interfaces_come_and_go(void **state) {
     sleep_ms(10);
   }
   enough = true;
-  for (int i = 0; i < SHARERS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, SHARERS);
   assert_nothing_bad();
   assert_true(heard > before);
   assert_ok(mctx_close(context, NULL));

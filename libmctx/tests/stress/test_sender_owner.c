@@ -113,15 +113,13 @@ static void run(void *(*guest)(void *), uint32_t guests) {
   start();
   target = publish();
   assert_int_equal(0, pthread_create(&threads[0], NULL, keep_sending, NULL));
-  for (uint32_t i = 0; i < guests; i++)
-    assert_int_equal(0, pthread_create(&threads[1 + i], NULL, guest, NULL));
+  threads_start(threads + 1, guests, guest, NULL, 0);
   for (int64_t end = now_ns() + duration(); now_ns() < end && complaint == NULL; looks++) {
     seen = look(&seen);
     if (looks % 16 == 0) usleep((unsigned)(looks % 300));
   }
   enough = true;
-  for (uint32_t i = 0; i < 1 + guests; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, 1 + guests);
   seen = look(&seen);
   if (complaint != NULL) fail_msg("%s", complaint);
   print_message("figures: %u datagrams, %u looks\n", (unsigned)sent, (unsigned)looks);

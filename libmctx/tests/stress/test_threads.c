@@ -179,12 +179,10 @@ static void threads_do_everything_at_random(void **state) {
   host_alone();
   assert_ok(mctx_close(open_context(), NULL));
   uint32_t held = descriptors_held();
-  for (int i = 0; i < THREADS; i++) {
-    seeds[i] = seed + (uint64_t)i;
-    assert_int_equal(0, pthread_create(&threads[i], NULL, at_random, &seeds[i]));
-  }
   for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+    seeds[i] = seed + (uint64_t)i;
+  threads_start(threads, THREADS, at_random, seeds, sizeof seeds[0]);
+  threads_join(threads, THREADS);
   for (int i = 0; i < CONTEXTS; i++)
     check("close", mctx_close(contexts[i], NULL));
   assert_nothing_bad();
@@ -223,8 +221,7 @@ static void nobody_sends_on_a_number_used_again(void **state) {
   mctx_publication other = open_through(context, "239.9.9.9:5009", "lo");
   target = open_with(context, &to_group);
   enough = false;
-  for (int i = 0; i < SENDERS; i++)
-    assert_int_equal(0, pthread_create(&senders[i], NULL, keep_sending, NULL));
+  threads_start(senders, SENDERS, keep_sending, NULL, 0);
   int wrong = 0;
   for (int i = 0; i < TIMES; i++) {
     int number = socket_of(target);
@@ -236,8 +233,7 @@ static void nobody_sends_on_a_number_used_again(void **state) {
     close(reused);
   }
   enough = true;
-  for (int i = 0; i < SENDERS; i++)
-    assert_int_equal(0, pthread_join(senders[i], NULL));
+  threads_join(senders, SENDERS);
   assert_nothing_bad();
   assert_int_equal(wrong, 0);
   assert_silent(elsewhere, 20);
@@ -267,8 +263,7 @@ static void nobody_sends_on_a_socket_taken_out(void **state) {
   mctx_publication other = open_through(own, "239.9.9.9:5009", "lo");
   everywhere = open_context();
   enough = false;
-  for (int i = 0; i < SENDERS; i++)
-    assert_int_equal(0, pthread_create(&senders[i], NULL, keep_sending_everywhere, NULL));
+  threads_start(senders, SENDERS, keep_sending_everywhere, NULL, 0);
   int wrong = 0;
   for (int i = 0; i < TIMES; i++) {
     mctx_os_handle native;
@@ -278,8 +273,7 @@ static void nobody_sends_on_a_socket_taken_out(void **state) {
     close((int)native.value);
   }
   enough = true;
-  for (int i = 0; i < SENDERS; i++)
-    assert_int_equal(0, pthread_join(senders[i], NULL));
+  threads_join(senders, SENDERS);
   assert_nothing_bad();
   assert_int_equal(wrong, 0);
   assert_silent(elsewhere, 20);
@@ -317,10 +311,9 @@ static void threads_share_a_publication(void **state) {
   int receiver = receiver_open("239.7.7.7:5007", "lo");
   mctx_context context = open_context();
   target = open_through(context, "239.7.7.7:5007", "lo");
-  for (uint32_t i = 0; i < THREADS; i++) {
+  for (uint32_t i = 0; i < THREADS; i++)
     firsts[i] = i * EACH;
-    assert_int_equal(0, pthread_create(&threads[i], NULL, send_numbered, &firsts[i]));
-  }
+  threads_start(threads, THREADS, send_numbered, firsts, sizeof firsts[0]);
   for (int i = 0; i < ALL; i++) {
     uint32_t number = ALL;
     assert_true(receiver_next(receiver, &got, PATIENCE_MS));
@@ -332,8 +325,7 @@ static void threads_share_a_publication(void **state) {
     assert_true(number % EACH == 0 || number % EACH == latest[number / EACH] + 1); /* in order within a call */
     latest[number / EACH] = number % EACH;
   }
-  for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, THREADS);
   assert_int_equal(accepted_in_all, ALL);
   assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "packets_sent"), ALL);
   assert_int_equal(metric_of(context, MCTX_HANDLE_CONTEXT, "total_packets_sent"), ALL);
@@ -424,10 +416,8 @@ static void every_send_is_counted(void **state) {
   host_alone();
   mctx_context context = open_context();
   target = open_through(context, "239.7.7.7:5007", "lo");
-  for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, send_each, NULL));
-  for (int i = 0; i < THREADS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_start(threads, THREADS, send_each, NULL, 0);
+  threads_join(threads, THREADS);
   assert_nothing_bad();
   assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "send_calls"), 100 * ALL);
   assert_int_equal(metric_of(target, MCTX_HANDLE_PUBLICATION, "packets_sent") +

@@ -244,8 +244,7 @@ static void no_wake_is_lost(void **state) {
   mctx_context context = open_context();
   taken = 0;
   enough = false;
-  for (int i = 0; i < WAITERS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, take_wakes, &context));
+  threads_start(threads, WAITERS, take_wakes, &context, 0);
   uint32_t lost = 0;
   for (uint32_t i = 1; i <= TIMES && lost == 0; i++) {
     int64_t begin = now_ns();
@@ -257,8 +256,7 @@ static void no_wake_is_lost(void **state) {
   assert_int_equal(taken, TIMES); /* none was taken twice */
   enough = true;
   assert_ok(mctx_close(context, NULL));
-  for (int i = 0; i < WAITERS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, WAITERS);
 }
 
 static void a_wake_ends_a_batch_that_waits(void **state) {
@@ -360,16 +358,14 @@ static int change_sources_under_senders(void) {
   mctx_publication publication = open_through(context, group, "va");
   enough = false;
   failures = 0;
-  for (int i = 0; i < WAITERS; i++)
-    assert_int_equal(0, pthread_create(&threads[i], NULL, keep_sending, &publication));
+  threads_start(threads, WAITERS, keep_sending, &publication, 0);
   bool done = host_try("ip address add 10.9.1.0/32 dev va && ip address del 10.9.0.1/24 dev va");
   for (int i = 0; i < TIMES && done; i++) {
     done = host_try("ip address add 10.9.1.%d/32 dev va && ip address del 10.9.1.%d/32 dev va", i + 1, i);
     sleep_ms(5);
   }
   enough = true;
-  for (int i = 0; i < WAITERS; i++)
-    assert_int_equal(0, pthread_join(threads[i], NULL));
+  threads_join(threads, WAITERS);
   assert_true(done);
   assert_in_range(metric_of(publication, MCTX_HANDLE_PUBLICATION, "reconnects"), 1, 3 * TIMES);
   assert_ok(mctx_close(context, NULL));
