@@ -14,6 +14,14 @@ void numbered(unsigned char *payload, size_t length, uint32_t number) {
   memcpy(payload, &number, sizeof number);
 }
 
+void numbered_slices(mctx_slice *slices, void *payloads, size_t length, uint32_t first, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    unsigned char *payload = (unsigned char *)payloads + i * length;
+    numbered(payload, length, first + i);
+    slices[i] = (mctx_slice){.data = payload, .length = (uint32_t)length};
+  }
+}
+
 static void note(recorder *record, ssize_t length, const unsigned char *data) {
   uint32_t number;
   memcpy(&number, data, sizeof number);

@@ -23,6 +23,8 @@ typedef struct recorder {
 
 /* A payload that says its number, and whose every byte depends on it. */
 void numbered(unsigned char *payload, size_t length, uint32_t number);
+/* So many of them from the first on, one behind the other. */
+void numbered_slices(mctx_slice *slices, void *payloads, size_t length, uint32_t first, uint32_t count);
 
 /* Takes the receiver. `length` of every datagram. */
 recorder *recorder_start(int receiver, size_t length);

@@ -183,18 +183,10 @@ static void an_earlier_error_fails_no_send(void **state) {
 static unsigned char payloads[COUNT][LENGTH];
 static mctx_slice slices[COUNT];
 
-static void make_payloads(void) {
-  for (uint32_t i = 0; i < COUNT; i++) {
-    numbered(payloads[i], LENGTH, i);
-    slices[i].data = payloads[i];
-    slices[i].length = LENGTH;
-  }
-}
-
 static void an_earlier_error_stops_no_batch(void **state) {
   uint32_t family = host_family(state);
   host_pair();
-  make_payloads();
+  numbered_slices(slices, payloads, LENGTH, 0, COUNT);
   mctx_context context = open_context();
   for (size_t i = 0; i < SETTINGS; i++) {
     recorder *remote = recorder_start(receiver_there(group_of(family), "vb"), LENGTH);
@@ -264,7 +256,7 @@ static void errors_during_a_batch_belong_to_nobody(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   host_run("tc qdisc add dev va root tbf rate 1mbit burst 4kb limit 1mb");
-  make_payloads();
+  numbered_slices(slices, payloads, LENGTH, 0, COUNT);
   mctx_context context = open_context();
   mctx_publication_options options = options_through(group_of(family), "va");
   options.loopback = 0;
@@ -337,7 +329,7 @@ static void a_datagram_that_is_too_large_fails_alone(void **state) {
   uint32_t family = host_family(state);
   static unsigned char large[3000];
   host_pair();
-  make_payloads();
+  numbered_slices(slices, payloads, LENGTH, 0, COUNT);
   slices[5].data = large;
   slices[5].length = sizeof large;
   mctx_context context = open_context();

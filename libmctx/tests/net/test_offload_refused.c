@@ -429,10 +429,7 @@ static void nothing_comes_twice_when_the_link_fails_half_way(void **state) {
   assert_int_equal(0, pthread_create(&other.thread, NULL, flap, &other));
   while (sent + BATCH <= ENOUGH && (other.shakes < FLAPS || stopped == 0)) {
     uint64_t accepted;
-    for (uint32_t i = 0; i < BATCH; i++) {
-      numbered(payloads[i], LENGTH, sent + i);
-      slices[i] = (mctx_slice){.data = payloads[i], .length = LENGTH};
-    }
+    numbered_slices(slices, payloads, LENGTH, sent, BATCH);
     mctx_status status = mctx_send_batch(publication, slices, BATCH, 0, 0, &accepted, NULL);
     if (status != MCTX_OK && mctx_status_kind(status) != MCTX_KIND_NETWORK)
       fail_msg("%s", mctx_status_name(status));

@@ -57,14 +57,6 @@ typedef struct outcome {
 static unsigned char payloads[COUNT][LENGTH];
 static mctx_slice slices[COUNT];
 
-static void make_payloads(void) {
-  for (uint32_t i = 0; i < COUNT; i++) {
-    numbered(payloads[i], LENGTH, i);
-    slices[i].data = payloads[i];
-    slices[i].length = LENGTH;
-  }
-}
-
 static void send_each(mctx_publication publication, outcome *result) {
   for (uint32_t i = 0; i < COUNT; i++) {
     mctx_status status = mctx_send(publication, payloads[i], LENGTH, &result->error);
@@ -134,7 +126,7 @@ static outcome run(const trial *wanted) {
   options.offload = wanted->offload;
   mctx_publication publication = open_with(context, &options);
   result.info = info_of(publication);
-  make_payloads();
+  numbered_slices(slices, payloads, LENGTH, 0, COUNT);
   int64_t start = now_ns();
   send_all_of_them(wanted, publication, &result);
   result.spent_ns = now_ns() - start;
@@ -297,7 +289,7 @@ static void a_pace_below_the_links_loses_nothing(void **state) {
   uint32_t family = host_family(state);
   host_pair();
   slow_down(SLOW);
-  make_payloads();
+  numbered_slices(slices, payloads, LENGTH, 0, COUNT);
   for (way how = BATCH; how <= SEGMENTS; how++) {
     outcome result = {.error = MCTX_ERROR_INIT};
     recorder *remote = recorder_start(receiver_there(group_of(family), "vb"), LENGTH);
@@ -439,7 +431,7 @@ static void slow_progress_is_progress(void **state) {
   uint64_t accepted = 0;
   host_pair();
   slow_down("rate 28kbit burst 1600 limit 2kb"); /* a datagram in 0.3 s */
-  make_payloads();
+  numbered_slices(slices, payloads, LENGTH, 0, COUNT);
   recorder *remote = recorder_start(receiver_there(group_of(family), "vb"), LENGTH);
   mctx_context context = open_context();
   mctx_publication_options options = options_through(group_of(family), "va");
