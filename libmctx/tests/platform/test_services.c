@@ -281,7 +281,7 @@ static void test_a_deadline_is_kept(void **state) {
   assert_status(MCTX_ERR_TIMEOUT, mctx__wait(MCTX__NO_SOCKET, 0, MCTX__NO_EVENT, start + 30 * MS, &ready));
   const int64_t took = mctx__clock_monotonic() - start;
   assert_true(took >= 30 * MS);
-  assert_true(took < 2000 * (int64_t)MS);
+  assert_true(took < 20000 * (int64_t)MS);
   assert_int_equal(0, ready);
   assert_status(MCTX_ERR_TIMEOUT, mctx__wait(MCTX__NO_SOCKET, 0, MCTX__NO_EVENT, INT64_MIN, &ready));
   assert_status(MCTX_ERR_TIMEOUT, mctx__wait(MCTX__NO_SOCKET, 0, MCTX__NO_EVENT, 0, &ready));
