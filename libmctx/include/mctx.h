@@ -731,11 +731,12 @@ enum mctx_event_type {
   MCTX_EVENT_SOURCE_CHANGED = 2, /**< the system chose another source: `address` */
   MCTX_EVENT_OVERFLOW = 3,       /**< `value` events before this one were lost: nobody had fetched them */
   MCTX_EVENT_INTERFACE_LOST = 4, /**< an interface went away or cannot receive the groups any more (its MTU, a
-                                      bridge), and `value` memberships on it with it */
+                                      bridge), if only for a moment, and `value` memberships on it with it; or
+                                      that may have been, because the system lost announcements */
   MCTX_EVENT_INTERFACE_APPEARED =
       5,                  /**< an interface joined the default set: `value` groups were joined on it */
-  MCTX_EVENT_REBUILT = 6, /**< an interface is there again: `value` memberships were joined anew, and what
-                               was sent meanwhile is missing */
+  MCTX_EVENT_REBUILT = 6, /**< an interface is there again, or still: `value` memberships were joined anew,
+                               and what was sent meanwhile is missing */
   MCTX_EVENT_REFUSED =
       7, /**< an interface of the default set refuses groups: `address` is the first of `value` */
   MCTX_EVENT_NO_INTERFACE = 8, /**< the default set has no interface for the family of `address`, a group */

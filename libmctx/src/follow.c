@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Following the interfaces: memberships on one that is gone are left, those whose interface is there again are
- * joined by what the user named, and the default set is joined on those that came. Nothing here ends a receive:
- * what cannot be joined now stays absent, and is tried again with the next change, or a second after a
- * shortage.
+ * joined by what the user named, and the default set is joined on those that came. What may be dead because
+ * announcements were lost is joined anew where it is. Nothing here ends a receive: what cannot be joined now
+ * stays absent, and is tried again with the next change, or a second after a shortage.
  */
 #include "held.h"
 #include "interface.h"
@@ -13,6 +13,7 @@
 
 /* What became of the memberships on one interface of the snapshot. */
 typedef struct outcome {
+  uint32_t doubted; /* joined anew because the system may have ended them */
   uint32_t rebuilt;
   uint32_t appeared;
   uint32_t refused;
@@ -77,6 +78,13 @@ static bool is_lost(const following *follow, const mctx__member *member) {
   return is_live(follow->subscription, member) && (interface->info.flags & MCTX_INTERFACE_ENSLAVED) != 0;
 }
 
+static void lose(mctx__subscription *subscription, mctx__member *member) {
+  if (is_live(subscription, member))
+    mctx__member_remove(subscription, member);
+  else
+    mctx__member_lose(subscription, member);
+}
+
 /* Leaves what is lost on one interface; returns how many memberships that were. */
 static uint32_t lose_interface(const following *follow, uint32_t index) {
   mctx__subscription *subscription = follow->subscription;
@@ -85,10 +93,7 @@ static uint32_t lose_interface(const following *follow, uint32_t index) {
     mctx__member *next = member->next;
     if (member->entry.interface_index == index && is_lost(follow, member)) {
       count++;
-      if (is_live(subscription, member))
-        mctx__member_remove(subscription, member);
-      else
-        mctx__member_lose(subscription, member);
+      lose(subscription, member);
     }
     member = next;
   }
@@ -105,6 +110,28 @@ static void lose_all(const following *follow) {
     }
     emit(follow->subscription, MCTX_EVENT_INTERFACE_LOST, index, lose_interface(follow, index), NULL);
     member = follow->subscription->first;
+  }
+}
+
+/* When announcements were lost, the system may have ended any membership. What it lists as joined proves
+ * nothing, because it may be another socket that joined; so all are joined anew, where they are and as they
+ * are. */
+static void rejoin_all(following *follow) {
+  mctx__subscription *subscription = follow->subscription;
+  if (!follow->changes->lost) return;
+  for (mctx__member *member = subscription->first; member != NULL;) {
+    mctx__member *next = member->next;
+    const mctx__interface *interface =
+        mctx__interface_by_index(&follow->interfaces, member->entry.interface_index);
+    if (interface != NULL && member->refusal == MCTX_OK) {
+      outcome *own = outcome_of(follow, interface);
+      own->doubted++;
+      if (mctx__member_rejoin(member).status == MCTX_OK)
+        own->rebuilt++;
+      else
+        lose(subscription, member);
+    }
+    member = next;
   }
 }
 
@@ -278,6 +305,7 @@ static void tell_outcomes(const following *follow) {
   for (uint32_t i = 0; i < follow->interfaces.count; i++) {
     const outcome *own = &follow->outcomes[i];
     const uint32_t index = follow->interfaces.items[i].info.index;
+    emit(subscription, MCTX_EVENT_INTERFACE_LOST, index, own->doubted, NULL);
     emit(subscription, MCTX_EVENT_REBUILT, index, own->rebuilt, NULL);
     emit(subscription, MCTX_EVENT_INTERFACE_APPEARED, index, own->appeared, NULL);
     emit(subscription, MCTX_EVENT_REFUSED, index, own->refused, &own->refused_group);
@@ -296,6 +324,7 @@ static bool follow_changes(mctx__subscription *subscription, const mctx__changes
   const bool is_able = follow.outcomes != NULL;
   if (is_able) {
     lose_all(&follow);
+    rejoin_all(&follow);
     rename_default(&follow);
     rebuild_all(&follow);
     join_default_set(&follow);
@@ -311,8 +340,9 @@ static bool follow_changes(mctx__subscription *subscription, const mctx__changes
 /* Remembers what the watch told until it could be followed. */
 static void keep_changes(mctx__changes *kept, const mctx__changes *taken) {
   kept->any |= taken->any;
-  for (uint32_t i = 0; i < taken->removed_count && kept->removed_count < MCTX__REMOVED_MAX; i++)
-    kept->removed[kept->removed_count++] = taken->removed[i];
+  kept->lost |= taken->lost;
+  for (uint32_t i = 0; i < taken->removed_count; i++)
+    mctx__removal_keep(kept, taken->removed[i]);
 }
 
 bool mctx__subscription_follow(mctx__subscription *subscription) {

@@ -138,12 +138,16 @@ static bool has_receiver(const mctx__receiver *receiver, const void *argument) {
   return false;
 }
 
+static mctx__result leave(const mctx__part *part) {
+  return mctx__socket_leave(part->receiver->socket, &part->entry.group, part->entry.interface_index);
+}
+
 /* Leaves; the part is in no table any more, or never was. A socket that the system did not let go of the group
  * cannot join it again, and takes nothing more. */
 static void leave_part(mctx__subscription *subscription, mctx__part *part) {
   mctx__receiver *receiver = part->receiver;
-  mctx__result result = mctx__socket_leave(receiver->socket, &part->entry.group, part->entry.interface_index);
-  if (result.status != MCTX_OK) receiver->is_stuck = true;
+  mctx__result result = leave(part);
+  if (result.status != MCTX_OK && result.status != MCTX_ERR_MEMBERSHIP_NOT_FOUND) receiver->is_stuck = true;
   receiver->is_full = receiver->is_stuck;
   receiver->parts--;
   free_part(part);
@@ -220,7 +224,17 @@ static mctx__result tell_filter(const mctx__part *part, const mctx__filter *filt
                              filter->count);
 }
 
-/* Joins on some socket, from any source or from the first of a list; full sockets are passed over. */
+/* Joins on a socket, from any source or from the first of a list. */
+static mctx__result join_on(const mctx__receiver *receiver, const mctx__part *part,
+                            const mctx__filter *filter) {
+  const mctx_address *group = &part->entry.group;
+  const uint32_t index = part->entry.interface_index;
+  return filter->mode == MCTX_INCLUDE
+             ? mctx__socket_join_source(receiver->socket, group, index, &filter->sources[0])
+             : mctx__socket_join(receiver->socket, group, index);
+}
+
+/* The same on some socket; full ones are passed over. */
 static mctx__result join_somewhere(mctx__subscription *subscription, mctx__part *part,
                                    const mctx__filter *filter) {
   const mctx_address *group = &part->entry.group;
@@ -234,10 +248,7 @@ static mctx__result join_somewhere(mctx__subscription *subscription, mctx__part 
     /* What the system does not isolate from the first moment on is checked. */
     if (was_used || (filter->mode == MCTX_EXCLUDE && filter->count > 0))
       result = mctx__receiver_check(subscription, receiver);
-    if (result.status == MCTX_OK)
-      result = filter->mode == MCTX_INCLUDE
-                   ? mctx__socket_join_source(receiver->socket, group, index, &filter->sources[0])
-                   : mctx__socket_join(receiver->socket, group, index);
+    if (result.status == MCTX_OK) result = join_on(receiver, part, filter);
     if (result.status == MCTX_OK) {
       receiver->parts++;
       part->receiver = receiver;
@@ -409,6 +420,25 @@ mctx__result mctx__member_tell(mctx__subscription *subscription, mctx__change *c
   member->next_change = change->first;
   change->first = member;
   return MCTX__DONE;
+}
+
+/* ---- joining anew ---- */
+
+static mctx__result rejoin(const mctx__part *part) {
+  const uint32_t known = part->filter.mode == MCTX_INCLUDE ? 1 : 0; /* sources, once it is joined */
+  mctx__result result = join_on(part->receiver, part, &part->filter);
+  if (result.status == MCTX_OK && part->is_told && part->filter.count > known)
+    result = tell_filter(part, &part->filter, true);
+  return result;
+}
+
+mctx__result mctx__member_rejoin(const mctx__member *member) {
+  mctx__result result = MCTX__DONE;
+  for (const mctx__part *part = member->parts; part != NULL && result.status == MCTX_OK; part = part->next)
+    result = leave(part);
+  for (const mctx__part *part = member->parts; part != NULL && result.status == MCTX_OK; part = part->next)
+    result = rejoin(part);
+  return result;
 }
 
 /* ---- settling ---- */

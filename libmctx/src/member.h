@@ -87,6 +87,10 @@ mctx__member *mctx__member_add(mctx__subscription *subscription, const mctx_addr
 void mctx__member_remove(mctx__subscription *subscription, mctx__member *member);
 /* Leaves, but keeps the membership: its interface is away. */
 void mctx__member_lose(mctx__subscription *subscription, mctx__member *member);
+/* Leaves and joins again what the system may have ended, on the same sockets: what waits there stays. All parts
+ * leave before one joins: leaving what the system had ended takes away what others joined since. On failure
+ * some have left: lose it then. */
+mctx__result mctx__member_rejoin(const mctx__member *member);
 /* Puts an absent membership on an interface; tell its filter then. False if there is no memory. */
 bool mctx__member_place(mctx__subscription *subscription, mctx__member *member, uint32_t interface_index);
 /* What was delivered for it; with the lock held too. */

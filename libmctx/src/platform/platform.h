@@ -379,9 +379,19 @@ typedef struct mctx__removal {
 
 typedef struct mctx__changes {
   bool any;               /* something changed: a snapshot tells what */
-  uint32_t removed_count; /* the last that fit, each once */
+  bool lost;              /* not all that passed was told, or kept: any membership may have ended */
+  uint32_t removed_count; /* the first that fit, each once */
   mctx__removal removed[MCTX__REMOVED_MAX];
 } mctx__changes;
+
+static inline void mctx__removal_keep(mctx__changes *changes, mctx__removal removal) {
+  for (uint32_t i = 0; i < changes->removed_count; i++)
+    if (changes->removed[i].index == removal.index && changes->removed[i].family == removal.family) return;
+  if (changes->removed_count == MCTX__REMOVED_MAX)
+    changes->lost = true;
+  else
+    changes->removed[changes->removed_count++] = removal;
+}
 
 /* unsupported, permission: the system does not tell. */
 mctx__result mctx__watch_open(mctx__watch *watch);
@@ -389,7 +399,7 @@ void mctx__watch_close(mctx__watch watch);
 /* Async-signal-safe. */
 void mctx__watch_abandon(mctx__watch watch);
 /* Takes what has been told, without blocking; afterwards the watch is readable only for what comes later. If
- * the system told more than it could keep, `any` is set, and removals may be missing. */
+ * the system told more than it could keep, `any` and `lost` are set. */
 void mctx__watch_take(mctx__watch watch, mctx__changes *changes);
 
 /* What a poller and mctx__wait take in a socket's place. */

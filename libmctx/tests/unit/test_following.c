@@ -622,6 +622,7 @@ static void a_context_hands_out_the_events_of_its_subscriptions(void **state) {
   assert_closed(context);
 }
 
+/* What is where it was is joined anew. */
 static void a_watch_that_overflows_still_tells_that_something_changed(void **state) {
   (void)state;
   open_plain();
@@ -631,6 +632,8 @@ static void a_watch_that_overflows_still_tells_that_something_changed(void **sta
   set_interface(9, "eth0", UP_FLAGS);
   mctx_sim_watch_overflow();
   assert_event(MCTX_EVENT_INTERFACE_LOST, 2, 2);
+  assert_event(MCTX_EVENT_INTERFACE_LOST, 3, 1);
+  assert_event(MCTX_EVENT_REBUILT, 3, 1);
   assert_event(MCTX_EVENT_REBUILT, 9, 1);
   assert_event(MCTX_EVENT_INTERFACE_APPEARED, 9, 1);
   assert_delivers("10.0.0.9", "239.1.1.1", 9);

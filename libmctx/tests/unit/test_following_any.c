@@ -12,7 +12,7 @@
 
 /* ---- every sequence ---- */
 
-enum { CHANGES = 12 };
+enum { CHANGES = 13 };
 
 /* What eth0 is now, and was at first. */
 typedef struct card {
@@ -78,6 +78,9 @@ static void change_card(card *one, uint32_t change) {
       break;
     case 10: /* and of IPv4 */
       one->mtu = 60;
+      break;
+    case 11: /* the system lost what it had to tell so far */
+      mctx_sim_watch_overflow();
       break;
     default:
       one->mtu = 1500;
@@ -248,13 +251,10 @@ typedef struct host_interface {
 
 static const char *const host_names[HOSTS] = {"eth0", "eth1", "eth2", "eth3"};
 
-/* Returns whether an index was used again, or an MTU was too small for a moment: that shows only in what a
- * watch tells. */
-static bool change_one(host_interface *hosts, uint32_t *last_index) {
+static void change_one(host_interface *hosts, uint32_t *last_index) {
   const uint32_t which = chance(HOSTS);
   host_interface *one = &hosts[which];
   const uint32_t what = chance(5);
-  bool is_reused = false;
   if (one->index == 0 || what == 0) {
     if (one->index != 0) assert_true(mctx_sim_interface_remove(one->index));
     const uint32_t before = one->index;
@@ -262,7 +262,6 @@ static bool change_one(host_interface *hosts, uint32_t *last_index) {
     if (before == 0 || chance(3) == 0) {
       one->index = before != 0 && chance(2) == 0 ? before : ++*last_index;
       one->flags = chance(4) == 0 ? MCTX_INTERFACE_MULTICAST : UP_FLAGS;
-      is_reused = one->index == before;
     }
   } else if (what == 1) {
     one->flags ^= MCTX_INTERFACE_UP;
@@ -270,10 +269,8 @@ static bool change_one(host_interface *hosts, uint32_t *last_index) {
     one->flags ^= MCTX_INTERFACE_ENSLAVED;
   } else if (what == 3) {
     assert_true(mctx_sim_interface_set(one->index, host_names[which], one->flags, chance(2) == 0 ? 1000 : 60));
-    is_reused = true;
   }
   if (one->index != 0) set_interface(one->index, host_names[which], one->flags);
-  return is_reused;
 }
 
 static int64_t take_events(void) {
@@ -348,10 +345,10 @@ static void run_any_order(uint64_t seed) {
   int64_t balance = 12;
   for (int step = 0; step < STEPS; step++) {
     uint32_t number;
-    bool is_reused = false;
-    for (uint32_t changes = 1 + chance(4); changes > 0; changes--)
-      is_reused = change_one(hosts, &last_index) || is_reused;
-    if (!is_reused && chance(3) == 0) mctx_sim_watch_overflow();
+    for (uint32_t changes = 1 + chance(4); changes > 0; changes--) {
+      change_one(hosts, &last_index);
+      if (chance(6) == 0) mctx_sim_watch_overflow();
+    }
     if (chance(2) == 0) (void)try_recv(subscription, &number);
     balance += take_events();
     check_balance(balance, seed, step);

@@ -379,13 +379,24 @@ static void a_watch_tells_what_changed(void **state) {
     assert_int_equal(changes.removed[i].index, 2);
     assert_int_equal(changes.removed[i].family, i == 0 ? 6 : 4);
   }
+  assert_false(changes.lost);
   assert_true(mctx_sim_interface_remove(2));
   mctx_sim_watch_overflow();
   mctx__watch_take(watch, &changes);
   assert_true(changes.any);
+  assert_true(changes.lost);
   assert_int_equal(changes.removed_count, 0);
   mctx__watch_take(watch, &changes);
   assert_false(changes.any);
+  assert_false(changes.lost);
+  for (uint32_t i = 0; i <= MCTX__REMOVED_MAX; i++) { /* one more than it keeps */
+    assert_true(mctx_sim_interface_set(100 + i, "eth9", MCTX_INTERFACE_UP, 1500));
+    assert_true(mctx_sim_interface_remove(100 + i));
+  }
+  mctx__watch_take(watch, &changes);
+  assert_true(changes.lost);
+  assert_int_equal(changes.removed_count, MCTX__REMOVED_MAX);
+  assert_int_equal(changes.removed[MCTX__REMOVED_MAX - 1].index, 100 + MCTX__REMOVED_MAX - 1);
   mctx__watch_close(watch);
 }
 

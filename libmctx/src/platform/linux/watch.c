@@ -3,7 +3,6 @@
 #include "../posix/posix.h"
 
 #include <linux/if_link.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "rtnl.h"
@@ -46,27 +45,15 @@ mctx__socket mctx__watch_member(mctx__watch watch) {
   return (mctx__socket){watch.value};
 }
 
-/* Keeps the last ones. */
-static void removed_add(mctx__changes *changes, int index, uint32_t family) {
-  const mctx__removal added = {(uint32_t)index, family};
-  for (uint32_t i = 0; i < changes->removed_count; i++)
-    if (changes->removed[i].index == added.index && changes->removed[i].family == family) return;
-  if (changes->removed_count == MCTX__REMOVED_MAX) {
-    memmove(changes->removed, changes->removed + 1, (MCTX__REMOVED_MAX - 1) * sizeof changes->removed[0]);
-    changes->removed_count--;
-  }
-  changes->removed[changes->removed_count++] = added;
-}
-
 /* The IP versions that the announced MTU does not carry. It may have grown before anybody looks. */
-static void mtu_note(const struct nlmsghdr *message, int index, mctx__changes *changes) {
+static void mtu_note(const struct nlmsghdr *message, uint32_t index, mctx__changes *changes) {
   mctx__attributes attributes = mctx__attributes_of(message, sizeof(struct ifinfomsg));
   mctx__attribute attribute;
   while (mctx__attributes_next(&attributes, &attribute)) {
     if (attribute.type != IFLA_MTU) continue;
     const uint32_t mtu = mctx__attribute_number(&attribute);
-    if (!mctx__mtu_carries(mtu, 6)) removed_add(changes, index, 6);
-    if (!mctx__mtu_carries(mtu, 4)) removed_add(changes, index, 4);
+    if (!mctx__mtu_carries(mtu, 6)) mctx__removal_keep(changes, (mctx__removal){index, 6});
+    if (!mctx__mtu_carries(mtu, 4)) mctx__removal_keep(changes, (mctx__removal){index, 4});
     return;
   }
 }
@@ -77,10 +64,11 @@ static void message_note(const struct nlmsghdr *message, mctx__changes *changes)
   changes->any = true;
   const bool is_link = message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK;
   if (!is_link || !mctx__netlink_payload(message, &link, sizeof link) || link.ifi_family != AF_UNSPEC) return;
+  const uint32_t index = (uint32_t)link.ifi_index;
   if (message->nlmsg_type == RTM_DELLINK)
-    removed_add(changes, link.ifi_index, 0);
+    mctx__removal_keep(changes, (mctx__removal){index, 0});
   else
-    mtu_note(message, link.ifi_index, changes);
+    mtu_note(message, index, changes);
 }
 
 static void announcement_note(unsigned char *at, size_t length, mctx__changes *changes) {
@@ -107,7 +95,7 @@ void mctx__watch_take(mctx__watch watch, mctx__changes *changes) {
     if (length >= 0) {
       if (sender.nl_pid == 0) announcement_note(announcement, (size_t)length, changes);
     } else if (errno == ENOBUFS) {
-      changes->any = true; /* some were lost */
+      changes->any = changes->lost = true;
     } else if (errno != EINTR) {
       return;
     }

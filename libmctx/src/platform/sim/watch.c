@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Watches: changes of the interfaces and their addresses. */
-#include <string.h>
-
 #include "sim.h"
 
 static mctx__changes told[MCTX__SIM_SLOTS];
@@ -63,15 +61,7 @@ bool mctx__sim_watch_is_readable(int64_t value) {
 
 static void add(mctx__changes *changes, mctx__removal removed) {
   changes->any = true;
-  if (removed.index == 0) return;
-  for (uint32_t i = 0; i < changes->removed_count; i++) {
-    if (memcmp(&changes->removed[i], &removed, sizeof(removed)) == 0) return;
-  }
-  if (changes->removed_count == MCTX__REMOVED_MAX) {
-    changes->removed_count--;
-    memmove(&changes->removed[0], &changes->removed[1], changes->removed_count * sizeof(changes->removed[0]));
-  }
-  changes->removed[changes->removed_count++] = removed;
+  if (removed.index != 0) mctx__removal_keep(changes, removed);
 }
 
 void mctx__sim_watch_tell(uint32_t removed, uint32_t family) {
@@ -84,7 +74,7 @@ void mctx__sim_watch_tell(uint32_t removed, uint32_t family) {
 void mctx_sim_watch_overflow(void) {
   mctx__sim_lock();
   for (uint32_t i = 0; i < mctx__sim_descriptors_used(MCTX__SIM_WATCH); i++) {
-    if (open[i]) told[i] = (mctx__changes){.any = true};
+    if (open[i]) told[i] = (mctx__changes){.any = true, .lost = true};
   }
   mctx__sim_changed();
   mctx__sim_unlock();
