@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import libmctx
-from libmctx import _watch
+from libmctx import _ffi, _watch
 
 uvloop: Any
 try:
@@ -279,6 +279,21 @@ def ctrl_c_raises() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def native_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The native waits, each of at most 10 ms on the main thread."""
+    waits: list[int] = []
+    native = _ffi.wait
+
+    def wait(*arguments: Any) -> Any:
+        waits.append(arguments[3])
+        return native(*arguments)
+
+    monkeypatch.setattr(_ffi, "wait", wait)
+    monkeypatch.setattr("libmctx._waiting._WAIT_SLICE_NS", 10_000_000)
+    return waits
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 5) -> bool:

@@ -11,13 +11,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from conftest import SOON, SlowLink, Threads, eventually
 
 import libmctx
-from libmctx import _ffi
 
 
 def test_a_full_buffer_is_a_blocking_io_error(slow_link: SlowLink) -> None:
@@ -166,21 +164,6 @@ def test_ctrl_c_ends_a_wait(slow_link: SlowLink, what: str) -> None:
         waits[what]()
     assert time.monotonic() - start < SOON
     timer.join()
-
-
-@pytest.fixture
-def native_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The native waits, each of at most 10 ms on the main thread."""
-    waits: list[int] = []
-    native = _ffi.wait
-
-    def wait(*arguments: Any) -> Any:
-        waits.append(arguments[3])
-        return native(*arguments)
-
-    monkeypatch.setattr(_ffi, "wait", wait)
-    monkeypatch.setattr("libmctx._waiting._WAIT_SLICE_NS", 10_000_000)
-    return waits
 
 
 def test_a_wait_of_the_main_thread_is_cut_into_slices(
