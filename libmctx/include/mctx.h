@@ -1291,8 +1291,8 @@ typedef struct mctx_receive_batch {
   MCTX_SLOT uint64_t message_capacity; /**< in records, at least 1, or 0 with NULL */
   uint64_t datagram_count;             /**< out: datagrams received */
   uint64_t message_count;              /**< out: messages received */
-  uint32_t flags;                      /**< out: ::mctx_receive_batch_flag bits */
-  uint32_t reserved;                   /**< 0 */
+  uint32_t flags;    /**< out: ::mctx_receive_batch_flag bits, also where a call that tried received nothing */
+  uint32_t reserved; /**< 0 */
 } mctx_receive_batch;
 
 /** Flags of a batch. */

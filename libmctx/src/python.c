@@ -2,11 +2,9 @@
 #include "python.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
 
 enum {
   PY_BUF_SIMPLE = 0, /* contiguous bytes, writable or not */
-  ANY_DATAGRAM = 65536,
   FEW = 128,         /* slices of a batch that need no memory of their own */
   QUICK_COUNT = 256, /* batches of so many datagrams and so many bytes at most keep the interpreter's lock: */
   QUICK_BYTES = 1 << 18 /* letting go of it can cost more than they take */
@@ -224,30 +222,55 @@ static void *make_datagram(const maker *own, void *payload, void *record) {
   return object;
 }
 
+static void *memory_at(void *address) {
+  return (void *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);
+}
+
+/* A subscription's room for one datagram, which a thread's stack may not have. Under the interpreter's lock: a
+ * thread that finds it taken by one that waits gets room of its own, or NULL. */
+static unsigned char *take_room(mctx_python_room *shared) {
+  if (shared->is_taken) return python.PyMem_Malloc(sizeof shared->data);
+  shared->is_taken = true;
+  return shared->data;
+}
+
+static void give_room_back(mctx_python_room *shared, unsigned char *data) {
+  if (data == shared->data)
+    shared->is_taken = false;
+  else
+    python.PyMem_Free(data);
+}
+
+/* What mctx_recv() left, as an object. */
+static void *received(void *self, const unsigned char *data, size_t length, const mctx_message *message) {
+  const maker how = maker_at(self, 1);
+  void *record = python.PyBytes_FromStringAndSize((const char *)message, (ptrdiff_t)sizeof *message);
+  void *payload = python.PyBytes_FromStringAndSize((const char *)data, (ptrdiff_t)length);
+  void *datagram = make_datagram(&how, payload, record);
+  python.Py_DecRef(record);
+  return datagram;
+}
+
 void *mctx_python_recv(void *self, void *timeout_ns) {
-  unsigned char data[ANY_DATAGRAM];
   mctx_message message;
   mctx_error error;
   size_t length;
   const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
   const long long timeout = python.PyLong_AsLongLong(timeout_ns);
+  mctx_python_room *room = memory_at(python.PyTuple_GetItem(self, 4));
   error.size = sizeof error;
   if (timeout == -1 && python.PyErr_Occurred() != NULL) return NULL;
+  unsigned char *data = take_room(room);
+  if (data == NULL) return python.PyErr_NoMemory();
   void *thread = timeout != 0 ? python.PyEval_SaveThread() : NULL;
-  mctx_status status = mctx_recv(subscription, data, sizeof data, MCTX_INTERRUPTIBLE, timeout, &length,
-                                 &message, sizeof message, &error);
+  const mctx_status status = mctx_recv(subscription, data, sizeof room->data, MCTX_INTERRUPTIBLE, timeout,
+                                       &length, &message, sizeof message, &error);
   lock_again(thread);
-  if (status != MCTX_OK) return python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
-  const maker how = maker_at(self, 1);
-  void *record = python.PyBytes_FromStringAndSize((const char *)&message, (ptrdiff_t)sizeof message);
-  void *datagram =
-      make_datagram(&how, python.PyBytes_FromStringAndSize((const char *)data, (ptrdiff_t)length), record);
-  python.Py_DecRef(record);
-  return datagram;
-}
-
-static void *batch_at(void *address) {
-  return (void *)(uintptr_t)python.PyLong_AsUnsignedLongLong(address);
+  void *result = status == MCTX_OK
+                     ? received(self, data, length, &message)
+                     : python.PyBytes_FromStringAndSize((const char *)&error, (ptrdiff_t)sizeof error);
+  give_room_back(room, data);
+  return result;
 }
 
 /* Lays out the memory of a batch. */
@@ -262,7 +285,7 @@ void *mctx_python_recv_batch(void *self, void *timeout_ns) {
   mctx_error error;
   mctx_python_buffer memory;
   const mctx_subscription subscription = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 0));
-  mctx_receive_batch *batch = batch_at(python.PyTuple_GetItem(self, 1));
+  mctx_receive_batch *batch = memory_at(python.PyTuple_GetItem(self, 1));
   const uint64_t capacity = python.PyLong_AsUnsignedLongLong(python.PyTuple_GetItem(self, 2));
   const long long timeout = python.PyLong_AsLongLong(timeout_ns);
   error.size = sizeof error;
@@ -287,7 +310,7 @@ typedef struct taking {
 
 /* The batch at an address, and perhaps an arena to make views of; false with Python's exception set. */
 static bool take_from(taking *own, void *address, void *arena) {
-  *own = (taking){.batch = batch_at(address), .arena = arena};
+  *own = (taking){.batch = memory_at(address), .arena = arena};
   return own->batch != NULL && python.PyErr_Occurred() == NULL;
 }
 

@@ -8,6 +8,8 @@
 #ifndef MCTX__PYTHON_H
 #define MCTX__PYTHON_H
 
+#include <stdbool.h>
+
 #include "mctx.h"
 
 /* Py_buffer, which is part of the stable ABI. */
@@ -66,6 +68,12 @@ typedef struct mctx_python_refusal {
   uint64_t accepted;
 } mctx_python_refusal;
 
+/* Room for any datagram, zeroed at first. */
+typedef struct mctx_python_room {
+  unsigned char data[65536];
+  bool is_taken;
+} mctx_python_room;
+
 /* Hands in the interpreter's functions. Call it once before the others; `size` is sizeof(mctx_python_api). */
 MCTX_API mctx_status mctx_python_init(const mctx_python_api *api, uint32_t size);
 
@@ -89,9 +97,10 @@ MCTX_API void *mctx_python_send_many(void *self, void *const *payloads, ptrdiff_
 MCTX_API void *mctx_python_send_segments(void *self, void *const *arguments, ptrdiff_t count, void *names);
 
 /* mctx_recv() as a method of one argument: `self` is a tuple of the subscription, an int, and of what
- * mctx_python_collect() makes datagrams of: the type and the names of two attributes; `timeout_ns` is an int. A
- * wait is interruptible, and lets go of the interpreter's lock. Returns the datagram; or bytes, the error
- * record; or NULL with Python's exception set. The caller holds the interpreter's lock. */
+ * mctx_python_collect() makes datagrams of: the type and the names of two attributes; and of the address, an
+ * int, of an mctx_python_room; `timeout_ns` is an int. A wait is interruptible, and lets go of the
+ * interpreter's lock. Returns the datagram; or bytes, the error record; or NULL with Python's exception set.
+ * The caller holds the interpreter's lock. */
 MCTX_API void *mctx_python_recv(void *self, void *timeout_ns);
 
 /* mctx_recv_batch() as a method of one argument: `self` is a tuple of three ints, the subscription, the address

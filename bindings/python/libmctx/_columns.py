@@ -25,9 +25,13 @@ MESSAGE = ctypes.sizeof(_ffi.Message)
 _TRUNCATED = _ffi.constant("MCTX_DATAGRAM_TRUNCATED")
 _M: Any = _ffi.Message
 _AT_FIRST = _M.first_datagram.offset
+_AT_LENGTH = _M.length.offset
+_AT_SIZE = _M.segment_size.offset
 _pack_record = struct.Struct("4I").pack_into
 _unpack_record = struct.Struct("4I").unpack_from
 _pack_range = struct.Struct("2I").pack_into
+_pack_length = struct.Struct("Q").pack_into
+_pack_size = struct.Struct("I").pack_into
 _FORMATS: dict[Any, Any] = {
     ctypes.c_uint8: "u1",
     ctypes.c_uint16: "u2",
@@ -149,10 +153,13 @@ class Columns:
         return self._view("message_records")
 
     def _view(self, name: str) -> memoryview:
-        memory = self._alive()
         view = self._views.get(name)
         if view is None:
-            view = self._views[name] = self._cut(name, memoryview(memory).toreadonly())
+            with self._hold() as memory:
+                view = self._views[name] = self._cut(name, memory.toreadonly())
+            if not self._memory:  # released since then, perhaps before the view stood there
+                view.release()
+        self._alive()
         return view
 
     def _cut(self, name: str, whole: memoryview) -> memoryview:
@@ -173,6 +180,12 @@ class Columns:
             text = "the columns were released: by a later receive of this thread, or by release()"
             raise ValueError(text) from None
 
+    def _hold(self) -> memoryview:
+        """Hold the memory: as long as something does, nobody receives into it, whichever thread releases it."""
+        held = memoryview(self._alive())
+        self._alive()  # it was released before it was held
+        return held
+
     # ---- copies ----
 
     def payloads(self) -> list[bytes]:
@@ -181,10 +194,11 @@ class Columns:
         Raises:
             ValueError: The columns were released.
         """
-        memory = self._alive()
-        if self._arena is not None:
-            return self._arena.payloads()
-        return copy_payloads(memory, self._capacity, self._count)
+        with self._hold() as memory:
+            arena = self._arena  # another thread that releases the columns takes it
+            if arena is not None:
+                return arena.payloads()
+            return copy_payloads(memory, self._capacity, self._count)
 
     def payload(self, position: int) -> bytes:
         """Copy one payload.
@@ -193,9 +207,8 @@ class Columns:
             IndexError: There is no such datagram.
             ValueError: The columns were released.
         """
-        offset, length, _, _ = self._record(position)
-        start = self._capacity * (RECORD + MESSAGE) + offset
-        return bytes(memoryview(self._alive())[start : start + length])
+        with self._hold() as memory:
+            return self._payload(memory, self._record(memory, position))
 
     def datagram(self, position: int) -> Datagram:
         """Copy one payload and what is known of the datagram.
@@ -204,15 +217,21 @@ class Columns:
             IndexError: There is no such datagram.
             ValueError: The columns were released.
         """
-        _, _, message, flags = self._record(position)
-        start = self._capacity * RECORD + message * MESSAGE
-        known = bytes(memoryview(self._alive())[start : start + MESSAGE])
-        if not flags & _TRUNCATED:
-            known = without_truncation(known)
-        return Datagram(self.payload(position), known)
+        with self._hold() as memory:
+            record = self._record(memory, position)
+            _, _, message, flags = record
+            start = self._capacity * RECORD + message * MESSAGE
+            known = bytes(memory[start : start + MESSAGE])
+            if not flags & _TRUNCATED:
+                known = without_truncation(known)
+            return Datagram(self._payload(memory, record), known)
 
-    def _record(self, position: int) -> tuple[int, int, int, int]:
-        memory = self._alive()
+    def _payload(self, memory: memoryview, record: tuple[int, int, int, int]) -> bytes:
+        offset, length, _, _ = record
+        start = self._capacity * (RECORD + MESSAGE) + offset
+        return bytes(memory[start : start + length])
+
+    def _record(self, memory: memoryview, position: int) -> tuple[int, int, int, int]:
         try:
             at = range(self._count)[position]
         except IndexError:
@@ -249,7 +268,7 @@ class Columns:
         raise TypeError("columns cannot be pickled or copied: take copies by payloads() or datagram()")
 
 
-def copy_payloads(memory: bytearray, capacity: int, count: int) -> list[bytes]:
+def copy_payloads(memory: bytearray | memoryview, capacity: int, count: int) -> list[bytes]:
     """Copy the payloads of memory that is laid out so."""
     numbers = memoryview(memory)[: count * RECORD].cast("I")
     with memoryview(memory)[capacity * (RECORD + MESSAGE) :] as arena:
@@ -268,6 +287,9 @@ def columns_of(datagrams: Sequence[Datagram], *, has_events: bool = False) -> Co
         start = count * RECORD + position * MESSAGE
         memory[start : start + MESSAGE] = each._record
         _pack_range(memory, start + _AT_FIRST, position, 1)
+        if not each.truncated:  # else it stands there how long it was
+            _pack_length(memory, start + _AT_LENGTH, len(each.payload))
+            _pack_size(memory, start + _AT_SIZE, len(each.payload))
         offset += len(each.payload)
     memory += b"".join([each.payload for each in datagrams])
     return Columns(memory, count, count, count, has_events)

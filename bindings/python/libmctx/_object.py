@@ -94,6 +94,9 @@ class OpenObject:
         """Return whether something was fetched and not handed over."""
         return False
 
+    def _pass_on(self) -> None:
+        """Wake one more of those who wait, if something is kept: one wake is for one of them."""
+
     def _take_wake(self) -> bool:
         """Return whether a wait that was woken is to end."""
         return True

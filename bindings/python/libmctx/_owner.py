@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import weakref
+from collections.abc import Callable, Generator
 from typing import Generic, SupportsIndex, TypeVar
 
 from libmctx import _convert, _ffi, errors
@@ -18,14 +20,46 @@ _Child = TypeVar("_Child", bound=OpenObject)
 class Owner:
     """A native context, which closes when neither its `Context` nor an object of it is left."""
 
-    __slots__ = ("__weakref__", "_finalizer", "handle")
+    __slots__ = ("__weakref__", "_finalizer", "_waits", "_wakes", "handle")
+
+    _waits: list[None]
+    """One for each wait on the context that a subscription ends by keeping datagrams."""
+    _wakes: dict[str, bool]
+    """Whether `wake` was called, and no wait ended by it yet."""
 
     def __init__(self) -> None:
         handle = ctypes.c_uint64()
         errors.call(_ffi.context_open, None, handle)
         self.handle = handle.value
+        self._waits, self._wakes = [], {}
         self._finalizer = weakref.finalize(self, _ffi.close, handle.value, None)
         self._finalizer.atexit = False  # the system closes what is open at the end, and never waits
+
+    def wake(self) -> int:
+        """End one wait; return the status."""
+        self._wakes["wake"] = True
+        return int(_ffi.wake(self.handle))
+
+    def take_wake(self) -> bool:
+        """Return whether `wake` was called; once for each call."""
+        return self._wakes.pop("wake", False)
+
+    @contextlib.contextmanager
+    def waiting(self, has_kept: Callable[[], bool]) -> Generator[None]:
+        """Let subscriptions that keep datagrams wake the waits of the block: they look again then."""
+        self._waits.append(None)
+        try:
+            yield
+        finally:
+            self._waits.pop()
+            with contextlib.suppress(errors.ClosedError):
+                if self._waits and has_kept():  # one wake is for one wait
+                    self.look_again()
+
+    def look_again(self) -> None:
+        """Wake one who waits for what subscriptions keep."""
+        if self._waits:
+            _ffi.wake(self.handle)
 
     def close(self) -> None:
         """Close the context and all that it owns."""

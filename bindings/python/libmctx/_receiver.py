@@ -210,6 +210,7 @@ class Receiver(OpenObject):
         with contextlib.suppress(IndexError):
             while len(batch) < count:
                 batch.append(self._kept.popleft())
+        self._pass_on()
         return batch or None
 
     def _keep(self, rest: Iterator[Datagram]) -> None:
@@ -217,8 +218,13 @@ class Receiver(OpenObject):
         left = list(rest)
         if left:
             self._kept.extendleft(reversed(left))
-            _ffi.wake(self._handle)
+            self._pass_on()
+            self._owner.look_again()
             self._notify()
+
+    def _pass_on(self) -> None:
+        if self._kept:
+            _ffi.wake(self._handle)
 
     def _notify(self) -> None:
         for listener in list(self._listeners):

@@ -11,7 +11,19 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_ssize_t, c_uint32, c_void_p, py_object
+from ctypes import (
+    POINTER,
+    Structure,
+    c_bool,
+    c_char,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_ssize_t,
+    c_uint32,
+    c_void_p,
+    py_object,
+)
 from typing import Any, TypeAlias
 
 from libmctx import _ffi
@@ -32,6 +44,12 @@ class _MethodDef(Structure):
     """CPython's ``PyMethodDef``."""
 
     _fields_ = [("name", c_char_p), ("function", c_void_p), ("flags", c_int), ("doc", c_char_p)]
+
+
+class _Room(Structure):
+    """``mctx_python_room``."""
+
+    _fields_ = [("data", c_char * 65_536), ("is_taken", c_bool)]
 
 
 _METH_O = 0x08
@@ -123,8 +141,13 @@ if available:
     `_ffi.Refusal`."""
     segments_sender = _maker("send_segments", _METH_FASTCALL | _METH_KEYWORDS, "Send pieces of one buffer.")
     """The same of a buffer and a size, and nanoseconds by a name; returns b"" if the size doesn't fit."""
-    receiver = _maker("recv", _METH_O, "Receive one datagram.")
-    """Of (subscription, type, two names of attributes): of nanoseconds, returns one or an error record."""
+    _receiver = _maker("recv", _METH_O, "Receive one datagram.")
+
+    def receiver(how: tuple[int, type, str, str]) -> Method:
+        """Of (subscription, type, two names of attributes): of nanoseconds, returns one or an error record."""
+        room = _Room()
+        return _receiver((*how, ctypes.addressof(room), room))
+
     batch_receiver = _maker("recv_batch", _METH_O, "Receive many datagrams.")
     """Of (subscription, address of a batch, room for records, memory): of nanoseconds, returns how many came or
     an error record."""

@@ -14,6 +14,7 @@ from libmctx._payload import Batch
 
 if TYPE_CHECKING:
     from libmctx._object import OpenObject
+    from libmctx._owner import Owner
 
 _Waitable = TypeVar("_Waitable", bound="OpenObject")
 
@@ -115,7 +116,7 @@ def wait(handle: int, events: int, timeout: float | None) -> int:
     return ready.value
 
 
-def wait_many(handle: int, objects: Sequence[_Waitable], timeout: float | None) -> list[_Waitable]:
+def wait_many(owner: Owner, objects: Sequence[_Waitable], timeout: float | None) -> list[_Waitable]:
     """Wait until at least one of several objects is ready for what they are there for; return those.
 
     Raises:
@@ -129,16 +130,18 @@ def wait_many(handle: int, objects: Sequence[_Waitable], timeout: float | None) 
     size = ctypes.sizeof(_ffi.WaitItem)
 
     def call(flags: int, timeout_ns: int) -> int:
-        return int(_ffi.wait_many(handle, items, size, len(items), flags, timeout_ns, count, record))
+        return int(_ffi.wait_many(owner.handle, items, size, len(items), flags, timeout_ns, count, record))
 
     def is_woken() -> bool:
-        return bool(record.item < 0) or objects[record.item]._take_wake()
+        return owner.take_wake() if record.item < 0 else objects[record.item]._take_wake()
 
     pending = Wait(timeout)
     pending.must_end_unless(lambda: not objects or any(each._may_become_ready() for each in objects))
     while True:
         kept = [each for each in objects if each._has_kept()]
         if kept:
+            for each in kept:
+                each._pass_on()
             return kept
         if until_done(call, record, pending, None, is_woken):
             return [each for item, each in zip(items, objects, strict=True) if item.ready]

@@ -462,9 +462,19 @@ class Context:
             ClosedError: The context was closed, before or meanwhile.
         """
         wanted = _convert.integer(events, "events", 32, signed=False)
-        if wanted & Ready.READABLE and any(each._has_kept() for each in self._subscriptions.all()):
-            return Ready.READABLE
-        return Ready(_waiting.wait(self._owner.handle, wanted, timeout))
+        ready, record = ctypes.c_uint32(), _ffi.new_error()
+        pending = _waiting.Wait(timeout)
+        call = _waiting.waiter(self._owner.handle, wanted, ready, record)
+        with self._owner.waiting(self._has_kept):
+            while True:
+                if wanted & Ready.READABLE and self._has_kept():
+                    return Ready.READABLE
+                if _waiting.until_done(call, record, pending, None, self._owner.take_wake):
+                    return Ready(ready.value)
+
+    def _has_kept(self) -> bool:
+        """Return whether a subscription keeps datagrams that an iteration fetched."""
+        return any(each._has_kept() for each in self._subscriptions.all())
 
     def wait_many(self, objects: Iterable[_Waitable], timeout: float | None = None) -> list[_Waitable]:
         """Wait until at least one of several objects is ready: subscriptions readable, publications writable.
@@ -491,7 +501,7 @@ class Context:
         for each in several:
             if not isinstance(each, (Publication, Subscription)):
                 raise TypeError(f"objects must be subscriptions and publications, not {type(each).__name__}")
-        return _waiting.wait_many(self._owner.handle, several, timeout)
+        return _waiting.wait_many(self._owner, several, timeout)
 
     def wake(self) -> None:
         """End one `wait` on the context with `WaitInterruptedError`: the current one, or else the next.
@@ -501,7 +511,7 @@ class Context:
         Raises:
             ClosedError: The context was closed.
         """
-        code = _ffi.wake(self._owner.handle)
+        code = self._owner.wake()
         if code != 0:
             raise errors.from_code(code, operation="mctx_wake", handle=self._owner.handle)
 

@@ -522,6 +522,7 @@ class Subscription(Receiver):
         call = _waiting.waiter(self._handle, wanted, ready, record)
         while True:
             if wanted & Ready.READABLE and self._has_kept():
+                self._pass_on()
                 return Ready.READABLE
             if _waiting.until_done(call, record, pending, None, self._take_wake):
                 return Ready(ready.value)

@@ -8,6 +8,7 @@ import gc
 import pickle
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -205,6 +206,58 @@ def test_kept_datagrams_as_columns_are_known_too(pair4: Pair) -> None:
         messages = numpy.frombuffer(columns.message_records, dtype=libmctx.MESSAGE_DTYPE)
         assert messages["first_datagram"].tolist() == [0, 1]
         assert bytes(columns.arena) == b"bbccc"
+
+
+def test_kept_datagrams_of_one_message_are_a_message_each(pair4: Pair) -> None:
+    pair4.coalesced(10)
+    for _ in pair4.subscription:
+        break
+    with pair4.subscription.recv_columns(600, 5) as columns:
+        messages = numpy.frombuffer(columns.message_records, dtype=libmctx.MESSAGE_DTYPE)
+        assert messages["datagram_count"].tolist() == [1] * 9
+        assert messages["length"].tolist() == messages["segment_size"].tolist() == columns.lengths.tolist()
+
+
+class Meddler:
+    """An arena whose columns another thread releases and uses again, just when they are to be copied."""
+
+    def __init__(self, arena: Any, meddle: Callable[[], object]) -> None:
+        self.payloads = lambda: (meddle(), arena.payloads())[1]
+        self.come_back = arena.come_back
+
+
+def test_payloads_are_not_those_of_a_receive_meanwhile(pair4: Pair) -> None:
+    send(pair4, [b"before"])
+    columns = pair4.subscription.recv_columns(600, 5)
+    send(pair4, [b"later"])
+    later: list[Any] = []
+
+    def meddle() -> None:
+        columns.release()
+        later.append(pair4.subscription.recv_columns(600, 5))
+
+    columns._arena = Meddler(columns._arena, meddle)  # type: ignore[assignment]
+    assert columns.payloads() == [b"before"]
+    assert later[0].payloads() == [b"later"]
+
+
+def test_a_view_that_is_taken_while_columns_are_released_ends_too(
+    pair4: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(pair4, [b"a"])
+    columns = pair4.subscription.recv_columns(600, 5)
+    cut, made = libmctx.Columns._cut, []
+
+    def release_meanwhile(own: libmctx.Columns, name: str, whole: memoryview) -> memoryview:
+        made.append(cut(own, name, whole))
+        own.release()
+        return made[0]
+
+    monkeypatch.setattr(libmctx.Columns, "_cut", release_meanwhile)
+    with pytest.raises(ValueError, match="released"):
+        _ = columns.lengths
+    with pytest.raises(ValueError, match="released"):
+        len(made[0])
 
 
 def test_each_thread_has_columns_of_its_own(pair4: Pair) -> None:

@@ -421,6 +421,65 @@ def test_ctrl_c_ends_a_wait(pair4: Pair, receive: Receive, timeout: float | None
     assert pair4.subscription.recv(5).payload == b"after"
 
 
+WAITS: dict[str, Callable[[Pair], object]] = {
+    "recv": lambda pair: pair.subscription.recv(20),
+    "recv_many": lambda pair: pair.subscription.recv_many(1, 20),
+    "recv_into": lambda pair: pair.subscription.recv_into(bytearray(10), 20),
+    "wait": lambda pair: pair.subscription.wait(20),
+    "wait_many": lambda pair: pair.context.wait_many([pair.subscription], 20),
+    "context": lambda pair: pair.context.wait(20, events=Ready.READABLE),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_what_an_iteration_leaves_wakes_all_who_wait(pair4: Pair, name: str) -> None:
+    pair4.publication.send_many([b"a", b"b", b"c"])
+    left = [pair4.subscription.recv(5) for _ in range(3)]
+    threads = Threads(*[lambda: WAITS[name](pair4)] * 3)
+    time.sleep(0.2)  # most have begun to wait
+    pair4.subscription._keep(iter(left))
+    assert threads.join() == []
+
+
+def test_a_context_is_woken_once_for_each_wake(pair4: Pair) -> None:
+    for events in (Ready(0), Ready.READABLE):
+        pair4.context.wake()
+        with pytest.raises(libmctx.WaitInterruptedError):
+            pair4.context.wait(5, events=events)
+        with pytest.raises(libmctx.WouldBlockError):
+            pair4.context.wait(0, events=events)
+
+
+@pytest.mark.parametrize("name", ["recv", "recv_many", "recv_into", "iteration", "payloads", "columns"])
+def test_a_thread_with_a_small_stack_receives(run_python: RunPython, name: str) -> None:
+    done = run_python(
+        f"""
+import threading
+import libmctx
+with libmctx.Context() as context:
+    subscription = context.add_subscription(0, {GROUP4!r}, interfaces="lo")
+    publication = context.add_publication({GROUP4!r}, subscription.port, interface="127.0.0.1")
+    receives = {{
+        "recv": lambda: subscription.recv(5).payload,
+        "recv_many": lambda: subscription.recv_many(600, 5)[0].payload,
+        "recv_into": lambda: (subscription.recv_into(buffer := bytearray(65_536), 5), bytes(buffer[:1]))[1],
+        "iteration": lambda: next(iter(subscription)).payload,
+        "payloads": lambda: subscription.recv_payloads(600, 5)[0],
+        "columns": lambda: subscription.recv_columns(600, 5).payload(0),
+    }}
+    def work():
+        publication.send(b"x")
+        publication.send_many([b"y"] * 300)
+        print(receives[{name!r}]())
+    threading.stack_size(65_536)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+    )
+    assert done.stdout == "b'x'\n"
+
+
 @pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_ends_an_iteration(pair4: Pair) -> None:
     timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
