@@ -79,6 +79,31 @@ mctx_status mctx__nothing_joined(const mctx__call *call) {
 
 /* ---- closing ---- */
 
+/* A forked child closes the numbers that it finds in a subscription: one that is being closed, and is then
+ * anybody's, must not be found any more. */
+
+static void close_watch(mctx__subscription *subscription) {
+  const mctx__watch watch = subscription->watch;
+  if (watch.value == MCTX__NO_WATCH.value) return;
+  mctx__poller_remove(subscription->poller, mctx__watch_member(watch));
+  subscription->watch = MCTX__NO_WATCH;
+  mctx__watch_close(watch);
+}
+
+static void close_event(mctx__subscription *subscription) {
+  const mctx__event event = subscription->event;
+  if (event.value == MCTX__NO_EVENT.value) return;
+  mctx__poller_remove(subscription->poller, mctx__event_member(event));
+  subscription->event = MCTX__NO_EVENT;
+  mctx__event_close(event);
+}
+
+static void close_poller(mctx__subscription *subscription) {
+  const mctx__poller poller = subscription->poller;
+  subscription->poller = MCTX__NO_POLLER;
+  if (poller.value != MCTX__NO_POLLER.value) mctx__poller_close(poller);
+}
+
 /* Leaves by itself before it closes: while a forked child holds the sockets too, closing alone leaves nothing.
  */
 static void dismantle(mctx__subscription *subscription) {
@@ -88,15 +113,9 @@ static void dismantle(mctx__subscription *subscription) {
     mctx__standing_remove(subscription, subscription->standing);
   while (subscription->receivers != NULL)
     mctx__receiver_close(subscription, subscription->receivers);
-  if (subscription->watch.value != MCTX__NO_WATCH.value) {
-    mctx__poller_remove(subscription->poller, mctx__watch_member(subscription->watch));
-    mctx__watch_close(subscription->watch);
-  }
-  if (subscription->event.value != MCTX__NO_EVENT.value) {
-    mctx__poller_remove(subscription->poller, mctx__event_member(subscription->event));
-    mctx__event_close(subscription->event);
-  }
-  if (subscription->poller.value != MCTX__NO_POLLER.value) mctx__poller_close(subscription->poller);
+  close_watch(subscription);
+  close_event(subscription);
+  close_poller(subscription);
   mctx__table_release(&subscription->parts);
   mctx__table_release(&subscription->members);
   mctx__release(subscription->held.bytes);

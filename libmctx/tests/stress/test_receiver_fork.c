@@ -2,6 +2,7 @@
 /* Forked children and subscriptions: a child has none of its parent's and can have its own, whatever the
  * parent's threads are doing; the parent loses no datagram and keeps its memberships; once it has closed,
  * nothing is held for it, though a child lives. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -269,12 +270,57 @@ static void forks_take_no_datagram_away(void **state) {
   assert_int_equal(descriptors_held(), parent.descriptors);
 }
 
+/* ---- numbers that are free again ---- */
+
+static void *keep_opening_and_closing(void *argument) {
+  const mctx_membership member = {.group = parent.group,
+                                  .ingress = {.by = MCTX_INTERFACE_BY_NAME, .name = "lo"}};
+  mctx_subscription_options options = subscription_options();
+  (void)argument;
+  options.memberships = &member;
+  options.membership_stride = sizeof member;
+  options.membership_count = 1;
+  while (!enough && bad == 0) {
+    mctx_subscription subscription;
+    bad = mctx_subscription_open(parent.context, &options, &subscription, NULL);
+    if (bad == 0) bad = mctx_close(subscription, NULL);
+  }
+  return NULL;
+}
+
+static int child_has(void *descriptor) {
+  return fcntl(*(int *)descriptor, F_GETFD) < 0;
+}
+
+/* What the parent's thread has just closed may be a file of the program by the time of the fork. */
+static void a_child_keeps_what_took_the_number_of_something_closed(void **state) {
+  enum { TIMES = 500, THREADS = 2 };
+  pthread_t threads[THREADS];
+  int lost = 0;
+  (void)state;
+  open_parent();
+  enough = false;
+  bad = 0;
+  threads_start(threads, THREADS, keep_opening_and_closing, NULL, 0);
+  for (int i = 0; i < TIMES && bad == 0; i++) {
+    int own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    lost += in_child(child_has, &own);
+    close(own);
+  }
+  enough = true;
+  threads_join(threads, THREADS);
+  if (bad != 0) fail_msg("a thread of the parent got %s", mctx_status_name(bad));
+  assert_int_equal(lost, 0);
+  assert_ok(mctx_close(parent.context, NULL));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_child_has_none_and_can_have_its_own),
       cmocka_unit_test(a_child_behind_libcs_back_too),
       cmocka_unit_test(closing_leaves_nothing_in_a_child),
       cmocka_unit_test(forks_take_no_datagram_away),
+      cmocka_unit_test(a_child_keeps_what_took_the_number_of_something_closed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
