@@ -40,9 +40,10 @@ class Receiver(OpenObject):
     __slots__ = (
         "_arenas",
         "_direct",
-        "_is_joined",
+        "_joined_at",
         "_kept",
         "_late",
+        "_leaves",
         "_lends",
         "_listeners",
         "_min_arena",
@@ -64,8 +65,10 @@ class Receiver(OpenObject):
     """Called when a task that waits on an event loop should look again."""
     _wakes: dict[str, bool]
     """Whether `wake` was called, and no wait ended by it yet."""
-    _is_joined: bool
-    """Whether something is joined; False: perhaps."""
+    _joined_at: int
+    """After how many leaves something was joined still."""
+    _leaves: int
+    """How many there were."""
     _lends: bool
     """Whether a thread may have views."""
     _min_arena: int
@@ -83,7 +86,8 @@ class Receiver(OpenObject):
         self._late = deque()
         self._listeners = set()
         self._wakes = {}
-        self._is_joined = self._lends = False
+        self._lends = False
+        self._leaves, self._joined_at = 0, -1
         self._thread = threading.local()
         self._process = os.getpid()
         info = self._native_info()
@@ -99,7 +103,7 @@ class Receiver(OpenObject):
 
     def _call(self, direct: Callable[[int], Any], timeout: float | None) -> Any:
         """Receive on a short way; what has to wait for longer is answered with the `Wait` that goes on."""
-        is_endless = timeout is None and self._is_joined
+        is_endless = timeout is None and self._joined_at == self._leaves
         pending = None if is_endless or timeout == 0 else self._wait(timeout)
         got = direct(_FIRST_NS if is_endless else 0 if pending is None else pending.next())
         if type(got) is not bytes:
@@ -241,13 +245,14 @@ class Receiver(OpenObject):
         return pending
 
     def _may_become_ready(self) -> bool:
-        return self._is_joined or self._look_if_joined()
+        return self._joined_at == self._leaves or self._look_if_joined()
 
     def _look_if_joined(self) -> bool:
-        count = ctypes.c_uint32()
+        count, leaves = ctypes.c_uint32(), self._leaves
         code = _ffi.memberships(self._handle, None, ctypes.sizeof(_ffi.MembershipInfo), 0, count, None)
-        self._is_joined = code == 0 and count.value != 0
-        return code != 0 or self._is_joined
+        if code == 0 and count.value != 0:
+            self._joined_at = leaves  # another thread that has left since then has counted on
+        return code != 0 or count.value != 0
 
     def _take_wake(self) -> bool:
         # Once for each call of wake(): what is kept wakes waits too, and doesn't end them.

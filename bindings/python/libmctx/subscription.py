@@ -180,8 +180,7 @@ class Subscription(Receiver):
             ClosedError: It was closed.
         """
         wanted = group if isinstance(group, Membership) else Membership(group, interface)
-        self._is_joined = False
-        self._change(_ffi.leave, Memberships([wanted]))
+        self._leave(Memberships([wanted]))
 
     def leave_many(self, groups: Iterable[GroupLike]) -> None:
         """Leave groups, all or none; see `leave`.
@@ -192,8 +191,13 @@ class Subscription(Receiver):
         Raises:
             MctxError: As `leave`; ``item`` says which.
         """
-        self._is_joined = False
-        self._change(_ffi.leave, Memberships.of(groups))
+        self._leave(Memberships.of(groups))
+
+    def _leave(self, groups: Memberships) -> None:
+        try:
+            self._change(_ffi.leave, groups)
+        finally:
+            self._leaves += 1
 
     def _change(self, function: _ffi.Function, groups: Memberships, stacklevel: int = 0) -> None:
         if stacklevel:

@@ -441,6 +441,22 @@ def test_what_an_iteration_leaves_wakes_all_who_wait(pair4: Pair, name: str) -> 
     assert threads.join() == []
 
 
+def test_a_leave_while_another_thread_asks_what_is_joined(pair4: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = _ffi.memberships
+
+    def ask_and_leave(*arguments: Any) -> int:
+        code: int = ask(*arguments)
+        pair4.subscription.leave(GROUP4)
+        return code
+
+    monkeypatch.setattr(_ffi, "memberships", ask_and_leave)
+    assert pair4.subscription._may_become_ready()
+    monkeypatch.undo()
+    assert not pair4.subscription._may_become_ready()
+    with pytest.raises(libmctx.UsageError, match="group"):
+        pair4.subscription.recv()
+
+
 def test_a_context_is_woken_once_for_each_wake(pair4: Pair) -> None:
     for events in (Ready(0), Ready.READABLE):
         pair4.context.wake()
