@@ -99,9 +99,9 @@ class Event:
     |---|---|---|---|
     | "source_gone" | the source that the user named is no longer an address of this host | | the source |
     | "source_changed" | the system chose another source | | the source |
-    | "interface_lost" | an interface went away | the memberships on it | |
+    | "interface_lost" | an interface went away, if only for a moment, or may have | the memberships on it | |
     | "interface_appeared" | an interface joined the default set | the groups joined on it | |
-    | "rebuilt" | an interface is there again; what was sent meanwhile is missing | memberships joined anew | |
+    | "rebuilt" | it is there again, or still; what was sent meanwhile is missing | memberships joined anew | |
     | "refused" | an interface of the default set refuses groups | how many | the first of them |
     | "no_interface" | the default set has no interface for a family | | the group |
     | "drops" | the kernel drops messages, after a second without | so many so far | |
