@@ -177,13 +177,13 @@ static void receive_all_ways(mctx_subscription subscription, uint64_t sent, int 
   uint64_t values[64];
   uint32_t count;
   basket_init(&memory);
-  *failed += mctx_wait(subscription, MCTX_READABLE, 0, SECOND, &count, NULL) != MCTX_OK;
+  *failed += mctx_wait(subscription, MCTX_READABLE, 0, PATIENCE_MS * MILLI, &count, NULL) != MCTX_OK;
   for (int i = 0; i < 3; i++) /* the rest of what came together is held back, and goes into the batch */
-    *failed += mctx_recv(subscription, small, sizeof small, 0, SECOND, &length, &message, sizeof message,
-                         NULL) != MCTX_OK;
+    *failed += mctx_recv(subscription, small, sizeof small, 0, PATIENCE_MS * MILLI, &length, &message,
+                         sizeof message, NULL) != MCTX_OK;
   mctx_status status = MCTX_OK;
   for (uint64_t received = 3; received < sent && status == MCTX_OK; received += memory.batch.datagram_count)
-    status = mctx_recv_batch(subscription, &memory.batch, 0, 10 * SECOND, NULL);
+    status = mctx_recv_batch(subscription, &memory.batch, 0, PATIENCE_MS * MILLI, NULL);
   *failed += status != MCTX_OK;
   *failed += mctx_recv(subscription, small, sizeof small, 0, MILLI, &length, NULL, 0, NULL) != MCTX_ERR_TIMEOUT;
   *failed += mctx_metrics(subscription, values, 64, &count, NULL) != MCTX_OK;
