@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 import weakref
 from collections.abc import Callable, Generator
 from typing import Generic, SupportsIndex, TypeVar
 
-from libmctx import _convert, _ffi, errors
+from libmctx import _convert, _ffi, _waiting, errors
 from libmctx._object import OpenObject, closed_error, is_closed_status
 
 _NOT_FOUND = _ffi.constant("MCTX_ERR_NOT_FOUND")
@@ -60,6 +61,12 @@ class Owner:
         """Wake one who waits for what subscriptions keep."""
         if self._waits:
             _ffi.wake(self.handle)
+
+    def hand_on(self) -> None:
+        """Wake another one, because who was woken waits for something else."""
+        if self._waits:
+            self.look_again()
+            time.sleep(_waiting.ASIDE)
 
     def close(self) -> None:
         """Close the context and all that it owns."""

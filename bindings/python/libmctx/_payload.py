@@ -9,7 +9,6 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from mmap import mmap
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from libmctx import _ffi, _shortcuts
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _INTERRUPTIBLE = _ffi.constant("MCTX_INTERRUPTIBLE")
+_NUMBERS = frozenset("cbB?hHiIlLqQnNefdgP")
+"""The formats of plain numbers and characters (`struct`)."""
 _EQUAL_MOST = 65_507
 """Bytes of the largest datagram that all systems and families send."""
 
@@ -77,15 +78,26 @@ def check(payloads: tuple[Payload, ...]) -> list[memoryview]:
     return [view_of(payload, f"payload {item}") for item, payload in enumerate(payloads)]
 
 
+def _is_one(payloads: Any) -> bool:
+    """Return whether it is text or a buffer of plain numbers, a row of which is no row of payloads."""
+    if isinstance(payloads, str):
+        return True
+    try:
+        view = memoryview(payloads)
+    except (TypeError, ValueError, BufferError):
+        return False
+    return view.ndim < 2 and view.format.lstrip("@=<>!") in _NUMBERS
+
+
 def several(payloads: Iterable[Payload]) -> tuple[Payload, ...]:
     """Return the payloads of a batch, as they are now.
 
     Raises:
         TypeError: ``payloads`` is one buffer itself, or no iterable.
     """
-    if type(payloads) is list:
+    if type(payloads) is list or type(payloads) is tuple:
         return tuple(payloads)
-    if isinstance(payloads, (bytes, bytearray, memoryview, str, mmap)):
+    if _is_one(payloads):
         raise TypeError(
             f"payloads must be a sequence of buffers, not one {type(payloads).__name__}: "
             f"pass a list, or cut one buffer into datagrams with send_segments()"
@@ -118,7 +130,7 @@ class Held:
         self.slices = (_ffi.Slice * count)()
         try:
             _shortcuts.hold(payloads, count, self._buffers, self.slices)
-        except (TypeError, BufferError):
+        except (TypeError, ValueError, BufferError):
             check(payloads)
             raise
         self._count = count

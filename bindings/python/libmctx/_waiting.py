@@ -27,6 +27,8 @@ _KIND_WOULD_BLOCK = _ffi.constant("MCTX_KIND_WOULD_BLOCK")
 _KIND_TIMEOUT = _ffi.constant("MCTX_KIND_TIMEOUT")
 _AFTER_DELAY = _ffi.constant("MCTX_RETRY_AFTER_DELAY")
 
+ASIDE = 0.01
+"""Seconds that a wait stands aside, which has taken another one's wake: those who come last are woken first."""
 _WAIT_SLICE_NS = 250_000_000
 _SEND_SLICE_NS = 1_250_000_000
 """The main thread looks for signals at least this often: one may come in a native call while it isn't waiting.
@@ -137,14 +139,14 @@ def wait_many(owner: Owner, objects: Sequence[_Waitable], timeout: float | None)
 
     pending = Wait(timeout)
     pending.must_end_unless(lambda: not objects or any(each._may_become_ready() for each in objects))
-    while True:
-        kept = [each for each in objects if each._has_kept()]
-        if kept:
-            for each in kept:
-                each._pass_on()
-            return kept
+    while not (kept := [each for each in objects if each._has_kept()]):
         if until_done(call, record, pending, None, is_woken):
             return [each for item, each in zip(items, objects, strict=True) if item.ready]
+        if record.item < 0:
+            owner.hand_on()
+    for each in kept:
+        each._pass_on()
+    return kept
 
 
 def waiter(handle: int, events: int, ready: ctypes.c_uint32, record: _ffi.Error) -> Call:

@@ -156,11 +156,12 @@ class AsyncPublication:
         """
         limit = _convert.nanoseconds(timeout)
         if isinstance(self._publication, Publication):
-            sent = self._publication._first_segments(buffer, size)
-            if type(sent) is int:
-                return sent
-            number = operator.index(size)
-            return await self._send_rest(self._publication, sent, lambda: Batch((buffer,), number), limit)
+            with view_of(buffer) as held:  # or it could get shorter between the native calls
+                sent = self._publication._first_segments(held, size)
+                if type(sent) is int:
+                    return sent
+                number = operator.index(size)
+                return await self._send_rest(self._publication, sent, lambda: Batch((held,), number), limit)
         view = view_of(buffer).cast("B")
         number = _convert.integer(size, "size", 32, signed=False)
         if number == 0:

@@ -465,12 +465,15 @@ class Context:
         ready, record = ctypes.c_uint32(), _ffi.new_error()
         pending = _waiting.Wait(timeout)
         call = _waiting.waiter(self._owner.handle, wanted, ready, record)
+        if not wanted & Ready.READABLE:
+            while not _waiting.until_done(call, record, pending, None, self._owner.take_wake):
+                self._owner.hand_on()
+            return Ready(ready.value)
         with self._owner.waiting(self._has_kept):
-            while True:
-                if wanted & Ready.READABLE and self._has_kept():
-                    return Ready.READABLE
+            while not self._has_kept():
                 if _waiting.until_done(call, record, pending, None, self._owner.take_wake):
                     return Ready(ready.value)
+            return Ready.READABLE
 
     def _has_kept(self) -> bool:
         """Return whether a subscription keeps datagrams that an iteration fetched."""

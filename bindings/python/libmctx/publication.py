@@ -416,7 +416,7 @@ class Publication(OpenObject):
             if pending is None:
                 return self._send_many(*payloads)
             return self._send_many(*payloads, timeout=pending.next())
-        except (TypeError, BufferError):
+        except (TypeError, ValueError, BufferError):
             check(payloads)  # says more
             raise
 
@@ -438,7 +438,13 @@ class Publication(OpenObject):
             OverflowError: ``size`` is negative or doesn't fit.
             MctxError: As `send_many`.
         """
-        pending = None if timeout == 0 else _waiting.send_wait(timeout)
+        if timeout == 0:
+            return self._segments(buffer, size, None)
+        pending = _waiting.send_wait(timeout)
+        with view_of(buffer) as held:  # or it could get shorter between the native calls
+            return self._segments(held, size, pending)
+
+    def _segments(self, buffer: Payload, size: int, pending: Wait | None) -> int:
         sent = self._first_segments(buffer, size, pending)
         if type(sent) is int:
             return sent
@@ -448,14 +454,14 @@ class Publication(OpenObject):
         """Send with one native call; return how many there are if that is all, or a `_ffi.Refusal`."""
         within = {} if pending is None else {"timeout": pending.next()}
         try:
-            sent = self._send_segments(buffer, size, **within)
-            if type(sent) is int or sent:
-                return sent
-        except (TypeError, BufferError, OverflowError):
-            pass
-        view_of(buffer)
-        number = _convert.integer(size, "size", 32, signed=False)
-        return self._send_segments(buffer, number, **within)
+            sent = self._send_segments(buffer, operator.index(size), **within)
+        except (TypeError, ValueError, BufferError, OverflowError):  # if no signal's handler raised it
+            view_of(buffer)  # says more
+            _convert.integer(size, "size", 32, signed=False)
+            raise
+        if sent == b"":
+            _convert.integer(size, "size", 32, signed=False)  # it doesn't fit
+        return sent
 
     # ---- waiting ----
 

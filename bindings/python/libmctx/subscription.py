@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -524,12 +525,14 @@ class Subscription(Receiver):
         ready, record = ctypes.c_uint32(), _ffi.new_error()
         pending = self._wait(timeout)
         call = _waiting.waiter(self._handle, wanted, ready, record)
-        while True:
-            if wanted & Ready.READABLE and self._has_kept():
-                self._pass_on()
-                return Ready.READABLE
+        while not (wanted & Ready.READABLE and self._has_kept()):
             if _waiting.until_done(call, record, pending, None, self._take_wake):
                 return Ready(ready.value)
+            if self._has_kept() and not wanted & Ready.READABLE:  # the wake was for another wait
+                self._pass_on()
+                time.sleep(_waiting.ASIDE)
+        self._pass_on()
+        return Ready.READABLE
 
     def wake(self) -> None:
         """End one wait on the subscription with `WaitInterruptedError`: the current one, or else the next.

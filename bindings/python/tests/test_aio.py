@@ -365,6 +365,23 @@ def test_segments_of_one_buffer(run: Run, receiver4: Receiver, slow_link: SlowLi
     run(body)
 
 
+def test_a_buffer_is_held_until_all_its_segments_are_sent(run: Run, receiver4: Receiver) -> None:
+    async def body() -> None:
+        with libmctx.Context() as context:
+            pace: dict[str, Any] = {"pacing_unit": "datagrams", "pacing_burst": 1, "pacing_by": "library"}
+            publication = receiver4.open(context, pacing_rate=20, **pace)
+            buffer = bytearray(b"0123")
+            sending = asyncio.ensure_future(AsyncPublication(publication).send_segments(buffer, 1))
+            await asyncio.sleep(0)
+            with pytest.raises(BufferError):
+                buffer.clear()
+            assert await sending == 4
+            buffer.clear()
+            assert receiver4.recv_many(4) == [b"0", b"1", b"2", b"3"]
+
+    run(body)
+
+
 def test_sends_wait_for_the_pace(run: Run, receiver4: Receiver) -> None:
     async def body() -> None:
         with libmctx.Context() as context:

@@ -441,6 +441,28 @@ def test_what_an_iteration_leaves_wakes_all_who_wait(pair4: Pair, name: str) -> 
     assert threads.join() == []
 
 
+IDLE_WAITS: dict[str, Callable[[Pair], object]] = {
+    "subscription": lambda pair: pair.subscription.wait(20, events=Ready(0)),
+    "context": lambda pair: pair.context.wait(20),
+    "wait_many": lambda pair: pair.context.wait_many([], 20),
+}
+
+
+@pytest.mark.parametrize("idle", IDLE_WAITS)
+@pytest.mark.parametrize("name", WAITS)
+def test_a_wait_for_something_else_hands_the_wake_on(pair4: Pair, name: str, idle: str) -> None:
+    pair4.publication.send(b"a")
+    left = [pair4.subscription.recv(5)]
+    first = Threads(lambda: WAITS[name](pair4))
+    time.sleep(0.1)  # it has begun to wait, mostly: who comes last is woken first
+    last = Threads(lambda: IDLE_WAITS[idle](pair4))
+    time.sleep(0.1)
+    pair4.subscription._keep(iter(left))
+    assert first.join() == []
+    pair4.subscription.wake() if idle == "subscription" else pair4.context.wake()
+    assert [type(each) for each in last.join()] == [libmctx.WaitInterruptedError]
+
+
 def test_a_leave_while_another_thread_asks_what_is_joined(pair4: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = _ffi.memberships
 

@@ -11,6 +11,7 @@ import inspect
 import ipaddress
 import mmap
 import pickle
+import signal
 import socket
 import tempfile
 import threading
@@ -25,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import libmctx
-from libmctx import _ffi, _shortcuts
+from libmctx import _ffi, _shortcuts, _waiting
 from libmctx.report import Origin
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -203,18 +204,60 @@ def test_other_payloads_are_refused(
     assert publication.metrics().packets_sent == 0
 
 
-def test_a_numpy_array_with_gaps_is_refused(publication: libmctx.Publication) -> None:
-    import numpy as np
+def test_a_numpy_array_with_gaps_is_refused(context: libmctx.Context, publication: libmctx.Publication) -> None:
+    import numpy
 
-    columns = np.zeros((4, 4), dtype=np.uint8)[:, 1]
-    with pytest.raises((BufferError, ValueError), match="contiguous"):
-        publication.send(columns)  # type: ignore[arg-type]
+    columns: Any = numpy.zeros((4, 4), dtype=numpy.uint8)[:, 1]
+    sends: list[Callable[[], object]] = [
+        lambda: publication.send(columns),
+        lambda: publication.send_many([b"a", columns]),
+        lambda: publication.send_many([columns], timeout=1),
+        lambda: publication.send_segments(columns, 2),
+        lambda: publication.send_segments(columns, 2, timeout=1),
+        lambda: context.send_all(columns),
+    ]
+    for send in sends:
+        with pytest.raises(BufferError, match="contiguous"):
+            send()
+
+
+def test_what_a_signal_handler_raises_sends_nothing_twice(
+    context: libmctx.Context, receiver4: Receiver
+) -> None:
+    pace: dict[str, Any] = {"pacing_unit": "datagrams", "pacing_burst": 10, "pacing_by": "library"}
+    paced = receiver4.open(context, pacing_rate=10, **pace)
+
+    def refuse(number: int, frame: object) -> None:
+        raise OverflowError("raised by the handler")
+
+    before = signal.signal(signal.SIGALRM, refuse)
+    try:
+        sends: list[Callable[[], int]] = [
+            lambda: paced.send_segments(bytes(20), 1, timeout=30),
+            lambda: paced.send_many([b"x"] * 20, timeout=30),
+        ]
+        for send in sends:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            sent = paced.metrics().packets_sent
+            with pytest.raises(OverflowError, match="by the handler"):
+                send()
+            assert paced.metrics().packets_sent - sent <= 20
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_one_buffer_is_no_sequence_of_payloads(publication: libmctx.Publication) -> None:
-    for payloads in (b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc"):
+    import numpy
+
+    alone: list[Any] = [b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc", mmap.mmap(-1, 9)]
+    alone += [numpy.zeros(3), ctypes.create_string_buffer(b"abc"), array.array("I", [1, 2])]
+    for payloads in alone:
         with pytest.raises(TypeError, match="send_segments"):
-            publication.send_many(payloads)  # type: ignore[arg-type]
+            publication.send_many(payloads)
+    rows: Any = numpy.zeros((2, 3), dtype=numpy.uint8)
+    records: Any = numpy.zeros(2, dtype=[("bid", "u4"), ("ask", "u4")])
+    assert publication.send_many(rows) == publication.send_many(records) == 2
+    assert publication.metrics().bytes_sent == 2 * 3 + 2 * 8
     for no_sequence in (5, None):
         with pytest.raises(TypeError, match="payloads"):
             publication.send_many(no_sequence)  # type: ignore[arg-type]
@@ -638,6 +681,25 @@ def test_offload_shows_in_info_metrics_and_capabilities(context: libmctx.Context
     assert without.metrics().superpackets_sent == 0
     assert without.metrics().offload_refusals == 0
     assert receiver4.recv_many(128) == [bytes(100)] * 128
+
+
+def test_a_buffer_is_held_until_all_its_segments_are_sent(
+    context: libmctx.Context, receiver4: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace: dict[str, Any] = {"pacing_unit": "datagrams", "pacing_burst": 2, "pacing_by": "library"}
+    paced = receiver4.open(context, pacing_rate=1, **pace)
+    buffer = bytearray(b"abc")
+    go_on = _waiting.send_rest
+
+    def shorten_first(*arguments: Any) -> int:
+        with pytest.raises(BufferError):
+            buffer.clear()
+        return go_on(*arguments)
+
+    monkeypatch.setattr(_waiting, "send_rest", shorten_first)
+    assert paced.send_segments(buffer, 1, timeout=0.05) == 2
+    buffer.clear()
+    assert receiver4.recv_many(2) == [b"a", b"b"]
 
 
 def test_a_pacing_rate_by_the_library(context: libmctx.Context, receiver4: Receiver) -> None:
