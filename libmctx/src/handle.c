@@ -83,16 +83,21 @@ void mctx__notice_fork(void) {
 
 /* ---- slots ---- */
 
+/* Before the table is locked: a child that is forked from here on finds the word wiped, and unlocks the table,
+ * even if no hook was there yet to keep it unlocked. */
+static void find_fork_word(void) {
+  if (atomic_load(&mctx__fork_word) != &never_wiped) return;
+  _Atomic uint32_t *page = mctx__fork_page();
+  if (page != NULL) atomic_store(&mctx__fork_word, page);
+}
+
 /* With the table locked. */
 static mctx_status watch_fork(void) {
   static const mctx__fork_hooks hooks = {lock_table, unlock_table, child_of_fork};
   if (table.fork_watched) return MCTX_OK;
   mctx_status status = mctx__fork_watch(&hooks).status;
-  if (status != MCTX_OK) return status;
-  _Atomic uint32_t *page = mctx__fork_page();
-  if (page != NULL) atomic_store(&mctx__fork_word, page);
-  table.fork_watched = true;
-  return MCTX_OK;
+  table.fork_watched = status == MCTX_OK;
+  return status;
 }
 
 /* With the table locked. */
@@ -142,6 +147,7 @@ static void give_slot(mctx__slot *slot) {
 }
 
 mctx_status mctx__object_reserve(const mctx__call *call, mctx__object *object, const mctx__class *class) {
+  find_fork_word();
   mctx__check_fork();
   lock_table();
   mctx_status status = watch_fork();
