@@ -204,7 +204,7 @@ mctx__result mctx__socket_get_interface(mctx__socket socket, uint32_t family, ui
 /* NULL: to none any more. */
 mctx__result mctx__socket_bind_device(mctx__socket socket, const char *name);
 mctx__result mctx__socket_bind(mctx__socket socket, const mctx_address *local);
-/* NULL dissolves the connection; a port that bind() gave remains, a chosen one may change, and the binding to a
+/* NULL dissolves the connection; a port that bind() gave remains, a chosen one mostly, and the binding to a
  * device may be gone. */
 mctx__result mctx__socket_connect(mctx__socket socket, uint32_t family, const mctx_address *peer);
 /* The socket's own address, port and scope id. */

@@ -59,18 +59,33 @@ uint32_t mctx__bound_device(int descriptor) {
   return index > 0 ? (uint32_t)index : 0;
 }
 
-/* Dissolving a connection also takes the socket off its device, so that is put back: unless the connection had
- * put it there, to a scoped IPv6 peer. */
+/* Takes a port that the system has just taken from the socket; if somebody was faster, it chooses another one.
+ */
+static void keep_port(int descriptor, uint16_t port) {
+  struct sockaddr_storage native;
+  mctx_address local;
+  const mctx__result known = mctx__socket_local((mctx__socket){descriptor}, &local);
+  if (port == 0 || known.status != MCTX_OK || local.port != 0) return;
+  local.port = port;
+  const socklen_t length = mctx__sockaddr_set(&native, &local);
+  (void)bind(descriptor, (const struct sockaddr *)&native, length);
+}
+
+/* Dissolving a connection also takes the socket off a port that the system chose, and off its device. Both are
+ * put back; the device not if the connection had put it there, to a scoped IPv6 peer. */
 static mctx__result disconnect(int descriptor) {
   const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
   struct sockaddr_storage native = {0};
   socklen_t length = sizeof native;
+  mctx_address local = {0};
   mctx_address peer = {0};
+  (void)mctx__socket_local((mctx__socket){descriptor}, &local);
   const int device = (int)mctx__bound_device(descriptor);
   if (getpeername(descriptor, (struct sockaddr *)&native, &length) == 0) {
     peer = mctx__sockaddr_get(&native, length);
   }
   if (connect(descriptor, &nobody, sizeof nobody) != 0) return mctx__failure(errno, MCTX__ASKED_CONNECT);
+  keep_port(descriptor, local.port);
   if (device == 0 || peer.scope_id != 0) return MCTX__DONE;
   if (setsockopt(descriptor, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof device) == 0) return MCTX__DONE;
   return mctx__failure(errno, MCTX__ASKED_INTERFACE);
