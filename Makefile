@@ -5,7 +5,7 @@ BUILD    := $(CURDIR)/build
 PREFIX   ?= /usr/local
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 MAKE_C    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) BUILD=$(BUILD) -C
-PYTEST   := .venv/bin/python -m pytest
+PYTEST   := .venv/bin/python -bb -m pytest
 export LIBMCTX_LIB_DIR := $(BUILD)/lib
 
 .DEFAULT_GOAL := all

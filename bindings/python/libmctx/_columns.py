@@ -55,9 +55,9 @@ def _dtype(record: type[ctypes.Structure]) -> dict[str, Any]:
     }
 
 
-DATAGRAM_DTYPE: dict[str, Any] = _dtype(_ffi.Datagram)
+DATAGRAM_DTYPE: Any = _dtype(_ffi.Datagram)
 """The records of `Columns.records` for ``numpy.dtype``: offset, length, message, flags, 4 bytes each."""
-MESSAGE_DTYPE: dict[str, Any] = _dtype(_ffi.Message)
+MESSAGE_DTYPE: Any = _dtype(_ffi.Message)
 """The records of `Columns.message_records` for ``numpy.dtype``: the fields of ``mctx_message``."""
 
 

@@ -108,6 +108,8 @@ class OpenObject:
     def wake(self) -> None:
         """End one wait on the object with `WaitInterruptedError`: the current one, or else the next.
 
+        Calls that come before a wait has ended by one count as one.
+
         Waits are ``wait``, and receives and batch sends that may wait. Never blocks.
 
         Raises:

@@ -80,13 +80,13 @@ def check(payloads: tuple[Payload, ...]) -> list[memoryview]:
 
 def _is_one(payloads: Any) -> bool:
     """Return whether it is text or a buffer of plain numbers, a row of which is no row of payloads."""
-    if isinstance(payloads, str):
+    if isinstance(payloads, (str, memoryview)):
         return True
     try:
         view = memoryview(payloads)
     except (TypeError, ValueError, BufferError):
         return False
-    return view.ndim < 2 and view.format.lstrip("@=<>!") in _NUMBERS
+    return view.ndim < 2 and view.format.lstrip("@=<>!Z") in _NUMBERS
 
 
 def several(payloads: Iterable[Payload]) -> tuple[Payload, ...]:

@@ -42,6 +42,7 @@ class Receiver(OpenObject):
         "_direct",
         "_joined_at",
         "_kept",
+        "_kept_changes",
         "_late",
         "_leaves",
         "_lends",
@@ -59,6 +60,8 @@ class Receiver(OpenObject):
     """The short way to one datagram."""
     _kept: deque[Datagram]
     """What was fetched, and not handed over."""
+    _kept_changes: int
+    """How often that has changed."""
     _late: deque[errors.MctxError]
     """Failures that came after datagrams: for the next receive."""
     _listeners: set[Callable[[], None]]
@@ -83,6 +86,7 @@ class Receiver(OpenObject):
         how = (self._handle, Datagram, "payload", "_record")
         self._direct = receiver(how)
         self._kept = deque()
+        self._kept_changes = 0
         self._late = deque()
         self._listeners = set()
         self._wakes = {}
@@ -214,6 +218,7 @@ class Receiver(OpenObject):
         with contextlib.suppress(IndexError):
             while len(batch) < count:
                 batch.append(self._kept.popleft())
+        self._kept_changes += 1
         self._pass_on()
         return batch or None
 
@@ -222,6 +227,7 @@ class Receiver(OpenObject):
         left = list(rest)
         if left:
             self._kept.extendleft(reversed(left))
+            self._kept_changes += 1
             self._pass_on()
             self._owner.look_again()
             self._notify()

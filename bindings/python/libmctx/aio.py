@@ -138,7 +138,7 @@ class AsyncPublication:
             if type(sent) is int:
                 return sent
             return await self._send_rest(self._publication, sent, lambda: Batch(each), limit)
-        return await self._send_singly(payloads, limit)
+        return await self._send_singly(several(payloads), limit)
 
     async def send_segments(self, buffer: Payload, size: int, *, timeout: float | None = None) -> int:
         """Send one buffer as many datagrams of one size, as `send_many`; the last may be shorter.
@@ -165,7 +165,9 @@ class AsyncPublication:
         view = view_of(buffer).cast("B")
         number = _convert.integer(size, "size", 32, signed=False)
         if number == 0:
-            raise errors.from_code(_SEGMENT_SIZE, field="size")
+            raise errors.from_code(
+                _SEGMENT_SIZE, field="size", hint="cut the buffer into datagrams of 1 byte at least"
+            )
         pieces = (view[start : start + number] for start in range(0, len(view), number))
         return await self._send_singly(pieces, limit)
 
@@ -428,6 +430,8 @@ class AsyncSubscription:
 
     def wake(self) -> None:
         """End one wait on the subscription with `WaitInterruptedError`: the current one, or else the next.
+
+        Calls that come before a wait has ended by one count as one.
 
         Never blocks. Safe from any thread.
 

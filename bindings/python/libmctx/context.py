@@ -509,7 +509,7 @@ class Context:
     def wake(self) -> None:
         """End one `wait` on the context with `WaitInterruptedError`: the current one, or else the next.
 
-        Never blocks.
+        Calls that come before a wait has ended by one count as one. Never blocks.
 
         Raises:
             ClosedError: The context was closed.

@@ -75,6 +75,7 @@ _PARAMETERS = {
 """What Python calls the native arguments that it calls otherwise; "": the object itself, or all arguments."""
 _PARAMETERS_OF = {
     "mctx_publication_open": {"hop_limit": "ttl", "interface.index": "interface_index", "port": "dst_port"},
+    "mctx_wait": {"interest": "events"},
 }
 """The same of one function."""
 
@@ -324,7 +325,7 @@ def from_record(code: int, record: _ffi.Error, **overrides: Any) -> MctxError:
         "os_code": record.os_code,
         "retry": _RETRY.get(record.retry, "never"),
         "item": record.item if record.item >= 0 else None,
-        "value": record.value,
+        "value": record.value - (record.value >> 63 << 64),  # of an argument that may have been negative
         "limit": record.limit,
         "handle": record.handle,
         "delivered_locally": bool(record.flags & _DELIVERED_LOCALLY),

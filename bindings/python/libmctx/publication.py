@@ -459,7 +459,7 @@ class Publication(OpenObject):
             view_of(buffer)  # says more
             _convert.integer(size, "size", 32, signed=False)
             raise
-        if sent == b"":
+        if type(sent) is bytes and not sent:
             _convert.integer(size, "size", 32, signed=False)  # it doesn't fit
         return sent
 

@@ -217,10 +217,11 @@ class SendReport:
         return hash((self.publication_id, self.bytes_sent))
 
     def __repr__(self) -> str:
-        return (
-            f"SendReport(publication_id={self.publication_id}, destination={self.destination!r}, "
-            f"source_addr={self.source_addr!r}, bytes_sent={self.bytes_sent})"
-        )
+        try:
+            route = f"destination={self.destination!r}, source_addr={self.source_addr!r}, "
+        except errors.MctxError:  # nobody can be asked any more, as in a forked child
+            route = ""
+        return f"SendReport(publication_id={self.publication_id}, {route}bytes_sent={self.bytes_sent})"
 
 
 @dataclass(frozen=True)

@@ -525,10 +525,12 @@ class Subscription(Receiver):
         ready, record = ctypes.c_uint32(), _ffi.new_error()
         pending = self._wait(timeout)
         call = _waiting.waiter(self._handle, wanted, ready, record)
+        handed_on = -1
         while not (wanted & Ready.READABLE and self._has_kept()):
             if _waiting.until_done(call, record, pending, None, self._take_wake):
                 return Ready(ready.value)
-            if self._has_kept() and not wanted & Ready.READABLE:  # the wake was for another wait
+            if not wanted & Ready.READABLE and handed_on != self._kept_changes:  # the wake was for another wait
+                handed_on = self._kept_changes
                 self._pass_on()
                 time.sleep(_waiting.ASIDE)
         self._pass_on()
@@ -536,6 +538,8 @@ class Subscription(Receiver):
 
     def wake(self) -> None:
         """End one wait on the subscription with `WaitInterruptedError`: the current one, or else the next.
+
+        Calls that come before a wait has ended by one count as one.
 
         Waits are `wait`, receives that may wait, and those of an `AsyncSubscription`. Never blocks.
 

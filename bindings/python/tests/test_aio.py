@@ -278,6 +278,10 @@ def test_it_polls_objects_without_a_descriptor(run: Run) -> None:
         foreign.blocks = 2
         assert await AsyncPublication(foreign).send_many([b"d", b"e"]) == 2
         assert foreign.sent == [b"abc", b"d", b"e"]
+        for alone in (b"de", "de", memoryview(b"de")):
+            with pytest.raises(TypeError, match="send_segments"):
+                await AsyncPublication(foreign).send_many(alone)  # type: ignore[arg-type]
+        assert foreign.sent == [b"abc", b"d", b"e"]
         foreign.blocks = 10**9
         with pytest.raises(BlockingIOError):
             await AsyncPublication(foreign).send_many([b"d", b"e"], timeout=0)

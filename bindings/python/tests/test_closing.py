@@ -223,6 +223,8 @@ if child == 0:
         except libmctx.ClosedError as error:
             if error.name != "forked":
                 failed.append(error.name)
+    if repr(report) != f"SendReport(publication_id={publication.id}, bytes_sent=1)":
+        failed.append(repr(report))
     if not (publication.closed and context.closed):
         failed.append("open")
     publication.close()

@@ -103,3 +103,15 @@ def test_a_record_of_another_call_is_not_believed() -> None:
     record.message = b"of another call"
     error = errors.from_record(-2001, record)
     assert error.message == _ffi.status_text(-2001).decode()
+
+
+def test_an_error_says_the_number_and_the_parameter_that_the_caller_gave(
+    context: libmctx.Context, publication: libmctx.Publication
+) -> None:
+    with pytest.raises(libmctx.UsageError) as caught:
+        context.add_publication("239.255.77.1", 5000, ttl=-1)
+    assert (caught.value.field, caught.value.value) == ("ttl", -1)
+    for wait in (context.wait, publication.wait):
+        with pytest.raises(libmctx.UsageError) as caught:
+            wait(0, events=libmctx.Ready(8))
+        assert (caught.value.field, caught.value.native_field, caught.value.value) == ("events", "interest", 8)

@@ -463,6 +463,16 @@ def test_a_wait_for_something_else_hands_the_wake_on(pair4: Pair, name: str, idl
     assert [type(each) for each in last.join()] == [libmctx.WaitInterruptedError]
 
 
+def test_a_wait_for_something_else_does_not_poll(pair4: Pair, native_waits: list[int]) -> None:
+    pair4.publication.send(b"a")
+    left = [pair4.subscription.recv(5)]
+    idle = Threads(lambda: pair4.subscription.wait(1, events=Ready(0)))
+    time.sleep(0.1)
+    pair4.subscription._keep(iter(left))
+    assert [type(each) for each in idle.join()] == [libmctx.TimedOutError]
+    assert len(native_waits) < 10
+
+
 def test_a_leave_while_another_thread_asks_what_is_joined(pair4: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = _ffi.memberships
 

@@ -250,7 +250,13 @@ def test_one_buffer_is_no_sequence_of_payloads(publication: libmctx.Publication)
     import numpy
 
     alone: list[Any] = [b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc", mmap.mmap(-1, 9)]
-    alone += [numpy.zeros(3), ctypes.create_string_buffer(b"abc"), array.array("I", [1, 2])]
+    alone += [
+        memoryview(bytes(8)).cast("B", (2, 4)),
+        numpy.zeros(3, dtype=complex),
+        numpy.zeros(3),
+        ctypes.create_string_buffer(b"abc"),
+        array.array("I", [1, 2]),
+    ]
     for payloads in alone:
         with pytest.raises(TypeError, match="send_segments"):
             publication.send_many(payloads)
