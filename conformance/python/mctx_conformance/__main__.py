@@ -122,6 +122,7 @@ def main() -> int:
         lines = [line for entry in entries for line in entry.outcome.transcript]
         options.transcript.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     sys.stdout.write(report.write(entries, options.format, simulation is not None))
+    sys.stdout.flush()  # the closing line comes last, also where both go to one file
     passed, failed, skipped = (report.count(entries, state) for state in ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed, {skipped} skipped", file=sys.stderr)
     return 0 if passed and not failed else 1
