@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 seconds=${1:-60}
-scripts/setup.sh debian clang
+scripts/setup.sh debian clang libclang-rt-dev # with the sanitizers
 export BUILD="$PWD/build/fuzz"
 make --no-print-directory -s -C libmctx sim CC=clang SANITIZE=fuzzer-no-link,address,undefined
 lib=$BUILD/sanitize-fuzzer-no-link-address-undefined/lib

@@ -20,6 +20,7 @@ have() {
     gcc) command -v "${CC:-cc}" >/dev/null ;;
     python3-venv) [ -x .venv/bin/uv ] || "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
     iproute2) command -v ip >/dev/null ;;
+    libclang-rt-dev) find "$(clang -print-resource-dir 2>/dev/null)" -name 'libclang_rt.fuzzer*' 2>/dev/null | grep -q . ;;
     *) command -v "$1" >/dev/null || dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
   esac
 }
