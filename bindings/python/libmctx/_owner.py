@@ -21,29 +21,25 @@ _Child = TypeVar("_Child", bound=OpenObject)
 class Owner:
     """A native context, which closes when neither its `Context` nor an object of it is left."""
 
-    __slots__ = ("__weakref__", "_finalizer", "_waits", "_wakes", "handle")
+    __slots__ = ("__weakref__", "_finalizer", "_waits", "handle", "woken")
 
     _waits: list[None]
     """One for each wait on the context that a subscription ends by keeping datagrams."""
-    _wakes: dict[str, bool]
-    """Whether `wake` was called, and no wait ended by it yet."""
+    woken: _waiting.Mark
+    """Set by `wake`; taken by the wait that it ends."""
 
     def __init__(self) -> None:
         handle = ctypes.c_uint64()
         errors.call(_ffi.context_open, None, handle)
         self.handle = handle.value
-        self._waits, self._wakes = [], {}
+        self._waits, self.woken = [], _waiting.Mark()
         self._finalizer = weakref.finalize(self, _ffi.close, handle.value, None)
         self._finalizer.atexit = False  # the system closes what is open at the end, and never waits
 
     def wake(self) -> int:
         """End one wait; return the status."""
-        self._wakes["wake"] = True
+        self.woken.set()
         return int(_ffi.wake(self.handle))
-
-    def take_wake(self) -> bool:
-        """Return whether `wake` was called; once for each call."""
-        return self._wakes.pop("wake", False)
 
     @contextlib.contextmanager
     def waiting(self, has_kept: Callable[[], bool]) -> Generator[None]:

@@ -51,7 +51,7 @@ class Receiver(OpenObject):
         "_min_datagrams",
         "_process",
         "_thread",
-        "_wakes",
+        "_woken",
     )
 
     _arenas: Pool
@@ -66,8 +66,8 @@ class Receiver(OpenObject):
     """Failures that came after datagrams: for the next receive."""
     _listeners: set[Callable[[], None]]
     """Called when a task that waits on an event loop should look again."""
-    _wakes: dict[str, bool]
-    """Whether `wake` was called, and no wait ended by it yet."""
+    _woken: _waiting.Mark
+    """Set by `wake`; taken by the wait that it ends."""
     _joined_at: int
     """After how many leaves something was joined still."""
     _leaves: int
@@ -89,7 +89,7 @@ class Receiver(OpenObject):
         self._kept_changes = 0
         self._late = deque()
         self._listeners = set()
-        self._wakes = {}
+        self._woken = _waiting.Mark()
         self._lends = False
         self._leaves, self._joined_at = 0, -1
         self._thread = threading.local()
@@ -262,7 +262,7 @@ class Receiver(OpenObject):
 
     def _take_wake(self) -> bool:
         # Once for each call of wake(): what is kept wakes waits too, and doesn't end them.
-        return self._wakes.pop("wake", False)
+        return self._woken.take()
 
     def _until_done(self, call: Call, record: _ffi.Error, pending: Wait) -> bool:
         """Call a native function that waits; False if it was woken to look at what is kept."""

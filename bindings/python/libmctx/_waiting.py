@@ -35,6 +35,26 @@ _SEND_SLICE_NS = 1_250_000_000
 A batch's is longer than the second that the library gives a full queue."""
 
 
+class Mark:
+    """What any thread sets, and one takes: once, however often it was set before."""
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        self._is_set: dict[str, bool] = {}  # whose pop() is one step for all threads
+
+    def set(self) -> None:
+        """Set it."""
+        self._is_set["set"] = True
+
+    def take(self) -> bool:
+        """Return whether it was set, and unset it."""
+        return self._is_set.pop("set", False)
+
+    def __bool__(self) -> bool:
+        return bool(self._is_set)
+
+
 class Wait:
     """One wait of the caller, made of one or more native ones."""
 
@@ -135,7 +155,7 @@ def wait_many(owner: Owner, objects: Sequence[_Waitable], timeout: float | None)
         return int(_ffi.wait_many(owner.handle, items, size, len(items), flags, timeout_ns, count, record))
 
     def is_woken() -> bool:
-        return owner.take_wake() if record.item < 0 else objects[record.item]._take_wake()
+        return owner.woken.take() if record.item < 0 else objects[record.item]._take_wake()
 
     pending = Wait(timeout)
     pending.must_end_unless(lambda: not objects or any(each._may_become_ready() for each in objects))

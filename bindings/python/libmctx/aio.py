@@ -489,7 +489,7 @@ class AsyncSubscription:
             return
         subscription._listeners.add(watch.end_soon)
         try:
-            if not subscription._has_kept() and not subscription._wakes:
+            if not subscription._has_kept() and not subscription._woken:
                 await watch.wait(subscription, timeout)
         finally:
             subscription._listeners.discard(watch.end_soon)

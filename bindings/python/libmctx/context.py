@@ -466,12 +466,12 @@ class Context:
         pending = _waiting.Wait(timeout)
         call = _waiting.waiter(self._owner.handle, wanted, ready, record)
         if not wanted & Ready.READABLE:
-            while not _waiting.until_done(call, record, pending, None, self._owner.take_wake):
+            while not _waiting.until_done(call, record, pending, None, self._owner.woken.take):
                 self._owner.hand_on()
             return Ready(ready.value)
         with self._owner.waiting(self._has_kept):
             while not self._has_kept():
-                if _waiting.until_done(call, record, pending, None, self._owner.take_wake):
+                if _waiting.until_done(call, record, pending, None, self._owner.woken.take):
                     return Ready(ready.value)
             return Ready.READABLE
 

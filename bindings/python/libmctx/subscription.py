@@ -546,7 +546,7 @@ class Subscription(Receiver):
         Raises:
             ClosedError: It was closed.
         """
-        self._wakes["wake"] = True
+        self._woken.set()
         super().wake()
         self._notify()
 
